@@ -1,0 +1,40 @@
+"""A language model for behaviour: user logs in, vectors out.
+
+What a program needs of it, loaded when first used:
+
+  behavior_lm.Embedder        vectors from a run folder
+  behavior_lm.open_dataset    what experiments/prepare.py wrote
+  behavior_lm.load_tokenizer  the tokenizer of a run folder
+"""
+
+import importlib
+from typing import Any, TYPE_CHECKING
+
+if TYPE_CHECKING:
+  from behavior_lm.data.dataset import open_dataset
+  from behavior_lm.data.tokenizers import load_tokenizer
+  from behavior_lm.inference.embedder import Embedder
+
+__all__ = ["Embedder", "load_tokenizer", "open_dataset"]
+
+# name -> the module that holds it. `import behavior_lm` alone stays instant.
+_HOMES = {
+    "Embedder": "behavior_lm.inference.embedder",
+    "load_tokenizer": "behavior_lm.data.tokenizers",
+    "open_dataset": "behavior_lm.data.dataset",
+}
+
+
+def __getattr__(name: str) -> Any:
+  if name in _HOMES:
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+  elif name == "__version__":
+    value = importlib.import_module("importlib.metadata").version("behavior_lm")
+  else:
+    raise AttributeError(f"module 'behavior_lm' has no attribute {name!r}")
+  globals()[name] = value
+  return value
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *_HOMES, "__version__"})

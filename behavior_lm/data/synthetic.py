@@ -1,0 +1,288 @@
+"""Seeded synthetic player logs with labels and the truth behind them.
+
+The logs behave like a real game server's: most events are predictable from
+the few before them, some only from a choice made thousands of events earlier;
+gaps have heavy tails and many ties. Bots and players about to leave are among
+the users, told apart more by order and timing than by counts.
+
+What no column gives away: user ids, the first day, and the number of events
+say nothing of `bot`; `churn` is about what happens AFTER the window, so
+leavers are there to the end. What is behaviour, though it looks like an
+artefact: bots play more at night (hour of the day, AUC about .65), and leavers
+play less at the end (events in the last third, AUC about .8).
+"""
+
+from collections.abc import Iterator, Sequence
+import dataclasses
+import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from behavior_lm.data import schema
+from behavior_lm.data import synthetic_events as events_lib
+from behavior_lm.data import synthetic_labels as labels_lib
+from behavior_lm.data import synthetic_players as players_lib
+from behavior_lm.data import synthetic_scripts as scripts_lib
+from behavior_lm.data import synthetic_world as world_lib
+from behavior_lm.errors import UserError
+
+BOT, CHURN = "bot", "churn"
+
+_FRACTIONS = ("presence", "bot_fraction", "churn_fraction", "order_noise")
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticConfig:
+  """What to generate. A player depends on everything here but `num_users`.
+
+  Attributes:
+    seed: of the players.
+    world_seed: of the game that they share; statistics are tuned on 0.
+    num_users: players 0 .. num_users - 1.
+    num_days: length of the window.
+    start: its first day, YYYY-MM-DD, UTC.
+    mean_events_per_day: of a player who stays, on a day that is played.
+    presence: probability that a player plays on a day.
+    bot_fraction, churn_fraction: of the hidden truth; blocks of 20 users hold
+      just that many.
+    label_noise: probability that a label is flipped, at most 0.5.
+    order_noise: share of events replaced by another one of the player's.
+  """
+
+  seed: int = 0
+  world_seed: int = 0
+  num_users: int = 200
+  num_days: int = 10
+  start: str = "2024-03-04"
+  mean_events_per_day: float = 2_935.0
+  presence: float = 0.95
+  bot_fraction: float = 0.25
+  churn_fraction: float = 0.25
+  label_noise: float = 0.03
+  order_noise: float = 0.01
+
+  def __post_init__(self):
+    for name in ("num_users", "num_days", "mean_events_per_day"):
+      if getattr(self, name) < 1:
+        raise UserError(f"{name} is {getattr(self, name)}; give at least 1.")
+    for name in ("seed", "world_seed"):
+      if getattr(self, name) < 0:
+        raise UserError(f"{name} is {getattr(self, name)}; give 0 or more.")
+    for name in _FRACTIONS:
+      if not 0 <= getattr(self, name) <= 1:
+        raise UserError(
+            f"{name} is {getattr(self, name)}; give a share from 0 to 1."
+        )
+    if not 0 <= self.label_noise <= 0.5:
+      raise UserError(
+          f"label_noise is {self.label_noise}; give a share from 0 to 0.5"
+          " (beyond that labels would mean their opposite)."
+      )
+    try:
+      self.first_day + datetime.timedelta(days=self.num_days)
+    except (ValueError, OverflowError) as error:
+      raise UserError(
+          f"start is {self.start!r} with {self.num_days} days; give a first"
+          " day as YYYY-MM-DD and a window that ends before the year 9999."
+      ) from error
+
+  @property
+  def first_day(self) -> datetime.datetime:
+    """Midnight UTC of the first day."""
+    day = datetime.date.fromisoformat(self.start)
+    return datetime.datetime.combine(day, datetime.time(), datetime.UTC)
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticLogs:
+  """Logs and what is known of them.
+
+  Attributes:
+    events: canonical event table, sorted by user, then time.
+    labels: user_id, bot, churn (0 or 1, Int8); one row a user.
+    truth: what no model is shown:
+      "config": the SyntheticConfig as a dict.
+      "players": frame of user_id and the hidden traits (archetype, faction,
+        bot and churn before the flips of labels, tempo, jitter, ...).
+      "dependencies": frame of choices and the events that they decide:
+        user_id, kind ("faction" or "quest"), choice (design id), num_choices
+        (equally likely ones), cause_row and effect_row (rows of that user's
+        events, from 0), distance (effect_row - cause_row).
+      "oracle": {label: {"auc", "expected_auc", "label_noise"}}: the AUC of the
+        hidden truth as a score for these labels, the ceiling of every probe
+        (None with one class), and the same for infinitely many users.
+  """
+
+  events: pl.DataFrame
+  labels: pl.DataFrame
+  truth: dict[str, Any]
+
+
+def generate(config: SyntheticConfig) -> SyntheticLogs:
+  """All users at once; the same config gives the same frames, row by row."""
+  return join(config, list(generate_batches(config)))
+
+
+def generate_batches(
+    config: SyntheticConfig, users_per_batch: int = 64
+) -> Iterator[SyntheticLogs]:
+  """Groups of users, one after another, in memory that does not grow.
+
+  A user's rows do not depend on the grouping nor on `num_users`.
+
+  Raises:
+    UserError: if `users_per_batch` is below 1.
+  """
+  if users_per_batch < 1:
+    raise UserError(f"users_per_batch is {users_per_batch}; give 1 or more.")
+  world = world_lib.build_world(config.world_seed)
+  for first in range(0, config.num_users, users_per_batch):
+    last = min(first + users_per_batch, config.num_users)
+    yield _generate_users(config, world, range(first, last))
+
+
+def join(
+    config: SyntheticConfig, batches: Sequence[SyntheticLogs]
+) -> SyntheticLogs:
+  """Batches of `generate_batches` as one."""
+  labels = pl.concat([batch.labels for batch in batches])
+  players = pl.concat([batch.truth["players"] for batch in batches])
+  links = pl.concat([batch.truth["dependencies"] for batch in batches])
+  return SyntheticLogs(
+      events=pl.concat([batch.events for batch in batches]),
+      labels=labels,
+      truth={
+          "config": dataclasses.asdict(config),
+          "players": players,
+          "dependencies": links,
+          "oracle": _oracle(config, labels, players),
+      },
+  )
+
+
+def _generate_users(
+    config: SyntheticConfig, world: world_lib.World, indices: range
+) -> SyntheticLogs:
+  traits = [
+      labels_lib.draw_traits(
+          config.seed,
+          index,
+          mean_events_per_day=config.mean_events_per_day,
+          bot_fraction=config.bot_fraction,
+          churn_fraction=config.churn_fraction,
+          label_noise=config.label_noise,
+      )
+      for index in indices
+  ]
+  histories = [
+      events_lib.simulate(
+          world,
+          player,
+          seed=config.seed,
+          num_days=config.num_days,
+          presence=config.presence,
+          order_noise=config.order_noise,
+      )
+      for player in traits
+  ]
+  users = pl.Series(schema.USER_ID, [f"player{i:06d}" for i in indices])
+  labels = pl.DataFrame({
+      schema.USER_ID: users,
+      BOT: pl.Series([player.bot_label for player in traits], dtype=pl.Int8),
+      CHURN: pl.Series([player.churn_label for player in traits], dtype=pl.Int8),
+  })
+  players = pl.DataFrame([dataclasses.asdict(player) for player in traits])
+  players = players.select(
+      users,
+      pl.col("archetype").replace_strict(
+          dict(enumerate(scripts_lib.ARCHETYPES)), return_dtype=pl.String
+      ),
+      pl.col("faction").replace_strict(
+          dict(enumerate(world_lib.FACTIONS)), return_dtype=pl.String
+      ),
+      pl.col("bot").cast(pl.Int8),
+      pl.col("churner").cast(pl.Int8).alias(CHURN),
+      pl.exclude(
+          "index", "archetype", "faction", "bot", "churner", "bot_label",
+          "churn_label",
+      ),
+  )  # fmt: skip
+  return SyntheticLogs(
+      events=_event_table(config, world, users, histories),
+      labels=labels,
+      truth={
+          "config": dataclasses.asdict(config),
+          "players": players,
+          "dependencies": _dependencies(world, users, histories),
+          "oracle": _oracle(config, labels, players),
+      },
+  )
+
+
+def _event_table(
+    config: SyntheticConfig,
+    world: world_lib.World,
+    users: pl.Series,
+    histories: list[events_lib.History],
+) -> pl.DataFrame:
+  size = [history.event.size for history in histories]
+  second = np.concatenate([history.second for history in histories])
+  micros = (second + int(config.first_day.timestamp())) * 1_000_000
+  events = np.concatenate([history.event for history in histories])
+  designs = np.concatenate([history.design for history in histories])
+  return pl.DataFrame(
+      {
+          schema.USER_ID: users.gather(np.repeat(np.arange(len(size)), size)),
+          schema.EVENT_ID: pl.Series(world.event_names).gather(events),
+          schema.DESIGN_ID: pl.Series(world.design_names).gather(designs),
+          schema.TIMESTAMP: pl.Series(micros).cast(
+              schema.EVENT_SCHEMA[schema.TIMESTAMP]
+          ),
+      },
+      schema=schema.EVENT_SCHEMA,
+  )
+
+
+def _dependencies(
+    world: world_lib.World,
+    users: pl.Series,
+    histories: list[events_lib.History],
+) -> pl.DataFrame:
+  links = np.concatenate([history.links for history in histories])
+  owner = np.repeat(np.arange(len(histories)), [len(h.links) for h in histories])
+  kind, choice, cause, effect = links.T
+  quest = kind == players_lib.QUEST_LINK
+  group = np.where(quest, world.first["choice"], world.first["faction"])
+  return pl.DataFrame({
+      schema.USER_ID: users.gather(owner),
+      "kind": pl.Series(["faction", "quest"]).gather(quest.astype(np.int64)),
+      "choice": pl.Series(world.design_names).gather(group + choice),
+      "num_choices": np.where(
+          quest, world_lib.NUM_CHOICES, len(world_lib.FACTIONS)
+      ),
+      "cause_row": cause,
+      "effect_row": effect,
+      "distance": effect - cause,
+  })
+
+
+def _oracle(
+    config: SyntheticConfig, labels: pl.DataFrame, players: pl.DataFrame
+) -> dict[str, dict[str, float | None]]:
+  return {
+      label: {
+          "auc": labels_lib.oracle_auc(
+              players[label].to_numpy(), labels[label].to_numpy()
+          ),
+          "expected_auc": labels_lib.expected_oracle_auc(
+              fraction, config.label_noise
+          ),
+          "label_noise": config.label_noise,
+      }
+      for label, fraction in (
+          (BOT, config.bot_fraction),
+          (CHURN, config.churn_fraction),
+      )
+  }

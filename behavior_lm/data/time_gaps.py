@@ -1,0 +1,51 @@
+"""Time between events, in units of 100 ms."""
+
+from typing import Literal
+
+import numpy as np
+
+from behavior_lm.data import schema
+from behavior_lm.errors import UserError
+
+GapKind = Literal["next", "previous"]
+MAX_GAP = np.iinfo(np.int32).max
+# What a hidden gap reads: the model must not see the duration of an event
+# that it is asked for.
+HIDDEN_GAP = -1
+
+
+def time_gaps(timestamps: np.ndarray, kind: GapKind = "next") -> np.ndarray:
+  """Gaps of one sequence.
+
+  `next` is an event's duration: the time to the event after it, 0 for the
+  last. `previous` is the time since the event before it, 0 for the first; a
+  model that predicts the future must use this one, the other tells it when
+  the answer comes.
+
+  Args:
+    timestamps: [n] int64 microseconds, ascending.
+    kind: "next" or "previous".
+
+  Returns:
+    [n] int32 in units of 100 ms, rounded down, at most 2**31 - 1.
+
+  Raises:
+    UserError: if the times go backwards or `kind` is unknown.
+  """
+  if kind not in ("next", "previous"):
+    raise UserError(f"gap kind {kind!r}; choose 'next' or 'previous'.")
+  gaps = np.zeros(len(timestamps), np.int64)
+  if len(timestamps) > 1:
+    between = np.diff(timestamps)
+    if between.min() < 0:
+      row = int(np.argmax(between < 0)) + 1
+      raise UserError(
+          f"timestamps go backwards at position {row}; sort each sequence by"
+          " time first."
+      )
+    between //= schema.GAP_UNIT_US
+    if kind == "next":
+      gaps[:-1] = between
+    else:
+      gaps[1:] = between
+  return np.minimum(gaps, MAX_GAP).astype(np.int32)

@@ -1,0 +1,182 @@
+"""Reads label tables: a user id and 0/1 columns."""
+
+from collections.abc import Sequence
+import dataclasses
+from pathlib import Path
+
+import polars as pl
+
+from behavior_lm.data import schema
+from behavior_lm.errors import UserError
+
+# How a label may be written.
+_VALUES = {
+    "0": 0, "0.0": 0, "false": 0,
+    "1": 1, "1.0": 1, "true": 1,
+}  # fmt: skip
+_EXAMPLES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+  """Labels of the users of a dataset, and what did not fit.
+
+  Attributes:
+    table: user_id (String) and one Int8 column a label, null where the user
+      has none; one row a user that is in the data and in the file.
+    names: the label columns.
+    ignored_columns: column -> why it is no label.
+    duplicates: users written more than once, with the same labels.
+    unlabelled: users of the data that the file does not name.
+    unknown: users of the file that the data does not hold.
+  """
+
+  table: pl.DataFrame
+  names: list[str]
+  ignored_columns: dict[str, str]
+  duplicates: list[str]
+  unlabelled: list[str]
+  unknown: list[str]
+
+  def notes(self) -> list[str]:
+    """One line for each thing that a person should know; perhaps none."""
+    lines = [
+        f"column {name!r} is no label: {why}"
+        for name, why in self.ignored_columns.items()
+    ]
+    for users, text in (
+        (self.duplicates, "named more than once with the same labels"),
+        (self.unlabelled, "of the data without a label, left out"),
+        (self.unknown, "with a label but not in the data, left out"),
+    ):
+      if users:
+        lines.append(f"{len(users)} users {text} ({_some(users)})")
+    return lines
+
+
+def read_labels(
+    path: str | Path, users: Sequence[str], names: Sequence[str] = ()
+) -> Labels:
+  """Reads the labels of `users` from a CSV or Parquet file.
+
+  Args:
+    path: columns user_id and one of 0/1 (or true/false) for each label; an
+      empty cell is no label. Other columns are ignored and named.
+    users: the users of the data.
+    names: which columns to take; all labels without it.
+
+  Raises:
+    UserError: if the file is unreadable, has no user_id or no label, a wanted
+      column is missing or holds something else, a user has contradicting
+      labels, or no user is in the data.
+  """
+  table = _read_strings(Path(path))
+  if schema.USER_ID not in table.columns:
+    raise UserError(
+        f"{path}: no column {schema.USER_ID!r} among {table.columns}. Rename"
+        " the one that names the user."
+    )
+  if table[schema.USER_ID].null_count():
+    row = table[schema.USER_ID].is_null().arg_true()[0]
+    raise UserError(f"{path}: row {row + 1} has no {schema.USER_ID}.")
+  for name in names:
+    if name not in table.columns or name == schema.USER_ID:
+      raise UserError(f"{path}: no label {name!r} among {table.columns}.")
+  columns, ignored = [], {}
+  for name in table.columns:
+    if name == schema.USER_ID or (names and name not in names):
+      continue
+    why = _why_no_label(table[name])
+    if not why:
+      columns.append(name)
+    elif name in names:
+      raise UserError(f"{path}: column {name!r} is no label: {why}.")
+    else:
+      ignored[name] = why
+  if not columns:
+    reasons = "; ".join(f"{name}: {why}" for name, why in ignored.items())
+    raise UserError(
+        f"{path}: no column of 0 and 1 beside {schema.USER_ID}"
+        f" ({reasons or 'no other column'})."
+    )
+  table = table.select(
+      schema.USER_ID,
+      *(
+          pl.col(name).str.strip_chars().str.to_lowercase()
+          .replace_strict(_VALUES, default=None, return_dtype=pl.Int8)
+          for name in columns
+      ),
+  )
+  table, duplicates = _merge_duplicates(table, path)
+  known = set(users)
+  labelled = set(table[schema.USER_ID])
+  if known and not known & labelled:
+    raise UserError(
+        f"{path}: none of its {len(labelled)} users ({_some(labelled)}) is in"
+        f" the data ({_some(known)}). Are the ids written the same way?"
+    )
+  return Labels(
+      table=table.filter(pl.col(schema.USER_ID).is_in(list(known))).sort(
+          schema.USER_ID
+      ),
+      names=columns,
+      ignored_columns=ignored,
+      duplicates=duplicates,
+      unlabelled=sorted(known - labelled),
+      unknown=sorted(labelled - known),
+  )
+
+
+def _read_strings(path: Path) -> pl.DataFrame:
+  """Every column as strings, so that the user '007' stays '007'."""
+  if not path.is_file():
+    raise UserError(f"{path}: no such file. Give a CSV or Parquet file.")
+  if not path.stat().st_size:
+    raise UserError(f"{path}: the file is empty.")
+  try:
+    if path.suffix == ".parquet":
+      table = pl.read_parquet(path)
+      return table.select(pl.all().cast(pl.String))
+    separator = "\t" if path.suffix == ".tsv" else ","
+    return pl.read_csv(path, infer_schema=False, separator=separator)
+  except (pl.exceptions.PolarsError, OSError) as error:
+    first = str(error).strip().splitlines()[0]
+    raise UserError(
+        f"{path}: not readable as {path.suffix or 'CSV'} ({first})."
+    ) from error
+
+
+def _why_no_label(column: pl.Series) -> str:
+  """Empty for a label, else what is wrong with its values."""
+  values = column.drop_nulls().str.strip_chars().str.to_lowercase()
+  values = values.filter(values != "")
+  if values.is_empty():
+    return "it is empty"
+  strange = values.filter(~values.is_in(list(_VALUES))).unique().sort()
+  if len(strange):
+    return f"it holds {_some(strange)}, not only 0 and 1"
+  return ""
+
+
+def _merge_duplicates(
+    table: pl.DataFrame, path: str | Path
+) -> tuple[pl.DataFrame, list[str]]:
+  repeated = table.filter(pl.col(schema.USER_ID).is_duplicated())
+  different = repeated.unique().filter(
+      pl.col(schema.USER_ID).is_duplicated()
+  )
+  if not different.is_empty():
+    users = sorted(set(different[schema.USER_ID]))
+    raise UserError(
+        f"{path}: {len(users)} users have contradicting labels"
+        f" ({_some(users)}). Keep one row a user."
+    )
+  once = table.unique(subset=schema.USER_ID, keep="first", maintain_order=True)
+  return once, sorted(set(repeated[schema.USER_ID]))
+
+
+def _some(values: object) -> str:
+  """The first few values, readable."""
+  names = sorted(str(value) for value in values)  # type: ignore[attr-defined]
+  more = ", ..." if len(names) > _EXAMPLES else ""
+  return ", ".join(repr(name) for name in names[:_EXAMPLES]) + more

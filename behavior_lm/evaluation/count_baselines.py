@@ -1,0 +1,96 @@
+"""Plain count models scored on the events that a masked model is asked for."""
+
+from typing import Any
+
+import numpy as np
+
+from behavior_lm.data.dataset import Dataset
+from behavior_lm.evaluation.count_models import NGramModel
+from behavior_lm.evaluation.fixed_mask import fixed_mask
+from behavior_lm.evaluation.masked_perplexity import BITS_PER_HIDDEN_BYTE
+from behavior_lm.evaluation.masked_perplexity import SequenceScores
+from behavior_lm.evaluation.neighbour_model import NeighbourModel
+
+UNIGRAM = "unigram"
+SAME_INFORMATION = "neighbours (masked context)"
+# Sees the true neighbours even where they are masked: not a fair baseline,
+# but a line to know.
+FULL_CONTEXT = "neighbours (full context)"
+
+
+def score_baselines(
+    dataset: Dataset,
+    tokenizer: Any,
+    *,
+    split: str,
+    mask_rate: float,
+    mask_seed: int,
+    train_split: str = "train",
+) -> dict[str, SequenceScores]:
+  """Counts on the training split, scores of the masked events of another.
+
+  Args:
+    dataset: prepared logs.
+    tokenizer: the models' own, so that tokens compare.
+    split: which split is scored.
+    mask_rate: of the fixed mask.
+    mask_seed: of the fixed mask.
+    train_split: where events are counted.
+
+  Returns:
+    name -> scores, with the sequences in the order of the split.
+  """
+  table = tokenizer.encode_table(dataset.pairs)
+  hidden_bytes = tokenizer.hidden_bytes(dataset.pairs)
+  source = dataset.source(train_split)
+  examples = [source[i] for i in range(len(source))]
+  train = [table[example["pair"]] for example in examples]
+  starts = [example["start"] for example in examples]
+  source = dataset.source(split)
+  examples = [source[i] for i in range(len(source))]
+  test = [table[example["pair"]] for example in examples]
+  masks = [
+      fixed_mask(
+          example["user_id"],
+          example["start"],
+          len(example["pair"]),
+          mask_rate=mask_rate,
+          seed=mask_seed,
+      )
+      for example in examples
+  ]
+  count = np.asarray([mask.sum() for mask in masks], np.float64)
+  owner = np.repeat(np.arange(len(masks)), count.astype(np.int64))
+  truth = np.concatenate(
+      [tokens[mask] for tokens, mask in zip(test, masks, strict=True)]
+  )
+  spelled = np.concatenate([
+      hidden_bytes[example["pair"][mask]]
+      for example, mask in zip(examples, masks, strict=True)
+  ])
+  users = dataset.sequences(split)["user_id"].to_numpy()
+
+  def scores(log_probs: np.ndarray, best: np.ndarray) -> SequenceScores:
+    add = lambda values: np.bincount(owner, values, minlength=len(masks))
+    return SequenceScores(
+        nats=add(-log_probs),
+        correct=add((best == truth).astype(np.float64)),
+        hidden_bits=add(spelled * BITS_PER_HIDDEN_BYTE),
+        count=count,
+        users=users,
+    )
+
+  unigram = NGramModel(1, tokenizer.vocab_size).fit(train)
+  most_frequent = np.bincount(np.concatenate(train)).argmax()
+  log_probs = np.concatenate([
+      unigram.log_probs(tokens)[mask]
+      for tokens, mask in zip(test, masks, strict=True)
+  ])
+  out = {UNIGRAM: scores(log_probs, np.full(len(truth), most_frequent))}
+  neighbours = NeighbourModel(tokenizer.vocab_size).fit(train, starts)
+  for name, hide in ((SAME_INFORMATION, True), (FULL_CONTEXT, False)):
+    out[name] = scores(
+        neighbours.log_probs_of(test, masks, hide),
+        neighbours.predict_of(test, masks, hide),
+    )
+  return out

@@ -1,0 +1,237 @@
+"""Masked perplexity, accuracy and bits per raw event under one fixed mask."""
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+import ml_collections
+import numpy as np
+
+from behavior_lm.data import schema
+from behavior_lm.data.dataset import Dataset
+from behavior_lm.data.pipeline import Batch
+from behavior_lm.data.pipeline import make_loader
+from behavior_lm.data.time_gaps import HIDDEN_GAP
+from behavior_lm.errors import UserError
+from behavior_lm.evaluation.fixed_mask import fixed_mask
+from behavior_lm.objectives.masked_events import token_scores
+from behavior_lm.training import build
+from behavior_lm.training.sharding import put_batch
+from behavior_lm.training.state import merge_model
+
+# Bits to spell one byte of an id that a token left out.
+BITS_PER_HIDDEN_BYTE = 8.0
+_SLOTS = 32  # predicted positions a row come in multiples of this
+
+
+class EvalAnnotations:
+  """The fixed mask, and whose event is where, beside each window."""
+
+  def __init__(
+      self, hidden_bytes: np.ndarray, mask_rate: float, mask_seed: int
+  ) -> None:
+    self.hidden_bytes = hidden_bytes.astype(np.int32)
+    self.mask_rate = mask_rate
+    self.mask_seed = mask_seed
+
+  def __call__(
+      self, index: int, example: Mapping[str, Any]
+  ) -> dict[str, np.ndarray]:
+    pairs = np.asarray(example["pair"])
+    mask = fixed_mask(
+        example["user_id"],
+        example["start"],
+        len(pairs),
+        mask_rate=self.mask_rate,
+        seed=self.mask_seed,
+    )
+    return {
+        "masked": mask.astype(np.int32),
+        "sequence": np.full(len(pairs), index, np.int32),
+        "hidden_bytes": self.hidden_bytes[pairs],
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceScores:
+  """Sums over the masked events of each sequence, all arrays [num_sequences].
+
+  Attributes:
+    nats: negative log likelihood of the true tokens.
+    correct: top-1 hits.
+    hidden_bits: what the tokens cannot say, spelled out (the same for every
+      model over one tokenizer).
+    count: masked events.
+    users: user ids.
+  """
+
+  nats: np.ndarray
+  correct: np.ndarray
+  hidden_bits: np.ndarray
+  count: np.ndarray
+  users: np.ndarray
+
+  def summary(self) -> dict[str, float]:
+    """Perplexity a token, accuracy, bits a raw event."""
+    total = self.count.sum()
+    nats = self.nats.sum() / total
+    return {
+        "perplexity": math.exp(min(nats, 700.0)),
+        "accuracy": float(self.correct.sum() / total),
+        "bits_per_event": float(
+            nats / math.log(2) + self.hidden_bits.sum() / total
+        ),
+    }
+
+  @property
+  def bits(self) -> np.ndarray:
+    """Bits of each sequence's masked events, hidden ones included."""
+    return self.nats / math.log(2) + self.hidden_bits
+
+
+class MaskedPerplexity:
+  """Scores a model on a split; every masked token is hidden, with its gap.
+
+  No masked token is left unchanged or randomised here, unlike in training: a
+  model that may copy the answer in a tenth of the cases is not comparable to
+  a baseline that may not.
+
+  Args:
+    config: of the run.
+    dataset: whose split is scored.
+    tokenizer: of the run.
+    graphdef: of the model.
+    mesh: devices.
+    split: its name; `config.eval.split` when None.
+  """
+
+  def __init__(
+      self,
+      config: ml_collections.ConfigDict,
+      dataset: Dataset,
+      tokenizer: Any,
+      graphdef: Any,
+      mesh: Mesh,
+      split: str | None = None,
+  ) -> None:
+    self.split = split or config.eval.split
+    if self.split not in dataset.splits:
+      raise UserError(
+          f"the dataset has no split {self.split!r}, only"
+          f" {sorted(dataset.splits)}. Set --config.eval.split, or empty for"
+          " no evaluation; --split_time of prepare.py makes a 'test' split."
+      )
+    self._users = dataset.sequences(self.split)["user_id"].to_numpy()
+    self._windows = build.build_windows(
+        config,
+        dataset,
+        tokenizer,
+        self.split,
+        shuffle=False,
+        num_epochs=1,
+        annotate=EvalAnnotations(
+            tokenizer.hidden_bytes(dataset.pairs),
+            config.eval.mask_rate,
+            config.eval.mask_seed,
+        ),
+    )
+    self._spec = build.batch_spec(config)
+    self._mesh = mesh
+    self._score = jax.jit(_make_score(graphdef))
+
+  def run(self, params: Any) -> Iterator[tuple[str, float]]:
+    """(name, value) pairs: perplexity, accuracy, bits_per_event."""
+    yield from self.scores(params).summary().items()
+
+  def scores(self, params: Any) -> SequenceScores:
+    """Sums over the masked events of each sequence."""
+    size = len(self._users)
+    nats, correct, hidden, count = (np.zeros(size) for _ in range(4))
+    loader = iter(make_loader(self._windows, self._spec, drop_remainder=False))
+    try:
+      for batch in loader:
+        at, valid = masked_offsets(batch["masked"])
+        truth = np.take_along_axis(batch["tokens"], at, 1)
+        inputs = hide_masked(batch)
+        got = self._score(
+            params,
+            put_batch(inputs, self._mesh),
+            put_batch({"at": at, "tokens": truth}, self._mesh),
+        )
+        where = np.take_along_axis(batch["sequence"], at, 1)[valid]
+        spelled = np.take_along_axis(batch["hidden_bytes"], at, 1)[valid]
+        add = lambda out, values, where=where: np.add.at(out, where, values)
+        add(nats, np.asarray(got[0], np.float64)[valid])
+        add(correct, np.asarray(got[1], np.float64)[valid])
+        add(hidden, spelled * BITS_PER_HIDDEN_BYTE)
+        add(count, 1.0)
+    finally:
+      loader.close()
+    if not count.sum():
+      raise UserError(
+          f"split {self.split!r} has too few events for any to be masked."
+      )
+    return SequenceScores(nats, correct, hidden, count, self._users)
+
+
+def make_evaluators(
+    config: ml_collections.ConfigDict,
+    dataset: Dataset,
+    tokenizer: Any,
+    graphdef: Any,
+    mesh: Mesh,
+) -> dict[str, MaskedPerplexity]:
+  """What a pretraining run evaluates; nothing without `eval.split`."""
+  if not config.eval.split:
+    return {}
+  evaluator = MaskedPerplexity(config, dataset, tokenizer, graphdef, mesh)
+  return {config.eval.split: evaluator}
+
+
+def hide_masked(batch: Batch) -> Batch:
+  """Model inputs: masked tokens and their gaps hidden, annotations gone."""
+  masked = batch["masked"] > 0
+  inputs = {
+      name: batch[name] for name in ("positions", "segment_ids", "times")
+  }
+  inputs["tokens"] = np.where(masked, schema.MASK_ID, batch["tokens"]).astype(
+      np.int32
+  )
+  inputs["time_gaps"] = np.where(
+      masked, HIDDEN_GAP, batch["time_gaps"]
+  ).astype(np.int32)
+  return inputs
+
+
+def masked_offsets(masked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """[batch, length] flags -> offsets [batch, n] int32, valid [batch, n].
+
+  n is a multiple of 32, so that few shapes are compiled.
+  """
+  counts = (masked > 0).sum(1)
+  slots = max(_SLOTS, -(-int(counts.max()) // _SLOTS) * _SLOTS)
+  at = np.zeros((len(masked), slots), np.int32)
+  for row, flags in enumerate(masked):
+    at[row, : counts[row]] = np.flatnonzero(flags)
+  return at, np.arange(slots) < counts[:, None]
+
+
+def _make_score(graphdef: Any) -> Any:
+  def score(
+      params: Any, inputs: Mapping[str, jax.Array], targets: Any
+  ) -> tuple[jax.Array, jax.Array]:
+    model = merge_model(graphdef, params)
+    outputs = model(inputs, deterministic=True, predict_at=targets["at"])
+    logits = outputs["logits"]
+    # A special token is never the answer, and neither baseline offers one;
+    # UNK stands for events that happened and stays.
+    special = jnp.arange(logits.shape[-1]) < schema.NUM_SPECIAL
+    special &= jnp.arange(logits.shape[-1]) != schema.UNK_ID
+    logits = jnp.where(special, -jnp.inf, logits)
+    return token_scores(logits, targets["tokens"])
+
+  return score

@@ -1,0 +1,117 @@
+"""Sequences of any length -> batches of few shapes.
+
+A sequence that is longer than the model is cut into as few windows as it
+needs, of equal length (give or take one event), so that no event is left with
+a short context. A window is padded to the smallest bucket that holds it: its
+shape depends on its own length alone, never on its neighbours.
+"""
+
+from collections.abc import Iterator
+import dataclasses
+
+import numpy as np
+
+from behavior_lm.data import schema
+from behavior_lm.data.time_gaps import HIDDEN_GAP
+from behavior_lm.inference.sequences import TokenSequence
+
+_SHORTEST = 16
+_MULTIPLE = 8
+
+
+def bucket_lengths(max_length: int) -> list[int]:
+  """Lengths that windows are padded to: 1, 3/4, 1/2, 1/4, 1/8, ... of it.
+
+  Balanced windows of long sequences are nearly full; three quarters serve
+  those of sequences that are a little longer than the model.
+  """
+  found = {max_length, _round_up(3 * max_length // 4)}
+  length = max_length
+  while (length := length // 2) >= _SHORTEST:
+    found.add(_round_up(length))
+  return sorted(n for n in found if n <= max_length)
+
+
+def window_cuts(num_events: int, capacity: int) -> list[tuple[int, int]]:
+  """(start, end) of the windows of a sequence, lengths equal or one apart."""
+  count = -(-num_events // capacity)
+  cuts = [i * num_events // count for i in range(count + 1)]
+  return list(zip(cuts[:-1], cuts[1:], strict=True))
+
+
+@dataclasses.dataclass
+class Batch:
+  """Windows of one bucket.
+
+  Attributes:
+    arrays: `tokens`, `positions`, `segment_ids`, `time_gaps` int32 and
+      `times` float32, [batch_size, length]; rows after the windows are
+      padding.
+    rows: output row of each window.
+    num_events: of each window.
+  """
+
+  arrays: dict[str, np.ndarray]
+  rows: list[int] = dataclasses.field(default_factory=list)
+  num_events: list[int] = dataclasses.field(default_factory=list)
+
+
+class Batcher:
+  """Collects windows until a batch of their bucket is full.
+
+  Args:
+    max_length: tokens of the longest window, CLS included.
+    batch_size: windows in a batch.
+  """
+
+  def __init__(self, max_length: int, batch_size: int) -> None:
+    self.capacity = max_length - 1
+    self.batch_size = batch_size
+    self._lengths = bucket_lengths(max_length)
+    self._filling: dict[int, Batch] = {}
+
+  def add(
+      self, row: int, sequence: TokenSequence, start: int, end: int
+  ) -> Batch | None:
+    """Adds the window [start, end) of a sequence; returns a full batch."""
+    size = end - start + 1
+    length = next(n for n in self._lengths if n >= size)
+    batch = self._filling.get(length)
+    if batch is None:
+      batch = self._filling[length] = Batch(_padding(self.batch_size, length))
+    place, arrays = len(batch.rows), batch.arrays
+    arrays["tokens"][place, 0] = schema.CLS_ID
+    arrays["tokens"][place, 1:size] = sequence.tokens[start:end]
+    # CLS keeps the hidden gap of padding: it has no duration.
+    arrays["time_gaps"][place, 1:size] = sequence.time_gaps[start:end]
+    arrays["times"][place, 1:size] = (
+        sequence.seconds[start:end] - sequence.seconds[start]
+    )
+    arrays["positions"][place, :size] = np.arange(size)
+    arrays["segment_ids"][place, :size] = 1
+    batch.rows.append(row)
+    batch.num_events.append(size - 1)
+    if len(batch.rows) < self.batch_size:
+      return None
+    return self._filling.pop(length)
+
+  def rest(self) -> Iterator[Batch]:
+    """The batches that are not full."""
+    while self._filling:
+      yield self._filling.pop(min(self._filling))
+
+
+def _padding(batch_size: int, length: int) -> dict[str, np.ndarray]:
+  # New arrays each time: jax may still read those of the batch before.
+  shape = (batch_size, length)
+  return {
+      "tokens": np.full(shape, schema.PAD_ID, np.int32),
+      "positions": np.zeros(shape, np.int32),
+      "segment_ids": np.zeros(shape, np.int32),
+      "time_gaps": np.full(shape, HIDDEN_GAP, np.int32),
+      "times": np.zeros(shape, np.float32),
+  }
+
+
+def _round_up(length: int) -> int:
+  return -(-length // _MULTIPLE) * _MULTIPLE

@@ -1,0 +1,300 @@
+"""Embeds a dataset, part by part, so that a killed run goes on."""
+
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from behavior_lm.data import schema
+from behavior_lm.data.dataset import Dataset
+from behavior_lm.data.sequences import UNITS
+from behavior_lm.data.sequences import USER
+from behavior_lm.errors import UserError
+from behavior_lm.inference import stores
+from behavior_lm.inference.embedder import Embedder
+from behavior_lm.inference.parts import differences
+from behavior_lm.inference.parts import Parts
+from behavior_lm.inference.pooling import find_pooling
+from behavior_lm.inference.progress import Bar
+from behavior_lm.inference.sequences import TokenSequence
+
+# What a kill may cost. Each part ends with batches that are not full, a few
+# percent of its work at this size.
+PART_EVENTS = 2**18
+_PART_ROWS = 2**13
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+  """What to embed, and how.
+
+  Attributes:
+    splits: names; all of the dataset when empty.
+    unit: "user_day" or "user"; the dataset's own when empty. The days of a
+      user are pooled to one row within a split, by their events.
+    pooling, layer, batch_size: see `Embedder.encode`.
+    out: the file to write; in the run folder, named by the settings, when
+      empty.
+    overwrite: replace a file of other settings.
+    part_events: events between two saves.
+  """
+
+  splits: Sequence[str] = ()
+  unit: str = ""
+  pooling: str = "mean"
+  layer: int | None = None
+  batch_size: int | None = None
+  out: str = ""
+  overwrite: bool = False
+  part_events: int = PART_EVENTS
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What was done.
+
+  Attributes:
+    path: of the result.
+    rows, events: of the result.
+    new_rows, new_events: of them, computed now.
+    seconds: that it took, compilation included.
+  """
+
+  path: Path
+  rows: int
+  events: int
+  new_rows: int
+  new_events: int
+  seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+  """Rows of the result that are computed together."""
+
+  name: str
+  rows: pl.DataFrame
+
+
+def embed_dataset(
+    embedder: Embedder,
+    dataset: Dataset,
+    request: Request,
+    *,
+    run: Path,
+    say: Callable[[str], None] = print,
+) -> Outcome:
+  """Writes the vectors of a dataset as one table.
+
+  The table has the columns split, user_id, start (null where days were pooled
+  to a user), num_events, embedding; see `stores`. Killed and started again, it
+  goes on where it was.
+
+  Args:
+    embedder: of the run.
+    dataset: any; the run may have been trained on another one.
+    request: what and how.
+    run: the run folder, where the result goes by default.
+    say: told what a person should know.
+
+  Raises:
+    UserError: if the request cannot be met, or there is a result or unfinished
+      work of other settings in its place.
+  """
+  splits, unit = _check(dataset, request)
+  find_pooling(request.pooling)
+  layer = embedder.layer_number(request.layer)
+  request = dataclasses.replace(
+      request, batch_size=embedder.choose_batch_size(request.batch_size)
+  )
+  settings = {
+      "model": embedder.fingerprint,
+      "config_hash": embedder.config_hash,
+      "step": embedder.step,
+      "dataset": dataset.meta["fingerprint"],
+      "splits": splits,
+      "unit": unit,
+      "pooling": request.pooling,
+      "layer": layer,
+      "part_events": request.part_events,
+      "embed_dim": embedder.embed_dim,
+      "run": run.resolve().name,
+      "data": dataset.path.resolve().name,
+  }
+  out = Path(request.out) if request.out else _default_path(run, settings)
+  plan = [
+      part
+      for split in splits
+      for part in _plan(dataset, split, unit, request.part_events)
+  ]
+  rows = sum(part.rows.height for part in plan)
+  events = int(sum(part.rows["num_events"].sum() for part in plan))
+  if not plan:
+    raise UserError(f"{dataset.path}: {', '.join(splits)} has no sequences.")
+  if _is_finished(out, settings, request.overwrite):
+    say(f"{out} is there already, with these settings; nothing was computed")
+    # Killed between the last two lines below.
+    with contextlib.suppress(UserError), Parts(out, settings) as parts:
+      parts.remove()
+    return Outcome(out, rows, events, 0, 0, 0.0)
+  with Parts(out, settings) as parts:
+    files, done = _make_parts(embedder, dataset, request, parts, plan, say)
+    stores.write_embeddings(out, pl.scan_parquet(files), settings)
+    parts.remove()
+  return Outcome(out, rows, events, done.rows, done.events, done.seconds)
+
+
+def _check(dataset: Dataset, request: Request) -> tuple[list[str], str]:
+  """The splits and the unit, checked."""
+  splits = list(request.splits) or dataset.splits
+  for split in splits:
+    dataset.source(split)  # A UserError that lists the splits there are.
+  if len(set(splits)) < len(splits):
+    raise UserError(f"--splits {','.join(splits)} names a split twice.")
+  own = dataset.meta["unit"]
+  unit = request.unit or own
+  if unit not in UNITS:
+    raise UserError(f"--unit {unit!r}; known are {', '.join(UNITS)}.")
+  if unit != own and unit != USER:
+    raise UserError(
+        f"{dataset.path}: one sequence is a {own}, so it has no rows of a"
+        f" {unit}. Prepare the log with --unit {unit}."
+    )
+  if request.out:
+    stores.find_store(request.out)
+  if request.part_events < 1:
+    raise UserError(
+        f"--part_events is {request.part_events}; it must be at least 1."
+    )
+  return splits, unit
+
+
+def _default_path(run: Path, settings: dict[str, Any]) -> Path:
+  parts = [settings["data"], *settings["splits"], settings["unit"]]
+  parts += [settings["pooling"], f"layer{settings['layer']}"]
+  name = "_".join([*parts, f"step{settings['step']}.parquet"])
+  return run / "embeddings" / name
+
+
+def _is_finished(
+    out: Path, settings: dict[str, Any], overwrite: bool
+) -> bool:
+  """Whether the result is there; UserError if another one is."""
+  if out.is_dir():
+    raise UserError(f"{out}: is a folder; give a file as --out.")
+  if not out.exists():
+    return False
+  try:
+    different = differences(stores.read_settings(out), settings)
+  except UserError:
+    different = "it cannot be read"
+  if not different:
+    return True
+  if overwrite:
+    return False
+  raise UserError(
+      f"{out}: is there already, made otherwise: {different}. Pass --overwrite"
+      " to replace it, or another --out."
+  )
+
+
+def _plan(
+    dataset: Dataset, split: str, unit: str, part_events: int
+) -> list[_Part]:
+  """Cuts the rows of a split into parts; depends on the arguments alone.
+
+  Rows have the columns of the result but `embedding`, and `sequences`, a list
+  of the indices of their sequences.
+  """
+  rows = dataset.sequences(split).select(
+      "split",
+      schema.USER_ID,
+      "start",
+      pl.col("num_events").cast(pl.Int64),
+      pl.concat_list("index").alias("sequences"),
+  )
+  if unit != dataset.meta["unit"]:
+    rows = (
+        rows.sort("start", maintain_order=True)
+        .group_by("split", schema.USER_ID)
+        .agg(
+            pl.lit(None, rows.schema["start"]).first().alias("start"),
+            pl.col("num_events").sum(),
+            pl.col("sequences").explode(),
+        )
+        .sort(pl.col("sequences").list.min())
+    )
+  num_events = rows["num_events"].to_numpy()
+  before = np.cumsum(num_events) - num_events
+  # A new part begins where the count of events or rows passes a multiple.
+  key = before // part_events + np.arange(rows.height) // _PART_ROWS
+  first = np.flatnonzero(np.diff(key, prepend=-1))
+  last = [*first[1:], rows.height] if len(first) else []
+  return [
+      _Part(f"{split}-{begin:09}-{end:09}", rows.slice(begin, end - begin))
+      for begin, end in zip(first.tolist(), last, strict=True)
+  ]
+
+
+def _make_parts(
+    embedder: Embedder,
+    dataset: Dataset,
+    request: Request,
+    parts: Parts,
+    plan: list[_Part],
+    say: Callable[[str], None],
+) -> tuple[list[Path], Bar]:
+  """Files of all parts, and a count of what was computed for them."""
+  found = {part.name: parts.find(part.name) for part in plan}
+  for name in parts.damaged:
+    say(f"{parts.folder / name}: was damaged; computed again.")
+  if there := sum(path is not None for path in found.values()):
+    say(f"going on: {there} of {len(plan)} parts are there already")
+  sources = {split: dataset.source(split) for split in dataset.splits}
+  tokens = embedder.tokenizer.encode_table(dataset.pairs)
+  missing = [part for part in plan if found[part.name] is None]
+  bar = Bar(sum(part.rows.height for part in missing))
+  try:
+    for part in missing:
+      vectors = embedder.encode_rows(
+          (
+              _read(embedder, sources[split], tokens, split, indices)
+              for split, indices in part.rows.select(
+                  "split", "sequences"
+              ).iter_rows()
+          ),
+          pooling=request.pooling,
+          layer=request.layer,
+          batch_size=request.batch_size,
+          num_rows=part.rows.height,
+          watch=bar.add,
+      )
+      table = part.rows.drop("sequences").with_columns(
+          stores.embedding_column(vectors)
+      )
+      found[part.name] = parts.write(part.name, table)
+  finally:
+    bar.close()
+  return [path for path in found.values() if path is not None], bar
+
+
+def _read(
+    embedder: Embedder,
+    source: Any,
+    pair_to_token: np.ndarray,
+    split: str,
+    indices: list[int],
+) -> Iterator[TokenSequence]:
+  """Sequences of one row, one at a time."""
+  for index in indices:
+    example = source[index]
+    yield embedder.reader.from_tokens(
+        pair_to_token[example["pair"]],
+        example["timestamp"],
+        f"split {split}, sequence {index}",
+    )
+

@@ -1,0 +1,335 @@
+"""Vectors of event sequences, from a run folder alone."""
+
+import collections
+from collections.abc import Callable, Iterable, Iterator, Sized
+import functools
+import hashlib
+import json
+import operator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import polars as pl
+
+from behavior_lm.errors import UserError
+from behavior_lm.inference.batching import Batch
+from behavior_lm.inference.batching import Batcher
+from behavior_lm.inference.batching import window_cuts
+from behavior_lm.inference.frames import cut_frame
+from behavior_lm.inference.loading import load_run
+from behavior_lm.inference.pooling import find_pooling
+from behavior_lm.inference.pooling import Pooling
+from behavior_lm.inference.pooling import RowSums
+from behavior_lm.inference.progress import Bar
+from behavior_lm.inference.sequences import Reader
+from behavior_lm.inference.sequences import TokenSequence
+from behavior_lm.inference.stores import embedding_column
+from behavior_lm.training.run_folder import config_hash
+from behavior_lm.training.state import merge_model
+
+# Tokens of a batch when nobody chose: enough to fill two cores, and memory
+# that dense attention can pay at every length.
+BATCH_TOKENS = 8_192
+# Batches on the device while the host prepares the next one.
+_IN_FLIGHT = 2
+
+
+class Embedder:
+  """A trained encoder that gives one vector a sequence.
+
+    embedder = behavior_lm.Embedder.load("runs/gate")
+    vectors = embedder.encode([["login", "fight"], ["login", "shop"]])
+
+  Sequences longer than the model are cut into windows of equal length; each
+  window is encoded with a CLS of its own, and the windows are pooled to one
+  vector (see `encode`). Models that compute in float32 give the same vector to
+  1e-5 whatever the batch it was in.
+
+  Attributes:
+    config: of the run.
+    tokenizer: of the run.
+    params: of the model, on the default device.
+    step: of the checkpoint.
+    reader: makes token sequences for this model.
+  """
+
+  def __init__(
+      self,
+      config: ml_collections.ConfigDict,
+      tokenizer: Any,
+      graphdef: Any,
+      params: Any,
+      step: int,
+  ) -> None:
+    self.config = config
+    self.tokenizer = tokenizer
+    self.params = params
+    self.step = step
+    self.num_layers = int(config.model.num_layers)
+    self.embed_dim = int(config.model.embed_dim)
+    self.max_length = int(config.data.max_length)
+    self.reader = Reader(tokenizer, config.data.gap_kind)
+    self._graphdef = graphdef
+    self._programs: dict[tuple[int, str], Any] = {}
+
+  @classmethod
+  def load(cls, folder: str | Path, step: int | None = None) -> "Embedder":
+    """Loads a run folder; of it config.json, tokenizer/ and checkpoints/.
+
+    Args:
+      folder: that experiments/pretrain.py wrote.
+      step: of the checkpoint; the last one when None.
+
+    Raises:
+      UserError: if the folder, a part of it or the step is missing or damaged.
+    """
+    return cls(*load_run(folder, step))
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """SHA-256 over everything that decides a vector."""
+    digest = hashlib.sha256(self.tokenizer.fingerprint.encode())
+    model = self.config.model.to_dict()
+    digest.update(
+        json.dumps(
+            [model, self.max_length, self.reader.gap_kind], sort_keys=True
+        ).encode()
+    )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(self.params):
+      digest.update(jax.tree_util.keystr(path).encode())
+      digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+  @property
+  def config_hash(self) -> str:
+    return config_hash(self.config)
+
+  def encode(
+      self,
+      sequences: Iterable[Any] | pl.DataFrame,
+      pooling: str = "mean",
+      layer: int | None = None,
+      batch_size: int | None = None,
+      progress: bool = False,
+  ) -> np.ndarray:
+    """Encodes sequences of any number and length.
+
+    Memory holds the result, a few batches and one sequence at a time; a
+    generator is read as it goes.
+
+    Args:
+      sequences: a list or generator; each sequence is a dict of `event_id`,
+        `design_id` (optional) and `timestamp` (optional, sorted: datetimes,
+        np.datetime64 or integers in microseconds UTC), each a list or array;
+        or a dict of `tokens` and `timestamp`; or a list of event ids; or a
+        list of (event id, design id) pairs. Without timestamps the gaps are
+        hidden. Or a Polars frame of user_id, event_id, design_id (optional)
+        and timestamp: one vector a user, in the order of first appearance.
+      pooling: over the windows of a sequence: "mean", over all its events
+        (without CLS); "max", over all its events; "cls", the windows' CLS
+        weighted by their events; "last", its last event.
+      layer: 0 (embeddings) to num_layers; negative counts from the last one,
+        which is -1 and None.
+      batch_size: windows computed at once; None chooses by the model's length.
+        A batch is always computed in full: for one short sequence at a time,
+        1 is fastest.
+      progress: show a bar.
+
+    Returns:
+      [num_sequences, embed_dim] float32.
+
+    Raises:
+      UserError: naming the sequence that cannot be read: empty, not sorted,
+        or of another form.
+    """
+    if isinstance(sequences, pl.DataFrame):
+      table, read = cut_frame(sequences, self.reader)
+      total: int | None = table.height
+    else:
+      if isinstance(sequences, str | bytes | dict) or not isinstance(
+          sequences, Iterable
+      ):
+        raise UserError(
+            f"sequences is a {type(sequences).__name__}; give a list of"
+            " sequences (for one: a list that holds it), a generator or a"
+            " Polars DataFrame."
+        )
+      read = self.reader.read_all(sequences)
+      total = len(sequences) if isinstance(sequences, Sized) else None
+    return self._encode_shown(
+        read, total, progress, pooling, layer, batch_size
+    )
+
+  def encode_frame(
+      self,
+      frame: pl.DataFrame,
+      unit: str = "user",
+      timezone: str = "UTC",
+      pooling: str = "mean",
+      layer: int | None = None,
+      batch_size: int | None = None,
+      progress: bool = False,
+  ) -> pl.DataFrame:
+    """Encodes a Polars frame; see `encode` for the arguments not named here.
+
+    Args:
+      frame: user_id, event_id, design_id (optional), timestamp.
+      unit: "user", or "user_day" for one vector a calendar day.
+      timezone: of the days.
+
+    Returns:
+      user_id, start, num_events, embedding (Array of float32); users in the
+      order of first appearance, their days in order of time.
+    """
+    if not isinstance(frame, pl.DataFrame):
+      raise UserError(
+          f"a frame is a Polars DataFrame, not a {type(frame).__name__}"
+          " (collect() a LazyFrame; pl.from_pandas() reads pandas)."
+      )
+    table, read = cut_frame(frame, self.reader, unit=unit, timezone=timezone)
+    vectors = self._encode_shown(
+        read, table.height, progress, pooling, layer, batch_size
+    )
+    return table.with_columns(embedding_column(vectors))
+
+  def encode_rows(
+      self,
+      rows: Iterable[Iterable[TokenSequence]],
+      *,
+      pooling: str = "mean",
+      layer: int | None = None,
+      batch_size: int | None = None,
+      num_rows: int = 0,
+      watch: Callable[[int], None] | None = None,
+  ) -> np.ndarray:
+    """One vector for each row, pooled over all sequences of the row.
+
+    Args:
+      rows: each at least one sequence, in order of time; from `reader`.
+      pooling, layer, batch_size: see `encode`.
+      num_rows: how many are expected, if known.
+      watch: told the number of events of each row that was read.
+
+    Returns:
+      [number of rows, embed_dim] float32.
+    """
+    chosen = find_pooling(pooling)
+    program = self._program(self.layer_number(layer), pooling)
+    batcher = Batcher(self.max_length, self.choose_batch_size(batch_size))
+    sums = RowSums(chosen, self.embed_dim, num_rows)
+    running: collections.deque[tuple[jax.Array, Batch]] = collections.deque()
+
+    def collect(keep: int) -> None:
+      while len(running) > keep:
+        vectors, batch = running.popleft()
+        windows = zip(
+            batch.rows, np.asarray(vectors), batch.num_events, strict=False
+        )
+        for row, vector, num_events in windows:
+          sums.add(row, vector, num_events)
+
+    def compute(batch: Batch) -> None:
+      running.append((program(self.params, batch.arrays), batch))
+      collect(_IN_FLIGHT)
+
+    for row, sequences in enumerate(rows):
+      num_events = 0
+      for sequence, start, end in _windows(sequences, batcher, chosen):
+        num_events += end - start
+        sums.expect(row)
+        batch = batcher.add(row, sequence, start, end)
+        if batch is not None:
+          compute(batch)
+      sums.complete(row)
+      if watch is not None:
+        watch(num_events)
+    for batch in batcher.rest():
+      compute(batch)
+    collect(0)
+    return sums.vectors()
+
+  def _encode_shown(
+      self,
+      sequences: Iterator[TokenSequence],
+      total: int | None,
+      progress: bool,
+      pooling: str,
+      layer: int | None,
+      batch_size: int | None,
+  ) -> np.ndarray:
+    bar = Bar(total, shown=progress)
+    try:
+      return self.encode_rows(
+          ((sequence,) for sequence in sequences),
+          pooling=pooling,
+          layer=layer,
+          batch_size=batch_size,
+          num_rows=total or 0,
+          watch=bar.add,
+      )
+    finally:
+      bar.close()
+
+  def _program(self, layer: int, pooling: str) -> Any:
+    key = (layer, pooling)
+    if key not in self._programs:
+      self._programs[key] = jax.jit(
+          make_program(self._graphdef, layer, find_pooling(pooling))
+      )
+    return self._programs[key]
+
+  def layer_number(self, layer: int | None) -> int:
+    """0 .. num_layers; negative counts from the end, None is the last."""
+    if layer is None:
+      return self.num_layers
+    try:
+      number = operator.index(layer)
+    except TypeError:
+      number = self.num_layers + 1
+    if not -self.num_layers - 1 <= number <= self.num_layers:
+      raise UserError(
+          f"layer {layer!r}: the model has {self.num_layers}, so choose 0"
+          f" (embeddings) to {self.num_layers}, or -1 (the last) to"
+          f" {-self.num_layers - 1}."
+      )
+    return number if number >= 0 else self.num_layers + 1 + number
+
+  def choose_batch_size(self, batch_size: int | None) -> int:
+    """The given one, checked; for None, by the model's length."""
+    if batch_size is None:
+      return max(1, BATCH_TOKENS // self.max_length)
+    if batch_size < 1:
+      raise UserError(f"batch_size is {batch_size}; it must be at least 1.")
+    return batch_size
+
+
+def make_program(graphdef: Any, layer: int, pooling: Pooling) -> Any:
+  """A pure function (params, batch) -> [batch, embed_dim] float32."""
+
+  def program(params: Any, batch: dict[str, jax.Array]) -> jax.Array:
+    # Accelerators would compute float32 products with fewer bits, in a way
+    # that depends on the shape of the batch.
+    with jax.default_matmul_precision("float32"):
+      model = merge_model(graphdef, params)
+      hidden = model(batch, layer=layer)["hidden"].astype(jnp.float32)
+    is_event = (batch["segment_ids"] != 0) & (batch["positions"] > 0)
+    return pooling.reduce(hidden, is_event)
+
+  return program
+
+
+def _windows(
+    sequences: Iterable[TokenSequence], batcher: Batcher, pooling: Pooling
+) -> Iterator[tuple[TokenSequence, int, int]]:
+  """Windows of a row that its pooling needs."""
+  if pooling.last_only:
+    for sequence in collections.deque(sequences, maxlen=1):
+      yield sequence, *window_cuts(len(sequence), batcher.capacity)[-1]
+    return
+  for sequence in sequences:
+    for start, end in window_cuts(len(sequence), batcher.capacity):
+      yield sequence, start, end

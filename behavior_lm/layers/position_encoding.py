@@ -1,0 +1,50 @@
+"""Where a token stands in its segment: learned, sinusoid or rotary.
+
+`learned` is BERT's table. `sinusoid` is the same table, but born as the bank
+of sines and cosines, in which "one to the left" is one linear map everywhere:
+a small model on a small budget finds its neighbours much sooner. `rotary`
+(RoFormer, arXiv 2104.09864) turns queries and keys by their positions instead.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from behavior_lm.layers.time_encoding import sinusoid
+
+POSITION_ENCODINGS = ("learned", "sinusoid", "rotary")
+ROTARY_BASE = 10_000.0
+
+
+def sinusoid_table(
+    key: jax.Array, shape: tuple[int, int], dtype: Any = jnp.float32, **_: Any
+) -> jax.Array:
+  """Initialiser: the sinusoid bank at the scale of a token embedding."""
+  del key  # nothing is drawn
+  length, dim = shape
+  bank = sinusoid(jnp.arange(length), dim)
+  return (0.02 * 2**0.5 * bank).astype(dtype)
+
+
+def rotate(
+    x: jax.Array, positions: jax.Array, base: float = ROTARY_BASE
+) -> jax.Array:
+  """Rotary position encoding, equation 34 of RoFormer.
+
+  Args:
+    x: [batch, length, num_heads, head_dim] queries or keys, head_dim even.
+    positions: [batch, length] int32.
+    base: the longest wavelength is 2 pi times it.
+
+  Returns:
+    the same shape; dot products of two rotated vectors depend on the
+    difference of their positions alone.
+  """
+  half = x.shape[-1] // 2
+  frequencies = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+  angles = positions.astype(jnp.float32)[..., None] * frequencies
+  cos, sin = jnp.cos(angles)[:, :, None], jnp.sin(angles)[:, :, None]
+  first, second = jnp.split(x.astype(jnp.float32), 2, -1)
+  out = [first * cos - second * sin, second * cos + first * sin]
+  return jnp.concatenate(out, -1).astype(x.dtype)

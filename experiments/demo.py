@@ -1,0 +1,145 @@
+"""The main job, end to end, one command after the other.
+
+  make demo                      on generated logs, with labels to probe
+  make demo LOGS=mylogs.parquet  on your own (LABELS=labels.csv to probe)
+
+Prints each command before it runs, so that you can run it yourself. Stopped
+and started again, it goes on where it was.
+"""
+
+import json
+from pathlib import Path
+import shlex
+import subprocess
+import sys
+import time
+
+from absl import flags
+
+from behavior_lm.errors import run_command
+from behavior_lm.errors import UserError
+
+_LOGS = flags.DEFINE_string(
+    "logs", "", "Your log: a file, a glob or a folder; empty generates one."
+)
+_LABELS = flags.DEFINE_string(
+    "labels", "", "CSV or Parquet: user_id and columns of 0 or 1, to probe."
+)
+_OUT = flags.DEFINE_string(
+    "out", "", "Where everything goes; runs/demo or runs/demo_NAME by default."
+)
+_SPLIT_TIME = flags.DEFINE_string(
+    "split_time",
+    "",
+    "Your log: from here on events are test events; without it, a fifth of the"
+    " users is held out instead.",
+)
+_SIZE = flags.DEFINE_string("size", "tiny", "Size of the model.")
+_MINUTES = flags.DEFINE_float("minutes", 3.0, "Training at most so long.")
+
+# Ten generated days; the last three test.
+_GENERATED = ["--num_users=240", "--num_days=10", "--mean_events_per_day=220"]
+_GENERATED_SPLIT = "2024-03-11"
+
+
+def main(argv: list[str]) -> None:
+  """Runs every stage."""
+  del argv
+  started = time.monotonic()
+  name = Path(_LOGS.value.rstrip("/")).stem if _LOGS.value else ""
+  safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+  out = Path(_OUT.value or ("runs/demo_" + safe if safe else "runs/demo"))
+  if out.is_file():
+    raise UserError(f"--out {out} is a file; give a folder.")
+  out.mkdir(parents=True, exist_ok=True)
+  stages = Stages(out / "stages.json")
+  data, run = out / "dataset", out / "run"
+  logs, labels, split_time = _LOGS.value, _LABELS.value, _SPLIT_TIME.value
+
+  if not logs:
+    logs, labels = str(out / "logs.csv"), str(out / "labels.csv")
+    split_time = _GENERATED_SPLIT
+    stages.run("generate", f"--out={logs}", f"--labels={labels}", *_GENERATED)
+  split = [f"--split_time={split_time}"] if split_time else []
+  test = "test" if split_time else "heldout_users"
+  stages.run(
+      "prepare",
+      f"--logs={logs}",
+      f"--out={data}",
+      *(split or ["--user_fraction=0.2"]),
+      "--overwrite",
+  )
+  stages.run("fit_tokenizer", f"--data={data}", f"--out={out / 'tokenizer'}")
+  stages.run(
+      "pretrain",
+      f"--workdir={run}",
+      f"--config=configs/pretrain.py:size={_SIZE.value},time=gate",
+      f"--config.data.path={data}",
+      f"--config.tokenizer.path={out / 'tokenizer'}",
+      f"--config.eval.split={test}",
+      f"--config.max_minutes={_MINUTES.value}",
+  )
+  stages.run("evaluate", f"--runs={run}", f"--data={data}", f"--split={test}")
+  embeddings = run / "embeddings" / "users.parquet"
+  stages.run(
+      "embed", f"--run={run}", f"--data={data}", "--unit=user",
+      f"--out={embeddings}",
+  )
+  report = [f"--run={run}", f"--embeddings={embeddings}"]
+  if labels:
+    stages.run(
+        "probe",
+        f"--embeddings={embeddings}",
+        f"--data={data}",
+        f"--labels={labels}",
+        f"--out={run / 'probe.json'}",
+    )
+    report.append(f"--labels={labels}")
+  stages.run("report", *report)
+
+  print()
+  print((run / "evaluation.md").read_text().strip())
+  minutes = (time.monotonic() - started) / 60
+  print(f"\n{minutes:.1f} minutes. Report: {run / 'report' / 'index.html'}")
+
+
+class Stages:
+  """Runs commands once: what finished with the same flags is not repeated."""
+
+  def __init__(self, path: Path) -> None:
+    self._path = path
+    self._done: dict[str, list[str]] = {}
+    self._changed = False
+    if path.exists():
+      try:
+        self._done = json.loads(path.read_text())
+      except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: not readable ({error}); delete the folder {path.parent}"
+            " and start again."
+        ) from error
+
+  def run(self, name: str, *arguments: str) -> None:
+    """Runs experiments/NAME.py, unless it is done and nothing before it was."""
+    command = [f"experiments/{name}.py", *arguments]
+    print(f"\n$ python {shlex.join(command)}", flush=True)
+    if self._done.get(name) == command and not self._changed:
+      print("  done already")
+      return
+    self._changed = True
+    process = subprocess.Popen([sys.executable, *command])
+    try:
+      code = process.wait()
+    except KeyboardInterrupt:
+      # Ctrl-C reaches the stage too; it saves, then the demo leaves.
+      code = process.wait()
+      print("stopped; the same command goes on.")
+      sys.exit(130)
+    if code:
+      raise UserError(f"{name} failed with exit status {code}; see above.")
+    self._done[name] = command
+    self._path.write_text(json.dumps(self._done, indent=1))
+
+
+if __name__ == "__main__":
+  run_command(main)

@@ -1,0 +1,125 @@
+r"""Writes the vectors of a dataset: one row a user-day, or a user.
+
+  python experiments/embed.py --run RUN --data DATASET
+
+RUN is a folder of experiments/pretrain.py, DATASET one of
+experiments/prepare.py, the one of the run or another. The result is a Parquet
+file: split, user_id, start, num_events, embedding. Killed or stopped, the same
+command goes on where it was.
+"""
+
+from pathlib import Path
+import signal
+import sys
+import types
+
+from absl import flags
+from absl import logging
+
+from behavior_lm.errors import run_command
+from behavior_lm.errors import UserError
+
+_RUN = flags.DEFINE_string("run", None, "The run folder.")
+_DATA = flags.DEFINE_string("data", None, "The dataset folder.")
+_SPLITS = flags.DEFINE_list("splits", [], "train,test, say; all if not given.")
+_UNIT = flags.DEFINE_string(
+    "unit",
+    "",
+    "user_day or user; the dataset's own if not given. With user, the days of"
+    " a user in a split are pooled to one vector by their events.",
+)
+_POOLING = flags.DEFINE_string(
+    "pooling",
+    "mean",
+    "mean or max over all events, cls (of each window, weighted by its"
+    " events), or last (event).",
+)
+_LAYER = flags.DEFINE_integer(
+    "layer", -1, "0 (embeddings) to the last; negative counts from the last."
+)
+_STEP = flags.DEFINE_string("step", "latest", "The checkpoint: a step, latest.")
+_OUT = flags.DEFINE_string(
+    "out", "", "A .parquet file; in RUN/embeddings if not given."
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Windows computed at once; chosen if not given."
+)
+_PART_EVENTS = flags.DEFINE_integer(
+    "part_events", 2**18, "Events between two saves: what a kill may cost."
+)
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Replace a result of other settings at --out."
+)
+
+
+class _Stopped(BaseException):
+  """SIGTERM or Ctrl-C; not an Exception, so that nobody swallows it."""
+
+
+def _stop(number: int, frame: types.FrameType | None) -> None:
+  del frame
+  raise _Stopped(number)
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  run, data = _RUN.value, _DATA.value
+  if not run or not data:
+    missing = "data" if run else "run"
+    raise UserError(f"--{missing} is missing; see --help.")
+  if not flags.FLAGS["verbosity"].present:
+    # The libraries tell every file that they open.
+    logging.set_verbosity(logging.WARNING)
+  step = None
+  if _STEP.value != "latest":
+    if not _STEP.value.isdecimal():
+      raise UserError(f"--step {_STEP.value!r}: give a number or latest.")
+    step = int(_STEP.value)
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, _stop)
+  try:
+    _embed(run, data, step)
+  except _Stopped as stopped:
+    name = signal.Signals(stopped.args[0]).name
+    print(
+        f"stopped by {name}; the same command goes on from the last finished"
+        " part",
+        file=sys.stderr,
+    )
+    sys.exit(128 + stopped.args[0])
+
+
+def _embed(run: str, data: str, step: int | None) -> None:
+  # Late imports: --help and usage errors come at once.
+  from behavior_lm.data.dataset import open_dataset
+  from behavior_lm.inference.dataset_embeddings import embed_dataset
+  from behavior_lm.inference.dataset_embeddings import Request
+  from behavior_lm.inference.embedder import Embedder
+
+  dataset = open_dataset(data)
+  embedder = Embedder.load(run, step)
+  request = Request(
+      splits=_SPLITS.value,
+      unit=_UNIT.value,
+      pooling=_POOLING.value,
+      layer=_LAYER.value,
+      batch_size=_BATCH_SIZE.value,
+      out=_OUT.value,
+      overwrite=_OVERWRITE.value,
+      part_events=_PART_EVENTS.value,
+  )
+  done = embed_dataset(embedder, dataset, request, run=Path(run))
+  if done.new_rows:
+    print(
+        f"{done.new_rows:,} vectors of {done.new_events:,} events in"
+        f" {done.seconds:.1f} s: {done.new_rows / done.seconds:,.1f}"
+        f" sequences/s, {done.new_events / done.seconds:,.0f} events/s"
+    )
+  print(
+      f"embeddings: {done.path} ({done.rows:,} vectors of width"
+      f" {embedder.embed_dim})"
+  )
+
+
+if __name__ == "__main__":
+  run_command(main)

@@ -1,0 +1,136 @@
+r"""Turns a raw log into a dataset: checked, sorted, split, ready to train on.
+
+  python experiments/prepare.py --logs LOG --out DIR --split_time 2019-12-15
+
+LOG is a CSV, TSV, JSON Lines or Parquet file, a folder of them, or a pattern.
+It needs a user, an event and a time column; a design column is optional:
+
+  --columns user_id=uid,event_id=action,design_id=item,timestamp=ts
+
+Bad rows go to DIR/quarantine.jsonl; report.md in DIR says what is in it.
+"""
+
+import resource
+import signal
+import sys
+import types
+
+from absl import flags
+
+from behavior_lm import errors
+from behavior_lm.data import columns
+from behavior_lm.data import ingest
+from behavior_lm.data import report_text
+from behavior_lm.data.progress import Progress
+
+_LOGS = flags.DEFINE_string(
+    "logs", None, "Log file, folder, or pattern such as 'logs/*.csv.gz'."
+)
+_OUT = flags.DEFINE_string("out", None, "Dataset folder to write.")
+_UNIT = flags.DEFINE_string(
+    "unit", "user_day", "What one sequence is: user_day or user."
+)
+_SPLIT_TIME = flags.DEFINE_string(
+    "split_time", None, "Events from here on are test: 2019-12-15, say."
+)
+_USER_FRACTION = flags.DEFINE_float(
+    "user_fraction", 0.0, "Share of users held out, 0 to 1."
+)
+_COLUMNS = flags.DEFINE_string(
+    "columns",
+    "",
+    "Names of the log's columns: user_id=uid,event_id=action,design_id=item,"
+    "timestamp=ts. Columns that have our names may be left out.",
+)
+_TIMEZONE = flags.DEFINE_string(
+    "timezone",
+    None,
+    "Zone of times without an offset, and of the days. UTC if not given.",
+)
+_TIME_UNIT = flags.DEFINE_string(
+    "time_unit", "auto", "Of times that are numbers: auto, s, ms, us or ns."
+)
+_FORMAT = flags.DEFINE_string(
+    "format", "auto", "auto, csv, tsv, jsonl or parquet."
+)
+_ENCODING = flags.DEFINE_string("encoding", "utf-8", "Of text files.")
+_MAX_BAD_FRACTION = flags.DEFINE_float(
+    "max_bad_fraction", 0.01, "A larger share of bad rows is an error."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Decides which users are held out.")
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Replace a dataset that is already at --out."
+)
+_DROP_DUPLICATES = flags.DEFINE_bool(
+    "drop_duplicates",
+    False,
+    "Keep one of several rows that agree in user, event, design and time.",
+)
+
+
+class _Stopped(BaseException):
+  """SIGTERM or Ctrl-C; not an Exception, so that nobody swallows it."""
+
+
+def _stop(number: int, frame: types.FrameType | None) -> None:
+  del frame
+  raise _Stopped(number)
+
+
+def _required(flag: flags.FlagHolder[str | None]) -> str:
+  if not flag.value:
+    raise errors.UserError(f"--{flag.name} is missing; see --help.")
+  return flag.value
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  options = ingest.Options(
+      logs=_required(_LOGS),
+      out=_required(_OUT),
+      unit=_UNIT.value,
+      split_time=_SPLIT_TIME.value,
+      user_fraction=_USER_FRACTION.value,
+      columns=columns.parse_columns(_COLUMNS.value),
+      timezone=_TIMEZONE.value,
+      time_unit=_TIME_UNIT.value,
+      log_format=_FORMAT.value,
+      encoding=_ENCODING.value,
+      max_bad_fraction=_MAX_BAD_FRACTION.value,
+      seed=_SEED.value,
+      overwrite=_OVERWRITE.value,
+      drop_duplicates=_DROP_DUPLICATES.value,
+  )
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, _stop)
+  progress = Progress()
+  try:
+    report = ingest.prepare(options, progress)
+  except _Stopped as stopped:
+    progress.close()
+    name = signal.Signals(stopped.args[0]).name
+    print(
+        f"stopped by {name}; nothing was written at {options.out}",
+        file=sys.stderr,
+    )
+    sys.exit(128 + stopped.args[0])
+  finally:
+    progress.close()
+  print(report_text.to_screen(report))
+  seconds = progress.seconds
+  print(
+      f"{report['rows']:,} rows in {seconds:.1f} s,"
+      f" {report['rows'] / seconds:,.0f} rows/s, peak memory"
+      f" {_peak_memory_mb():,.0f} MB"
+  )
+  print(f"dataset: {options.out} (report: {options.out}/report.md)")
+
+
+def _peak_memory_mb() -> float:
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  # Linux counts kilobytes, macOS bytes.
+  return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+if __name__ == "__main__":
+  errors.run_command(main)

@@ -1,0 +1,45 @@
+"""Pretrains an encoder: see configs/pretrain.py for what can be set.
+
+  python experiments/pretrain.py --workdir runs/gate \
+      --config configs/pretrain.py:size=small,time=gate --config.data.path=DATA
+
+Ctrl-C or SIGTERM saves and leaves; the same command goes on from there.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from behavior_lm.errors import run_command
+from behavior_lm.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", "configs/pretrain.py", "The config program, with its arguments."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The run folder; made if absent, resumed if present."
+)
+
+
+def main(argv: list[str]) -> None:
+  """Trains and evaluates."""
+  del argv
+  # Late imports: --help and usage errors come at once.
+  from behavior_lm.evaluation.masked_perplexity import make_evaluators
+  from behavior_lm.training.loop import train
+
+  if not _WORKDIR.value:
+    raise UserError("no --workdir: name the folder that the run is kept in.")
+  outcome = train(_CONFIG.value, _WORKDIR.value, make_evaluators)
+  if outcome == "stopped":
+    return
+  if _CONFIG.value.eval.split:
+    print(
+        "next: python experiments/evaluate.py --runs"
+        f" {Path(_WORKDIR.value)} --data {_CONFIG.value.data.path}"
+    )
+
+
+if __name__ == "__main__":
+  run_command(main)

@@ -1,0 +1,116 @@
+import itertools
+
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from behavior_lm.data import schema
+from behavior_lm.data.pipeline import BatchSpec
+from behavior_lm.data.pipeline import make_loader
+from behavior_lm.data.pipeline import padding_share
+from behavior_lm.errors import UserError
+from tests.data.windows_test import windows_of
+
+SPEC = BatchSpec(batch_size=4, max_length=16, max_segments=4)
+
+
+def batches_of(windows, spec=SPEC, **options):
+  iterator = iter(make_loader(windows, spec, **options))
+  try:
+    yield from iterator
+  finally:
+    iterator.close()
+
+
+def equal(a, b):
+  return a.keys() == b.keys() and all(
+      np.array_equal(a[name], b[name]) for name in a
+  )
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=12),
+    st.integers(1, 5),
+    st.booleans(),
+)
+def test_packing_keeps_every_event_and_every_sequence_whole(
+    lengths, max_segments, pack
+):
+  spec = BatchSpec(4, 16, max_segments, pack=pack, prefetch=0)
+  windows = windows_of(lengths, max_length=16, num_epochs=1)
+  want = sorted(
+      tuple(windows[i]["tokens"]) for i in range(windows.windows_per_epoch)
+  )
+  got = []
+  for batch in batches_of(windows, spec, drop_remainder=False):
+    assert batch["tokens"].shape == (4, 16)
+    for row in range(4):
+      ids = batch["segment_ids"][row]
+      assert ids.max() <= (max_segments if pack else 1)
+      for segment in range(1, ids.max() + 1):
+        inside = ids == segment
+        got.append(tuple(batch["tokens"][row][inside]))
+        np.testing.assert_array_equal(
+            batch["positions"][row][inside], np.arange(inside.sum())
+        )
+  assert sorted(got) == want
+
+
+def test_padding_positions_hold_pad_and_no_time():
+  windows = windows_of([3, 5], max_length=16, num_epochs=1)
+  (batch,) = batches_of(windows, drop_remainder=False)
+  padding = batch["segment_ids"] == 0
+  assert padding.any()
+  assert (batch["tokens"][padding] == schema.PAD_ID).all()
+  assert (batch["time_gaps"][padding] == -1).all()
+  assert padding_share(batch) == pytest.approx(padding.mean())
+
+
+def test_the_iterator_restores_to_the_identical_next_batch():
+  make = lambda: iter(make_loader(windows_of([40, 7, 90, 13]), SPEC))
+  iterator = make()
+  for _ in range(7):
+    next(iterator)
+  state = iterator.get_state()
+  want = [next(iterator) for _ in range(30)]
+  resumed = make()
+  resumed.set_state(state)
+  got = [next(resumed) for _ in range(30)]
+  assert all(equal(a, b) for a, b in zip(got, want, strict=True))
+  iterator.close()
+  resumed.close()
+
+
+def test_the_same_seed_gives_the_same_batches_and_another_does_not():
+  first = lambda seed: list(
+      itertools.islice(batches_of(windows_of([90, 40], seed=seed)), 5)
+  )
+  assert all(map(equal, first(1), first(1)))
+  assert not all(map(equal, first(1), first(2)))
+
+
+def test_hosts_share_an_epoch_without_overlap():
+  lengths = [60, 33, 8, 21]
+  windows = windows_of(lengths, max_length=16, num_epochs=1)
+  rows = []
+  for host in range(3):
+    for batch in batches_of(
+        windows, host_index=host, num_hosts=3, drop_remainder=False
+    ):
+      tokens = batch["tokens"]
+      rows += tokens[tokens >= schema.NUM_SPECIAL].tolist()
+  want = np.concatenate([np.arange(n) for n in lengths]) + schema.NUM_SPECIAL
+  assert sorted(rows) == sorted(want.tolist())
+
+
+def test_windows_that_do_not_fit_in_a_row_are_refused():
+  with pytest.raises(UserError, match="20 tokens do not fit in rows of 16"):
+    make_loader(windows_of([40], max_length=20), SPEC)
+
+
+def test_more_hosts_than_windows_are_refused():
+  with pytest.raises(UserError, match="some would get none"):
+    make_loader(windows_of([5]), SPEC, host_index=0, num_hosts=2)

@@ -1,0 +1,184 @@
+"""The command itself: its words, its exit status, and how it dies."""
+
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.data import log_files
+
+from behavior_lm.data.dataset import open_dataset
+from behavior_lm.errors import UserError
+
+_REPO = Path(__file__).parents[2]
+
+
+def start(*flags, **options):
+  return subprocess.Popen(
+      [sys.executable, str(_REPO / "experiments" / "prepare.py"), *flags],
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+      env=os.environ | {"PYTHONPATH": str(_REPO)},
+      **options,
+  )
+
+
+def run(*flags, **options):
+  process = start(*flags, **options)
+  out, error = process.communicate(timeout=300)
+  return process.returncode, out, error
+
+
+@pytest.fixture(scope="module")
+def large_log(tmp_path_factory):
+  """Large enough that preparing it takes a few seconds."""
+  path = tmp_path_factory.mktemp("large") / "log.parquet"
+  count = 1_500_000
+  rng = np.random.default_rng(0)
+  pl.DataFrame({
+      "user_id": rng.integers(0, 3_000, count),
+      "event_id": rng.integers(0, 300, count),
+      "timestamp": 1_700_000_000 + rng.integers(0, 2_000_000, count),
+  }).write_parquet(path, row_group_size=100_000)
+  return path
+
+
+def test_a_log_becomes_a_dataset_and_the_command_says_where(tmp_path):
+  rows = [f"u{n % 3},act{n},x,{1_700_000_000 + 9_000 * n}" for n in range(200)]
+  log = log_files.write_csv(
+      tmp_path / "log.csv", [*rows, "u1,,x,1700000000"], "uid,action,item,ts"
+  )
+  status, out, error = run(
+      f"--logs={log}",
+      f"--out={tmp_path / 'out'}",
+      "--columns=user_id=uid,event_id=action,design_id=item,timestamp=ts",
+      "--split_time=2023-11-25",
+      "--unit=user",
+  )
+  assert (status, error) == (0, "")
+  lines = out.splitlines()
+  assert lines[0].startswith("train: 3 sequences, 108 events, 3 users; 7,000 m")
+  assert lines[1].startswith("test: 3 sequences, 92 events, 3 users; 7,000 mos")
+  assert lines[2].endswith("times are epoch numbers in s (by their size)")
+  assert lines[3] == (
+      "rejected: 1 of 201 rows (1 no event; see quarantine.jsonl)"
+  )
+  assert "201 rows in " in lines[4] and " rows/s, peak memory " in lines[4]
+  assert lines[5] == (
+      f"dataset: {tmp_path / 'out'} (report: {tmp_path / 'out'}/report.md)"
+  )
+  assert open_dataset(tmp_path / "out").splits == ["train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "error: --logs is missing; see --help.\n"),
+        (["--logs=x"], "error: --out is missing; see --help.\n"),
+        (
+            ["--logs=nowhere.csv", "--out=out"],
+            "error: --logs nowhere.csv: no such file or folder.\n",
+        ),
+        (
+            ["--logs=nowhere.csv", "--out=out", "--columns=a"],
+            "error: --columns: 'a' is not of the form ours=theirs, for example"
+            " --columns user_id=uid,event_id=action,timestamp=ts\n",
+        ),
+        (
+            ["nowhere.csv"],
+            "error: unexpected argument 'nowhere.csv'. Every option starts with"
+            " --; see --help.\n",
+        ),
+    ],
+)
+def test_bad_usage_ends_with_one_line(tmp_path, flags, message):
+  assert run(*flags, cwd=tmp_path) == (2, "", message)
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_log_ends_with_its_message_and_nothing_is_written(tmp_path):
+  log = log_files.write_csv(tmp_path / "log.csv", ["u,e,d,never"] * 3)
+  status, out, error = run(f"--logs={log}", f"--out={tmp_path / 'out'}")
+  assert (status, out) == (2, "")
+  assert error.startswith("error: 3 of 3 rows (100.0%) were rejected; --max_b")
+  assert "Traceback" not in error
+  assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+
+
+def test_a_second_run_says_how_to_replace_the_first(tmp_path):
+  log = log_files.write_csv(tmp_path / "log.csv", log_files.good_rows(5))
+  flags = [f"--logs={log}", f"--out={tmp_path / 'out'}"]
+  assert run(*flags)[0] == 0
+  status, _, error = run(*flags)
+  assert status == 2
+  assert error == (
+      f"error: --out {tmp_path / 'out'}: holds a complete dataset. Pass"
+      " --overwrite to replace it, or choose another folder.\n"
+  )
+  assert run(*flags, "--overwrite")[0] == 0
+
+
+def test_help_names_every_flag():
+  _, out, _ = run("--help")
+  for flag in (
+      "logs", "out", "unit", "split_time", "user_fraction", "columns",
+      "timezone", "time_unit", "format", "encoding", "max_bad_fraction",
+      "seed", "overwrite", "drop_duplicates",
+  ):  # fmt: skip
+    assert f"--{flag}:" in out or f"--[no]{flag}:" in out
+
+
+def wait_for(folder, pattern, process):
+  """Waits until the run has written a file of this pattern."""
+  while process.poll() is None:
+    if any(folder.glob(pattern)):
+      return True
+    time.sleep(0.005)
+  return False
+
+
+# Files that mark how far a run is: reading, sorting, writing examples.
+_MARKS = ["*/work/*.rows", "*/work/*.pair", "*/tfds/*/*/*array_record*"]
+
+
+@pytest.mark.parametrize("mark", _MARKS)
+def test_a_killed_run_leaves_no_dataset_and_the_next_one_succeeds(
+    tmp_path, large_log, mark
+):
+  flags = [f"--logs={large_log}", f"--out={tmp_path / 'out'}"]
+  process = start(*flags)
+  assert wait_for(tmp_path, f"out.building-{mark}", process)
+  process.kill()
+  process.communicate()
+  [leftover] = tmp_path.iterdir()
+  for folder in (tmp_path / "out", leftover):
+    with pytest.raises(UserError):
+      open_dataset(folder)
+  status, out, _ = run(*flags)
+  assert status == 0
+  assert [path.name for path in tmp_path.iterdir()] == ["out"]
+  dataset = open_dataset(tmp_path / "out")
+  assert dataset.meta["splits"]["train"]["num_events"] == 1_500_000
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("mark", _MARKS)
+def test_a_stopped_run_cleans_up_and_says_so(
+    tmp_path, large_log, number, mark
+):
+  process = start(f"--logs={large_log}", f"--out={tmp_path / 'out'}")
+  assert wait_for(tmp_path, f"out.building-{mark}", process)
+  process.send_signal(number)
+  out, error = process.communicate(timeout=60)
+  assert process.returncode == 128 + number
+  assert error.splitlines()[-1] == (
+      f"stopped by {number.name}; nothing was written at {tmp_path / 'out'}"
+  )
+  assert "Traceback" not in error
+  assert list(tmp_path.iterdir()) == []

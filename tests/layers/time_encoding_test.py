@@ -1,0 +1,80 @@
+from flax import nnx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from behavior_lm.layers.time_encoding import gap_bucket
+from behavior_lm.layers.time_encoding import NUM_BUCKETS
+from behavior_lm.layers.time_encoding import sinusoid
+from behavior_lm.layers.time_encoding import TIME_ENCODINGS
+
+DIM = 8
+
+
+def encoder(name):
+  return TIME_ENCODINGS[name](
+      DIM, rngs=nnx.Rngs(0), dtype=jnp.dtype("float32")
+  )
+
+
+def inputs():
+  rng = np.random.default_rng(0)
+  embeddings = jnp.asarray(rng.normal(size=(2, 3, DIM)), jnp.float32)
+  return embeddings, jnp.asarray([[0, 7, 36_000], [-1, 3, -1]])
+
+
+def test_sinusoid_is_the_usual_bank():
+  got = np.asarray(sinusoid(jnp.asarray([0, 12]), DIM))
+  np.testing.assert_allclose(got[0], [0] * 4 + [1] * 4)
+  for k in range(4):
+    angle = 12 / 10_000 ** (2 * k / DIM)
+    assert got[1, k] == pytest.approx(np.sin(angle), abs=1e-6)
+    assert got[1, 4 + k] == pytest.approx(np.cos(angle), abs=1e-6)
+
+
+def test_an_odd_width_is_an_error():
+  with pytest.raises(ValueError, match="even width"):
+    sinusoid(jnp.zeros(2), 7)
+
+
+def test_the_gate_is_its_formula():
+  gate, (embeddings, gaps) = encoder("gate"), inputs()
+  kernel = np.asarray(gate.gate.kernel[...])
+  assert kernel.shape == (DIM, DIM)
+  rng = np.random.default_rng(1)
+  bias = rng.normal(size=DIM).astype(np.float32)
+  gate.gate.bias[...] = jnp.asarray(bias)
+  e = np.asarray(embeddings)
+  opened = 1 / (1 + np.exp(-(e @ kernel + bias)))
+  want = e + opened * np.asarray(sinusoid(gaps, DIM))
+  got = np.asarray(gate(embeddings, gaps))
+  shown = np.asarray(gaps) >= 0
+  np.testing.assert_allclose(got[shown], want[shown], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(TIME_ENCODINGS))
+def test_a_hidden_gap_adds_nothing(name):
+  embeddings, gaps = inputs()
+  got = encoder(name)(embeddings, gaps)
+  hidden = np.asarray(gaps) < 0
+  np.testing.assert_array_equal(
+      np.asarray(got)[hidden], np.asarray(embeddings)[hidden]
+  )
+
+
+def test_none_ignores_time_and_the_others_do_not():
+  embeddings, gaps = inputs()
+  for name in TIME_ENCODINGS:
+    layer = encoder(name)
+    same = np.array_equal(
+        layer(embeddings, gaps), layer(embeddings, gaps * 4 + 4)
+    )
+    assert same == (name == "none")
+
+
+def test_buckets_grow_with_the_gap_and_stay_in_the_table():
+  gaps = jnp.asarray([-1, 0, 1, 2, 3, 4, 10, 600, 36_000, 2**31 - 1])
+  buckets = np.asarray(gap_bucket(gaps))
+  assert buckets[0] == 0 and buckets[1] == 1 and buckets[2] == 2
+  assert (np.diff(buckets) > 0).all()
+  assert buckets[-1] < NUM_BUCKETS

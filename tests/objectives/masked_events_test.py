@@ -1,0 +1,159 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from behavior_lm.objectives import OBJECTIVES
+from behavior_lm.objectives.masked_events import token_scores
+
+PAD, MASK, UNK, CLS, SEP, SPECIAL = 0, 1, 2, 3, 4, 5
+VOCAB, LENGTH = 500, 256
+
+
+def objective(**options):
+  values = dict(
+      vocab_size=VOCAB,
+      num_special=SPECIAL,
+      mask_id=MASK,
+      unk_id=UNK,
+      max_segments=4,
+      mask_rate=0.15,
+  )
+  return OBJECTIVES["masked_events"](**values | options)
+
+
+def batch(rows=16):
+  rng = np.random.default_rng(0)
+  ids = np.ones((rows, LENGTH), np.int32)
+  ids[:, 100:230] = 2
+  ids[:, 230:] = 0
+  tokens = rng.integers(SPECIAL, VOCAB, ids.shape)
+  tokens[:, [0, 100]] = CLS
+  tokens[:, 60] = UNK
+  tokens[ids == 0] = PAD
+  gaps = rng.integers(0, 10**6, ids.shape)
+  gaps[ids == 0] = -1
+  return {
+      "tokens": jnp.asarray(tokens, jnp.int32),
+      "segment_ids": jnp.asarray(ids),
+      "positions": jnp.zeros(ids.shape, jnp.int32),
+      "time_gaps": jnp.asarray(gaps, jnp.int32),
+  }
+
+
+def corrupted(seed=0, **options):
+  data = batch()
+  inputs, targets = objective(**options).corrupt(
+      data, jax.random.key(seed), {}
+  )
+  return data, inputs, targets
+
+
+def test_the_budget_is_exact_and_specials_are_never_masked():
+  data, _, targets = corrupted()
+  valid = np.asarray(targets["weights"]) > 0
+  # 99 and 129 events: round(14.85) + round(19.35)
+  assert (valid.sum(1) == 15 + 19).all()
+  truth = np.asarray(targets["tokens"])[valid]
+  assert not np.isin(truth, [PAD, MASK, CLS, SEP]).any()
+  np.testing.assert_array_equal(
+      np.take_along_axis(
+          np.asarray(data["tokens"]), np.asarray(targets["at"]), 1
+      )[valid],
+      truth,
+  )
+
+
+def test_unchosen_positions_stay_as_they_are():
+  data, inputs, targets = corrupted()
+  untouched = np.ones((16, LENGTH), bool)
+  for row in range(16):
+    valid = np.asarray(targets["weights"])[row] > 0
+    untouched[row, np.asarray(targets["at"])[row][valid]] = False
+  for name in ("tokens", "time_gaps"):
+    np.testing.assert_array_equal(
+        np.asarray(inputs[name])[untouched], np.asarray(data[name])[untouched]
+    )
+
+
+def test_of_the_chosen_80_are_masked_10_random_10_kept():
+  counts = np.zeros(3)
+  for seed in range(20):
+    data, inputs, targets = corrupted(seed)
+    valid = np.asarray(targets["weights"]) > 0
+    at = np.asarray(targets["at"])
+    new = np.take_along_axis(np.asarray(inputs["tokens"]), at, 1)[valid]
+    old = np.asarray(targets["tokens"])[valid]
+    counts += [
+        (new == MASK).sum(),
+        ((new != MASK) & (new != old)).sum(),
+        (new == old).sum(),
+    ]
+    assert ((new >= SPECIAL) | (new == MASK) | (new == UNK)).all()
+  # 10,880 draws: three standard deviations are about 0.011
+  np.testing.assert_allclose(counts / counts.sum(), [0.8, 0.1, 0.1], atol=0.012)
+
+
+def test_the_gap_goes_with_the_event():
+  data, inputs, targets = corrupted()
+  valid = np.asarray(targets["weights"]) > 0
+  at = np.asarray(targets["at"])
+  take = lambda x: np.take_along_axis(np.asarray(x), at, 1)[valid]
+  new, old = take(inputs["tokens"]), take(data["tokens"])
+  gap, old_gap = take(inputs["time_gaps"]), take(data["time_gaps"])
+  assert (gap[new == MASK] == -1).all()
+  assert (gap[new == old] == old_gap[new == old]).all()
+  swapped = (new != MASK) & (new != old)
+  assert swapped.any() and (gap[swapped] != old_gap[swapped]).mean() > 0.9
+
+
+def test_another_key_chooses_other_events():
+  _, _, first = corrupted(0)
+  _, _, again = corrupted(0)
+  _, _, other = corrupted(1)
+  np.testing.assert_array_equal(first["at"], again["at"])
+  assert not np.array_equal(first["at"], other["at"])
+
+
+def test_every_event_is_chosen_about_equally_often():
+  counts = np.zeros(LENGTH)
+  corrupt = jax.jit(objective().corrupt)
+  for seed in range(60):
+    _, targets = corrupt(batch(), jax.random.key(seed), {})
+    valid = np.asarray(targets["weights"]) > 0
+    counts += np.bincount(np.asarray(targets["at"])[valid], minlength=LENGTH)
+  rates = counts[1:100] / (60 * 16)  # 15 of the first segment's 99 events
+  assert abs(rates.mean() - 15 / 99) < 1e-9
+  assert rates.std() < 0.02  # binomial: 0.0116
+
+
+def test_the_loss_is_the_mean_over_targets_alone():
+  logits = jnp.asarray(np.random.default_rng(0).normal(size=(1, 3, VOCAB)))
+  targets = {
+      "tokens": jnp.asarray([[7, 8, 9]]),
+      "weights": jnp.asarray([[1.0, 1.0, 0.0]]),
+      "num_eligible": jnp.asarray(13),
+  }
+  loss, metrics = objective().loss({"logits": logits}, targets)
+  p = np.exp(np.asarray(logits, np.float64))
+  p /= p.sum(-1, keepdims=True)
+  want = -(np.log(p[0, 0, 7]) + np.log(p[0, 1, 8])) / 2
+  assert float(loss) == pytest.approx(want, rel=1e-5)
+  assert float(metrics["mask_rate"]) == pytest.approx(2 / 13)
+
+
+def test_token_scores_count_top_1_hits():
+  logits = jnp.asarray([[0.0, 3.0, 1.0], [5.0, 0.0, 0.0]])
+  nll, correct = token_scores(logits, jnp.asarray([1, 2]))
+  assert correct.tolist() == [1.0, 0.0]
+  assert float(nll[0]) == pytest.approx(np.log(1 + np.exp(-3) + np.exp(-2)))
+
+
+def test_a_rate_outside_of_0_and_1_is_an_error():
+  with pytest.raises(ValueError, match="mask_rate is 1.5"):
+    objective(mask_rate=1.5)
+
+
+def test_an_unknown_strategy_is_an_error():
+  with pytest.raises(ValueError, match="'clever'"):
+    objective(strategy="clever")

@@ -1,0 +1,86 @@
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import jax
+from jax.sharding import PartitionSpec as P
+import numpy as np
+import pytest
+
+from behavior_lm.training.sharding import make_mesh
+from behavior_lm.training.sharding import state_sharding
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def run_on(devices, dataset, run, data, model, steps=4):
+  flags = f"--xla_force_host_platform_device_count={devices}"
+  env = os.environ | {
+      "XLA_FLAGS": flags,
+      "PJRT_NPROC": "16",
+      "PYTHONPATH": str(REPO),
+  }
+  done = subprocess.run(
+      [
+          sys.executable,
+          "tests/training/multi_device_program.py",
+          *map(str, (dataset, run, data, model, steps)),
+      ],
+      cwd=REPO,
+      env=env,
+      capture_output=True,
+      text=True,
+      timeout=500,
+  )
+  assert done.returncode == 0, done.stderr[-3000:]
+  line = next(x for x in done.stdout.splitlines() if x.startswith("RESULT"))
+  return json.loads(line.removeprefix("RESULT "))
+
+
+@pytest.mark.slow
+def test_eight_devices_compute_what_one_computes_and_share_a_checkpoint(
+    dataset_path, tmp_path
+):
+  one = run_on(1, dataset_path, tmp_path / "one", 1, 1, steps=8)
+  many = run_on(8, dataset_path, tmp_path / "many", 4, 2, steps=4)
+  assert many["devices"] == 8
+  for step, loss in many["losses"].items():
+    assert loss == pytest.approx(one["losses"][step], abs=2e-4)
+  # The big matrices and both of their Adam moments really are split.
+  split = [
+      name
+      for name, (shape, shard) in many["shards"].items()
+      if shape != shard
+  ]
+  for leaf in ("qkv", "mlp_in", "mlp_out"):
+    assert sum(f"['{leaf}']['kernel']" in name for name in split) == 6
+  # A run that starts on eight devices goes on on one.
+  resumed = run_on(1, dataset_path, tmp_path / "many", 1, 1, steps=4)
+  assert len(resumed["losses"]) == 8
+  for step, loss in resumed["losses"].items():
+    assert loss == pytest.approx(one["losses"][step], abs=2e-4)
+
+
+def test_one_device_is_a_mesh_of_one():
+  assert dict(make_mesh().shape) == {"data": jax.device_count(), "model": 1}
+
+
+def test_a_mesh_of_more_devices_than_there_are_is_an_error():
+  with pytest.raises(ValueError, match="needs 6 devices"):
+    make_mesh(data=3, model=2)
+
+
+def test_rules_cover_parameters_and_moments_alike():
+  kernel = np.zeros((4, 12))
+  tree = {
+      "params": {"layers": {0: {"attention": {"qkv": {"kernel": kernel}}}}},
+      "opt_state": ({"mu": {"qkv": {"kernel": kernel}}},),
+      "step": np.zeros(()),
+  }
+  got = state_sharding(tree, make_mesh())
+  layer = got["params"]["layers"][0]["attention"]["qkv"]["kernel"]
+  assert layer.spec == P(None, "model")
+  assert got["opt_state"][0]["mu"]["qkv"]["kernel"].spec == P(None, "model")
+  assert got["step"].spec == P()
