@@ -12,26 +12,63 @@ Expected results: experiments/results/pretrain_map204.md.
 
 import ml_collections
 
-# Sizes of BERT. `tiny` is for the demo, `small` learns much in 15 minutes on
-# two cores, `base` is the paper's.
+# `tiny` is for the demo, `small` learns much in 15 minutes on two cores,
+# `base` is the paper's BERT. The small ones depart from the paper where a short
+# run gains by it: rotary positions and norms before each part (masked
+# perplexity 20 instead of 60 after 600 steps on map_204), windows of 128 tokens
+# (15 instead of 20), 40 % masked (16 instead of 20), always by [MASK] (11
+# instead of 13). One seed each, on training days.
+_SHORT_RUN = dict(
+    max_length=128,
+    batch_size=16,
+    dropout_rate=0.0,
+    position_encoding="rotary",
+    norm_position="pre",
+    mask_rate=0.4,
+    mask_share=1.0,
+    random_share=0.0,
+    learning_rate=2e-3,
+)
+_PAPER = dict(
+    max_length=512,
+    batch_size=32,
+    dropout_rate=0.1,
+    position_encoding="learned",
+    norm_position="post",
+    mask_rate=0.15,
+    mask_share=0.8,
+    random_share=0.1,
+    learning_rate=2e-4,
+)
 SIZES = {
-    "tiny": dict(num_layers=2, embed_dim=64, num_heads=1, mlp_dim=256),
-    "small": dict(num_layers=3, embed_dim=128, num_heads=2, mlp_dim=512),
-    "medium": dict(num_layers=6, embed_dim=384, num_heads=6, mlp_dim=1536),
-    "base": dict(num_layers=12, embed_dim=768, num_heads=12, mlp_dim=3072),
+    "tiny": _SHORT_RUN
+    | dict(
+        num_layers=2, embed_dim=64, num_heads=1, mlp_dim=256, total_steps=1_500
+    ),
+    "small": _SHORT_RUN
+    | dict(
+        num_layers=3, embed_dim=128, num_heads=2, mlp_dim=512, total_steps=7_000
+    ),
+    "medium": _SHORT_RUN
+    | dict(
+        num_layers=6,
+        embed_dim=384,
+        num_heads=6,
+        mlp_dim=1536,
+        total_steps=50_000,
+        max_length=512,
+        dropout_rate=0.1,
+        learning_rate=5e-4,
+    ),
+    "base": _PAPER
+    | dict(
+        num_layers=12,
+        embed_dim=768,
+        num_heads=12,
+        mlp_dim=3072,
+        total_steps=200_000,
+    ),
 }
-LENGTHS = {"tiny": 256, "small": 256, "medium": 512, "base": 512}
-BATCHES = {"tiny": 8, "small": 8, "medium": 16, "base": 32}
-STEPS = {"tiny": 1_500, "small": 10_000, "medium": 50_000, "base": 200_000}
-DROPOUT = {"tiny": 0.0, "small": 0.0, "medium": 0.1, "base": 0.1}
-POSITIONS = {
-    "tiny": "rotary",
-    "small": "rotary",
-    "medium": "rotary",
-    "base": "learned",
-}
-NORMS = {"tiny": "pre", "small": "pre", "medium": "pre", "base": "post"}
-RATES = {"tiny": 2e-3, "small": 2e-3, "medium": 5e-4, "base": 2e-4}
 
 
 def parse_arg(arg: str, **defaults: str) -> dict[str, str]:
@@ -57,15 +94,16 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
 
   c = ml_collections.ConfigDict()
   c.seed = 0
-  c.total_steps = 20 if runlocal else STEPS[size]
+  values = SIZES["tiny" if runlocal else size]
+  c.total_steps = 20 if runlocal else values["total_steps"]
   # A run folder whose parameters start this run; empty = from scratch.
   c.init_from = ""
 
   c.data = ml_collections.ConfigDict()
   c.data.path = ""
   c.data.split = "train"
-  c.data.max_length = 64 if runlocal else LENGTHS[size]
-  c.data.batch_size = BATCHES[size]
+  c.data.max_length = 64 if runlocal else values["max_length"]
+  c.data.batch_size = 4 if runlocal else values["batch_size"]
   c.data.max_segments = 8
   c.data.pack = True
   c.data.gap_kind = "next"
@@ -80,23 +118,29 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.model = ml_collections.ConfigDict()
   c.model.name = chosen["model"]
   c.model.time_encoding = chosen["time"]
-  c.model.update(SIZES["tiny"] if runlocal else SIZES[size])
-  c.model.dropout_rate = DROPOUT[size]
-  c.model.position_encoding = POSITIONS[size]
-  c.model.norm_position = NORMS[size]
+  for field in (
+      "num_layers",
+      "embed_dim",
+      "num_heads",
+      "mlp_dim",
+      "dropout_rate",
+      "position_encoding",
+      "norm_position",
+  ):
+    c.model[field] = values[field]
   c.model.causal = False
   c.model.dtype = "float32"
 
   c.objective = ml_collections.ConfigDict()
   c.objective.name = "masked_events"
-  c.objective.mask_rate = 0.15
+  c.objective.mask_rate = values["mask_rate"]
   c.objective.strategy = "uniform"
-  c.objective.mask_share = 0.8
-  c.objective.random_share = 0.1
+  c.objective.mask_share = values["mask_share"]
+  c.objective.random_share = values["random_share"]
 
   c.optim = ml_collections.ConfigDict()
-  c.optim.learning_rate = RATES[size]
-  c.optim.warmup_steps = 5 if runlocal else max(100, STEPS[size] // 20)
+  c.optim.learning_rate = values["learning_rate"]
+  c.optim.warmup_steps = 5 if runlocal else max(100, c.total_steps // 20)
   c.optim.schedule = "cosine"
   c.optim.final_share = 0.02
   c.optim.weight_decay = 0.01

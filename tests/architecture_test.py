@@ -1,9 +1,12 @@
 """The shape of the house: who may import whom, and how large a file may be."""
 
 import ast
+from importlib import metadata
 from pathlib import Path
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -29,6 +32,8 @@ LAYERS = {
     "inference": _TRAINING | {"errors"},
     "evaluation": _TRAINING | {"errors"},
     "interop": _TRAINING | {"errors"},
+    # Beside the picture: it draws what run folders hold, and runs no model.
+    "reporting": {"data", "errors"},
 }
 
 FORBIDDEN = {"tensorflow", "torch", "pickle"}
@@ -104,6 +109,12 @@ def _layer_violations(
     known = set(sys.stdlib_module_names) | {"jax", "behavior_lm"}
     bad |= {f"{root}: attention imports jax only" for root in roots - known}
   return bad
+
+
+def distribution_name(requirement: str) -> str:
+  """The normalised name at the head of a requirement, `A_b>=1` -> `a-b`."""
+  name = re.match(r"[\w.-]+", requirement)
+  return re.sub(r"[-_.]+", "-", name[0]).lower()
 
 
 def sources(*folders: str) -> list[Path]:
@@ -188,6 +199,21 @@ def test_a_wrong_import_is_found(path, source):
 )
 def test_a_right_import_passes(path, source):
   assert violations(source, Path(path)) == []
+
+
+def test_every_library_that_is_imported_is_declared():
+  project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+  declared = {distribution_name(text) for text in project["dependencies"]}
+  owners = metadata.packages_distributions()
+  missing = {}
+  for path in sources(*CODE):
+    for name in imports_of((REPO / path).read_text(), path):
+      root = name.split(".")[0]
+      if root not in CODE and root not in sys.stdlib_module_names:
+        names = {distribution_name(owner) for owner in owners.get(root, [])}
+        if not names & declared:
+          missing[str(path)] = root
+  assert not missing, f"not among the dependencies in pyproject.toml: {missing}"
 
 
 def test_no_file_is_too_long():

@@ -4,8 +4,8 @@ A process of its own, run twice by numerics_test.py: XLA reads its flags once.
 
   python tests/numerics_programs.py OUT.npz
 
-The shapes are those of the size `small`: the known miscompile spares small
-arrays. An array of OUT.npz is named PROGRAM:PATH/TO/LEAF.
+The shapes are those of real sizes: the known miscompile spares small arrays.
+An array of OUT.npz is named PROGRAM:PATH/TO/LEAF.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
 from behavior_lm.attention.backends import attend
 from behavior_lm.attention.backends import AttentionSpec
 from behavior_lm.attention.backends import KERNELS
 from behavior_lm.evaluation.masked_perplexity import _make_score as make_score
+from behavior_lm.inference.embedder import make_program
+from behavior_lm.inference.pooling import find_pooling
+from behavior_lm.inference.pooling import POOLINGS
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
 from behavior_lm.models import MODELS
 from behavior_lm.objectives import OBJECTIVES
@@ -33,37 +37,30 @@ from behavior_lm.training.state import init_state
 from behavior_lm.training.state import merge_model
 from behavior_lm.training.step import compile_step
 from behavior_lm.training.step import make_train_step
-from configs.pretrain import BATCHES
 from configs.pretrain import get_config
-from configs.pretrain import LENGTHS
-from configs.pretrain import SIZES
 
 KNOWN_MISCOMPILE = "known miscompile"
-SIZE = "small"
-BATCH, LENGTH = BATCHES[SIZE], LENGTHS[SIZE]
 VOCAB_SIZE = 7_000
+NUM_SCORED = 32
 
 
-def random_batch() -> dict[str, np.ndarray]:
-  """Packed rows [BATCH, LENGTH]: three segments, then some padding."""
+def random_batch(shape: tuple[int, int]) -> dict[str, np.ndarray]:
+  """Packed rows [batch, length]: three segments, then some padding."""
   rng = np.random.default_rng(0)
-  shape = (BATCH, LENGTH)
-  cuts = np.sort(rng.integers(1, LENGTH, (BATCH, 3)), axis=1)
-  offsets = np.arange(LENGTH)
+  cuts = np.sort(rng.integers(NUM_SCORED, shape[1], (shape[0], 3)), axis=1)
+  offsets = np.arange(shape[1])
   before = (offsets >= cuts[..., None]).sum(1)
   starts = np.pad(cuts, ((0, 0), (1, 0)))
   segment_ids = np.where(before < 3, before + 1, 0)
   real = segment_ids > 0
   positions = offsets - np.take_along_axis(starts, before, 1)
-  gaps = rng.geometric(0.05, shape) - 1
-  return {
-      "tokens": np.where(real, rng.integers(5, VOCAB_SIZE, shape), 0).astype(
-          np.int32
-      ),
-      "positions": np.where(real, positions, 0).astype(np.int32),
-      "segment_ids": segment_ids.astype(np.int32),
-      "time_gaps": np.where(real, gaps, -1).astype(np.int32),
+  batch = {
+      "tokens": np.where(real, rng.integers(5, VOCAB_SIZE, shape), 0),
+      "positions": np.where(real, positions, 0),
+      "segment_ids": segment_ids,
+      "time_gaps": np.where(real, rng.geometric(0.05, shape) - 1, -1),
   }
+  return {name: array.astype(np.int32) for name, array in batch.items()}
 
 
 def miscompile() -> jax.Array:
@@ -72,13 +69,12 @@ def miscompile() -> jax.Array:
   return jax.jit(lambda x: (x @ jnp.ones((512, 512))).sum(1))(x)
 
 
-def kernel(kind: str, causal: bool) -> dict[str, Any]:
+def kernel_programs(kind: str, causal: bool) -> dict[str, Any]:
   """Values and gradients of an attention kernel."""
-  heads = SIZES[SIZE]["num_heads"]
-  shape = (4, BATCH, LENGTH, heads, SIZES[SIZE]["embed_dim"] // heads)
+  shape = (8, 256)
+  batch = random_batch(shape)
   rng = np.random.default_rng(1)
-  *qkv, cotangent = rng.standard_normal(shape, np.float32)
-  batch = random_batch()
+  *qkv, cotangent = rng.standard_normal((4, *shape, 2, 64), np.float32)
   run = functools.partial(
       attend,
       segment_ids=batch["segment_ids"],
@@ -96,19 +92,13 @@ def kernel(kind: str, causal: bool) -> dict[str, Any]:
   }
 
 
-def model_programs(
-    name: str, time_encoding: str, dtype: str, objective_name: str
-) -> dict[str, Any]:
-  """Hidden states, evaluation, and what one training step leaves behind.
+def model_programs(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Hidden states, vectors, scores, and what one training step leaves behind.
 
   Of the new state the moments are kept (they are the gradients, scaled) but
   not the parameters: Adam's first step is the SIGN of a gradient, which turns
   the rounding of a zero into a full step.
   """
-  config = get_config(f"model={name},size={SIZE},time={time_encoding}")
-  config.model.dtype = dtype
-  config.model.dropout_rate = 0.1
-  config.objective.name = objective_name
   objective = build.build_objective(config, VOCAB_SIZE)
   schedule = make_schedule(learning_rate=1e-3, warmup_steps=1, total_steps=9)
   optimizer = make_optimizer(schedule)
@@ -120,46 +110,70 @@ def model_programs(
       seed=0,
       mesh=mesh,
   )
-  batch = random_batch()
-  at = np.tile(np.arange(32, dtype=np.int32), (BATCH, 1))
-  targets = {"at": at, "tokens": np.maximum(batch["tokens"][:, :32], 5)}
+  params = state["params"]
+  batch = random_batch((config.data.batch_size, config.data.max_length))
+  at = np.tile(np.arange(NUM_SCORED, dtype=np.int32), (len(batch["tokens"]), 1))
+  targets = {"at": at, "tokens": batch["tokens"][:, :NUM_SCORED]}
   forward = jax.jit(lambda params, b: merge_model(graphdef, params)(b))
-  score = jax.jit(make_score(graphdef))
+  vectors = {
+      name: jax.jit(
+          make_program(graphdef, config.model.num_layers, find_pooling(name))
+      )(params, batch)
+      for name in POOLINGS
+  }
+  before = {
+      "forward": forward(params, batch),
+      "vectors": vectors,
+      "nll": jax.jit(make_score(graphdef))(params, batch, targets)[0],
+  }
+  # Last: the step consumes the state.
   step = compile_step(
       make_train_step(graphdef, objective, optimizer, schedule, seed=0),
       shardings,
       mesh,
   )
-  outputs = forward(state["params"], batch)
-  scores = score(state["params"], batch, targets)
   state, metrics = step(state, batch)
-  return {
-      "forward": outputs,
-      "nll": scores[0],
+  return before | {
       "metrics": metrics,
       "moments": state["opt_state"],
       "objective_state": state["objective_state"],
   }
 
 
+def model_variants() -> dict[str, ml_collections.ConfigDict]:
+  """Each model with each objective: every time encoding, bfloat16, base.
+
+  `base` has the paper's layout, at two of its layers and two rows.
+  """
+  found = {}
+  for model, objective in itertools.product(MODELS, OBJECTIVES):
+    variants = [("small", time, "float32") for time in TIME_ENCODINGS]
+    variants += [("small", "gate", "bfloat16"), ("base", "gate", "float32")]
+    for size, time, dtype in variants:
+      config = get_config(f"model={model},size={size},time={time}")
+      config.objective.name = objective
+      config.model.dtype = dtype
+      config.model.dropout_rate = 0.1
+      if size == "base":
+        config.model.num_layers = 2
+        config.data.batch_size = 2
+      found[f"{model} {size}, {objective}, {time}, {dtype}"] = config
+  return found
+
+
 def programs() -> dict[str, Callable[[], Any]]:
   found: dict[str, Callable[[], Any]] = {KNOWN_MISCOMPILE: miscompile}
-  for kind in KERNELS:
-    for causal in (False, True):
-      name = f"{kind} attention, causal={causal}, float32"
-      found[name] = functools.partial(kernel, kind, causal)
-  variants = [(time, "float32") for time in TIME_ENCODINGS]
-  variants.append(("gate", "bfloat16"))
-  for model, objective in itertools.product(MODELS, OBJECTIVES):
-    for time, dtype in variants:
-      name = f"{model}, {objective}, time={time}, {dtype}"
-      found[name] = functools.partial(
-          model_programs, model, time, dtype, objective
-      )
+  for kind, causal in itertools.product(KERNELS, (False, True)):
+    found[f"{kind} attention, causal={causal}, float32"] = functools.partial(
+        kernel_programs, kind, causal
+    )
+  for name, config in model_variants().items():
+    found[name] = functools.partial(model_programs, config)
   return found
 
 
 def named_leaves(name: str, tree: Any) -> dict[str, np.ndarray]:
+  """Leaves by path; bfloat16, which NumPy cannot store, as float32."""
   return {
       f"{name}:{jax.tree_util.keystr(path, simple=True, separator='/')}":
       np.asarray(leaf, None if leaf.dtype.kind in "biuf" else np.float32)

@@ -12,10 +12,12 @@ from behavior_lm.data.synthetic_labels import Traits
 _HISTORY_STREAM = 4
 _BREAK_MEDIAN_S, _BREAK_SPREAD = 3_000.0, 0.4
 # A player sleeps: longer days are played faster.
-_MAX_PLAY_S = 16.5 * 3_600.0
+_MAX_PLAY_S = 18 * 3_600.0
 _AWAKE_S = 17 * 3_600.0
 _PAUSE_MEDIAN_S, _PAUSE_SPREAD = 110.0, 1.6
-_TIMER_SHARE, _TIMER_S = 0.15, (560.0, 860.0)
+# Some pauses end by a timer of the game: of ten minutes or so, or an hour.
+_TIMED_SHARE, _TIMED_S = 0.36, (560.0, 900.0)
+_HOURLY_SHARE, _HOURLY_PER_DAY, _HOURLY_S = 0.02, 3.0, (3_590.0, 3_660.0)
 _MAX_PAUSE_S = 3_500.0
 _SLOT_SPREAD = 0.6
 _BORED_TEMPO, _BORED_PAUSES = 0.8, 1.5
@@ -81,7 +83,7 @@ def simulate(
   event[noisy[swap]] = scripts.event[slot[other[swap]]]
   design[noisy[swap]] = scripts.argument[slot[other[swap]]]
 
-  gap = _gaps(scripts, traits, play, slot, step, place == 0, rng)
+  gap = _gaps(scripts, traits, play, slot, step, place == 0, num_days, rng)
   second = _clock(sessions, play.session[step], gap, rng)
   window = num_days * players_lib.DAY_S
   if second[0] >= window:
@@ -198,6 +200,7 @@ def _gaps(
     slot: np.ndarray,
     step: np.ndarray,
     opens: np.ndarray,
+    num_days: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
   """[n] float seconds since the event before; exactly 0 for a tie.
@@ -214,9 +217,14 @@ def _gaps(
   length = _PAUSE_MEDIAN_S * np.exp(
       _PAUSE_SPREAD * rng.standard_normal(pauses.size)
   )
-  timers = rng.random(pauses.size) < _TIMER_SHARE
-  length[timers] = rng.uniform(*_TIMER_S, timers.sum())
-  gap[pauses] += np.minimum(length, _MAX_PAUSE_S)
+  length = np.minimum(length, _MAX_PAUSE_S)
+  timed = rng.random(pauses.size) < _TIMED_SHARE
+  length[timed] = rng.uniform(*_TIMED_S, timed.sum())
+  # Whoever plays more does not sit idle for more hours.
+  hours = min(_HOURLY_SHARE * pauses.size, _HOURLY_PER_DAY * num_days)
+  hourly = rng.integers(max(pauses.size, 1), size=rng.poisson(hours))
+  length[hourly] = rng.uniform(*_HOURLY_S, hourly.size)
+  gap[pauses] += length
   return gap
 
 
@@ -228,7 +236,7 @@ def _clock(
 ) -> np.ndarray:
   """[n] whole seconds of events, sessions one after another.
 
-  A session lies around its planned time, or starts after a break when the one before
+  A session starts when it was planned, or after a break when the one before
   went on for longer than that.
   """
   count = sessions.size.size
@@ -236,11 +244,16 @@ def _clock(
   used = np.append(first[1:], session.size) > first
   gap = gap.copy()
   gap[first[used]] = 0.0
-  length = np.bincount(session, gap, minlength=count)
+  # What the game times by the hour takes an hour, however one hurries.
+  elastic = np.where(gap < _MAX_PAUSE_S, gap, 0.0)
+  length = np.bincount(session, elastic, minlength=count)
+  fixed = np.bincount(session, gap - elastic, minlength=count)
   allowed = np.maximum(sessions.share, 0.02) * _MAX_PLAY_S
+  allowed = np.maximum(allowed - fixed, allowed / 2)
   shrink = np.minimum(allowed / np.maximum(length, 1.0), 1.0)
-  passed = np.cumsum(gap * shrink[session])
-  span = length * shrink
+  gap += elastic * (shrink[session] - 1.0)
+  passed = np.cumsum(gap)
+  span = np.bincount(session, gap, minlength=count)
   day_start = np.searchsorted(sessions.day, sessions.day)
   total = np.cumsum(span) - span
   before = total - total[day_start]

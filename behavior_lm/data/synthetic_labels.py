@@ -115,7 +115,7 @@ def draw_traits(
       churner=churner,
       bot_label=bool(bot ^ flips[0]),
       churn_label=bool(churner ^ flips[1]),
-      volume=mean_events_per_day * 0.9 * math.exp(spread),
+      volume=mean_events_per_day * 0.86 * math.exp(spread),
       tempo=math.exp(rng.normal(0, 0.25)),
       jitter=rng.uniform(0.2, 0.8) if bot else rng.uniform(0.6, 1.2),
       idleness=rng.uniform(0.05, 0.45) if bot else rng.uniform(0.2, 0.7),

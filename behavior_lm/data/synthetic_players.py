@@ -130,7 +130,9 @@ def play(
 ) -> Play:
   """Fills the sessions with scripts, then tells the long stories in them."""
   mean_length = np.add.reduceat(scripts.keep, scripts.start)
-  ends = np.cumsum(sessions.size)
+  # A first and a last script of one event or two stand for usual ones.
+  lost = np.minimum(2 * mean_length.mean() - 3, sessions.size)
+  ends = np.cumsum(sessions.size + lost)
   early, late = _EARLY_BOREDOM * traits.boredom, traits.boredom
   # About: the walk is not yet known.
   steps_before = sessions.size[~sessions.late].sum() / mean_length.mean()

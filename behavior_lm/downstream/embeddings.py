@@ -85,7 +85,9 @@ def _matrix(column: pl.Series, path: str | Path) -> np.ndarray:
     )
   lengths = column.list.len().unique().to_list()
   if len(lengths) != 1 or not lengths[0]:
-    raise UserError(f"{path}: vectors of lengths {sorted(lengths)} in one file.")
+    raise UserError(
+        f"{path}: vectors of lengths {sorted(lengths)} in one file."
+    )
   try:
     flat = column.explode().cast(pl.Float64).to_numpy()
   except pl.exceptions.PolarsError as error:

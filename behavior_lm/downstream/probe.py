@@ -54,12 +54,15 @@ PROBES = {
     "event counts + gaps": Probe((COUNTS, GAPS)),
     "embedding + event counts": Probe((EMBEDDING, COUNTS)),
     "event counts (random forest)": Probe((COUNTS,), forest=True),
+    "event counts + gaps (random forest)": Probe((COUNTS, GAPS), forest=True),
 }
 # What every other row is tested against.
 REFERENCE = COUNTS
 
 
-def make_blocks(features: UserFeatures, vectors: np.ndarray) -> dict[str, Block]:
+def make_blocks(
+    features: UserFeatures, vectors: np.ndarray
+) -> dict[str, Block]:
   """Blocks of the same users in the same order.
 
   Args:
@@ -123,7 +126,8 @@ def run_probes(
   if reason:
     raise ValueError(reason)
   folds = np.stack([_folds(labels, num_folds, seed) for seed in seeds])
-  estimates, rows = {}, []
+  estimates: dict[str, auc.AucEstimate] = {}
+  rows: list[dict[str, Any]] = []
   for name, probe in probes.items():
     progress(name)
     scores = np.stack([

@@ -18,7 +18,7 @@ from behavior_lm.data.pipeline import make_loader
 from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.errors import UserError
 from behavior_lm.evaluation.fixed_mask import fixed_mask
-from behavior_lm.objectives.masked_events import token_scores
+from behavior_lm.objectives.cross_entropy import token_scores
 from behavior_lm.training import build
 from behavior_lm.training.sharding import put_batch
 from behavior_lm.training.state import merge_model
@@ -226,12 +226,12 @@ def _make_score(graphdef: Any) -> Any:
   ) -> tuple[jax.Array, jax.Array]:
     model = merge_model(graphdef, params)
     outputs = model(inputs, deterministic=True, predict_at=targets["at"])
-    logits = outputs["logits"]
-    # A special token is never the answer, and neither baseline offers one;
+    head = dict(outputs["head"])
+    # A special token is never the answer, and no baseline has counted one;
     # UNK stands for events that happened and stays.
-    special = jnp.arange(logits.shape[-1]) < schema.NUM_SPECIAL
-    special &= jnp.arange(logits.shape[-1]) != schema.UNK_ID
-    logits = jnp.where(special, -jnp.inf, logits)
-    return token_scores(logits, targets["tokens"])
+    token = jnp.arange(head["bias"].shape[0])
+    special = (token < schema.NUM_SPECIAL) & (token != schema.UNK_ID)
+    head["bias"] = jnp.where(special, -1e30, head["bias"])
+    return token_scores(head, targets["tokens"])
 
   return score

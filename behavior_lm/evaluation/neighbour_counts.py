@@ -29,6 +29,8 @@ EXPERTS = tuple((subset, False) for subset in SUBSETS) + tuple(
 NUM_EXPERTS = len(EXPERTS) + 1
 # Experts whose contexts hold few tokens: enough to settle most predictions.
 NARROW = tuple(i for i, (subset, _) in enumerate(EXPERTS) if len(subset) > 1)
+# Row of the context of each subset, [m] int64.
+type Codes = dict[tuple[int, ...], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,8 +190,8 @@ class NeighbourCounts:
       raise ValueError("cannot count the neighbours of no events")
     self.vocab_size = vocab_size
     self._num_symbols = vocab_size + 1
-    keys: dict[tuple[int, ...], np.ndarray] = {(): np.zeros(1, np.int64)}
-    codes = {(): np.zeros(len(places), np.int64)}
+    keys: Codes = {(): np.zeros(1, np.int64)}
+    codes: Codes = {(): np.zeros(len(places), np.int64)}
     for subset in SUBSETS[1:]:
       keys[subset], codes[subset] = np.unique(
           self._child_keys(codes[subset[:-1]], places, subset),
@@ -212,9 +214,9 @@ class NeighbourCounts:
         highest = np.maximum.reduceat(counts, table.row_starts[:-1])
         self._peaks[subset, continuation] = highest / totals
 
-  def codes(self, places: Places) -> dict[tuple[int, ...], np.ndarray]:
+  def codes(self, places: Places) -> Codes:
     """Rows of each subset's context [m], UNSEEN where unseen or hidden."""
-    codes = {(): np.zeros(len(places), np.int64)}
+    codes: Codes = {(): np.zeros(len(places), np.int64)}
     for subset in SUBSETS[1:]:
       parent = codes[subset[:-1]]
       found = count_models.find(
@@ -226,7 +228,7 @@ class NeighbourCounts:
     return codes
 
   def evidence(
-      self, codes: dict[tuple[int, ...], np.ndarray]
+      self, codes: Codes
   ) -> tuple[np.ndarray, np.ndarray]:
     """How well each expert knows each place.
 
@@ -245,7 +247,7 @@ class NeighbourCounts:
 
   def probs(
       self,
-      codes: dict[tuple[int, ...], np.ndarray],
+      codes: Codes,
       tokens: np.ndarray,
   ) -> np.ndarray:
     """Relative frequency of tokens [m] by expert, [m, NUM_EXPERTS] float32.
@@ -269,7 +271,7 @@ class NeighbourCounts:
 
   def mix(
       self,
-      codes: dict[tuple[int, ...], np.ndarray],
+      codes: Codes,
       weights: np.ndarray,
       experts: Iterable[int] = range(NUM_EXPERTS),
   ) -> np.ndarray:
@@ -305,7 +307,7 @@ class NeighbourCounts:
     return out
 
   def predict(
-      self, codes: dict[tuple[int, ...], np.ndarray], weights: np.ndarray
+      self, codes: Codes, weights: np.ndarray
   ) -> np.ndarray:
     """The most probable token of each mixture, [m] int64.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from behavior_lm.evaluation import neighbour_counts
 from behavior_lm.evaluation.mixture_gate import MixtureGate
+from behavior_lm.evaluation.neighbour_counts import Codes
 from behavior_lm.evaluation.neighbour_counts import NeighbourCounts
 from behavior_lm.evaluation.neighbour_counts import Places
 
@@ -91,8 +92,8 @@ class NeighbourModel:
     sequences = [sequences[i] for i in keep]
     lengths = np.array([sequence.size for sequence in sequences], np.int64)
     chosen = latest(lengths, np.asarray(starts)[keep])
-    earlier = [s for s, is_late in zip(sequences, chosen) if not is_late]
-    later = [s for s, is_late in zip(sequences, chosen) if is_late]
+    earlier = [sequences[i] for i in np.flatnonzero(~chosen)]
+    later = [sequences[i] for i in np.flatnonzero(chosen)]
     self._fit_gate(NeighbourCounts(earlier, self.vocab_size), later)
     self._counts = NeighbourCounts(sequences, self.vocab_size)
     return self
@@ -177,7 +178,7 @@ class NeighbourModel:
 
   def _mixture(
       self, counts: NeighbourCounts, places: Places
-  ) -> tuple[dict[tuple[int, ...], np.ndarray], np.ndarray]:
+  ) -> tuple[Codes, np.ndarray]:
     """Context codes and mixture weights [m, NUM_EXPERTS] of the places."""
     codes = counts.codes(places)
     totals, types = counts.evidence(codes)

@@ -42,21 +42,22 @@ class Store:
 def _write_parquet(
     path: Path, table: pl.LazyFrame, settings: Mapping[str, Any]
 ) -> None:
-  temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+  temporary = path.with_name(f"{path.name}.tmp")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    table.sink_parquet(
-        temporary,
-        metadata={_SETTINGS: json.dumps(settings)},
-        maintain_order=True,
-    )
-    with temporary.open("rb") as file:
-      os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+      table.sink_parquet(
+          temporary,
+          metadata={_SETTINGS: json.dumps(settings)},
+          maintain_order=True,
+      )
+      with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+      temporary.replace(path)
+    finally:
+      temporary.unlink(missing_ok=True)
   except OSError as error:
     raise UserError(f"{path}: cannot be written: {error}.") from error
-  finally:
-    temporary.unlink(missing_ok=True)
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:

@@ -1,5 +1,7 @@
 """Heads: what is predicted from hidden states."""
 
+from collections.abc import Mapping
+
 from flax import nnx
 import jax
 import jax.numpy as jnp
@@ -31,7 +33,25 @@ class TokenHead(nnx.Module):
     )
     self.bias = nnx.Param(jnp.zeros((vocab_size,)))
 
-  def __call__(self, hidden: jax.Array, token_embed: nnx.Embed) -> jax.Array:
-    """[..., embed_dim] -> [..., vocab_size] float32 logits."""
+  def __call__(
+      self, hidden: jax.Array, token_embed: nnx.Embed
+  ) -> dict[str, jax.Array]:
+    """The logits as factors, so that a loss need not make them whole.
+
+    Args:
+      hidden: [..., embed_dim].
+      token_embed: the input table.
+
+    Returns:
+      `hidden` [..., embed_dim], `table` [vocab_size, embed_dim] and `bias`
+      [vocab_size]; `logits` joins them.
+    """
     hidden = self.norm(jax.nn.gelu(self.dense(hidden), approximate=False))
-    return token_embed.attend(hidden).astype(jnp.float32) + self.bias[...]
+    table = token_embed.embedding[...].astype(hidden.dtype)
+    return {"hidden": hidden, "table": table, "bias": self.bias[...]}
+
+
+def logits(head: Mapping[str, jax.Array]) -> jax.Array:
+  """[..., vocab_size] float32 from the factors of a `TokenHead`."""
+  product = head["hidden"] @ head["table"].T
+  return product.astype(jnp.float32) + head["bias"]

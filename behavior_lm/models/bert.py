@@ -88,7 +88,7 @@ class Bert(nnx.Module):
       rngs: nnx.Rngs | None = None,
       layer: int | None = None,
       predict_at: jax.Array | None = None,
-  ) -> dict[str, jax.Array]:
+  ) -> dict[str, Any]:
     """Hidden states of a packed batch.
 
     Args:
@@ -98,13 +98,14 @@ class Bert(nnx.Module):
       rngs: a `dropout` stream; needed when not deterministic.
       layer: hidden states after so many layers, 0 = embeddings; all of them
         when None.
-      predict_at: [batch, n] row offsets where `logits` are wanted. Only those
+      predict_at: [batch, n] row offsets where tokens are predicted. Only those
         meet the vocabulary: at 15 % masking a sixth of the head's cost.
 
     Returns:
       `hidden` [batch, length, embed_dim] and `pooled`
-      [batch, max_segments, embed_dim], each segment's CLS; and `logits`
-      [batch, n, vocab_size] float32 with `predict_at`.
+      [batch, max_segments, embed_dim], each segment's CLS; and with
+      `predict_at` `head`, the factors of logits [batch, n, vocab_size]
+      (`layers.heads.logits` joins them).
     """
     segment_ids, positions = batch["segment_ids"], batch["positions"]
     hidden = self.embed(
@@ -131,5 +132,5 @@ class Bert(nnx.Module):
     }
     if predict_at is not None:
       at = take_positions(hidden, predict_at)
-      outputs["logits"] = self.head(at, self.embed.token)
+      outputs["head"] = self.head(at, self.embed.token)
     return outputs

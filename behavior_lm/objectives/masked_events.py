@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.objectives.cross_entropy import token_scores
 from behavior_lm.objectives.masking import choose_masked
 
 Batch = Mapping[str, jax.Array]
@@ -114,18 +115,19 @@ class MaskedEvents:
     return inputs, targets
 
   def loss(
-      self, outputs: Mapping[str, jax.Array], targets: Mapping[str, jax.Array]
+      self, outputs: Mapping[str, Any], targets: Mapping[str, jax.Array]
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Mean cross entropy over masked events, in nats.
 
     Args:
-      outputs: `logits` [batch, n, vocab_size] at `targets["at"]`.
+      outputs: `head`, the factors of the logits [batch, n, vocab_size] at
+        `targets["at"]`, see `token_scores`.
       targets: from `corrupt`.
 
     Returns:
       The loss, and metrics: `loss`, `accuracy`, realised `mask_rate`.
     """
-    nll, correct = token_scores(outputs["logits"], targets["tokens"])
+    nll, correct = token_scores(outputs["head"], targets["tokens"])
     weights = targets["weights"]
     total = jnp.maximum(weights.sum(), 1.0)
     loss = (nll * weights).sum() / total
@@ -142,24 +144,6 @@ class MaskedEvents:
     """Uniform masking learns nothing from a step."""
     del targets, outputs
     return state
-
-
-def token_scores(
-    logits: jax.Array, tokens: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """Negative log likelihood in nats and top-1 hit of each true token.
-
-  Args:
-    logits: [..., vocab_size] float32.
-    tokens: [...] int32.
-
-  Returns:
-    two arrays [...] float32.
-  """
-  true = jnp.take_along_axis(logits, tokens[..., None], -1)[..., 0]
-  nll = jax.nn.logsumexp(logits, -1) - true
-  correct = (jnp.argmax(logits, -1) == tokens).astype(jnp.float32)
-  return nll, correct
 
 
 def _write(

@@ -43,7 +43,8 @@ def bits_figure(evaluation: Evaluation) -> plots.Figure:
       "Bits per raw event",
       "Bits needed to write down a masked event: further left is better. Bars"
       " are 95 % intervals; circles are models, squares are counts. The dashed"
-      " line is the best count model that sees no more than the models do.",
+      " line is the best count model that sees no more than the models do. An"
+      " arrow stands for a value further right.",
       lines,
       "bits per raw event",
       min(baselines, default=None),
@@ -84,9 +85,14 @@ def _points(
     axis: str,
     mark: float | None,
 ) -> plots.Figure:
+  end = _end([line.value for line in lines])
+
   def paint(axes: plots.Axes) -> None:
     places = range(len(lines))[::-1]
     for place, line in zip(places, lines, strict=True):
+      if line.value > end:
+        axes.plot(end, place, color=LIGHT[line.colour], marker=">")
+        continue
       if line.interval:
         axes.plot(
             line.interval,
@@ -102,13 +108,14 @@ def _points(
           marker=line.marker,
           markersize=7,
       )
-      axes.annotate(
+    # Beside the axes, where no line crosses the digits.
+    for place, line in zip(places, lines, strict=True):
+      axes.text(
+          1.02,
+          place,
           f"{line.value:.3f}",
-          (line.value, place),
-          xytext=(0, 6),
-          textcoords="offset points",
-          ha="center",
-          fontsize=9,
+          transform=axes.get_yaxis_transform(),
+          va="center",
       )
     if mark is not None:
       axes.axvline(mark, color=LIGHT["muted"], linestyle="--", linewidth=1)
@@ -116,12 +123,23 @@ def _points(
         textwrap.fill(plots.label_text(line.name), 22) for line in lines
     ]
     axes.set_yticks(places, names)
-    axes.set_ylim(-0.6, len(lines) - 0.2)
+    axes.set_ylim(-0.6, len(lines) - 0.4)
     axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(axis)
     axes.margins(x=0.08)
 
-  height = 0.8 + 0.45 * len(lines)
+  height = 0.8 + 0.4 * len(lines)
   return plots.draw(name, title, caption, paint, (_WIDTH, height))
+
+
+def _end(values: Sequence[float]) -> float:
+  """Where the axis ends: what lies far off would press the rest together."""
+  ordered = sorted(values)
+  end = ordered[-1]
+  if len(ordered) > 2:
+    span = ordered[-2] - ordered[0]
+    if end > ordered[-2] + span:
+      end = ordered[-2] + 0.25 * span
+  return end

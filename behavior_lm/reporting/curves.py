@@ -2,6 +2,7 @@
 
 import math
 
+from matplotlib.ticker import MaxNLocator
 import numpy as np
 
 from behavior_lm.reporting import plots
@@ -71,7 +72,7 @@ def _perplexity(metrics: list[dict[str, float]]) -> plots.Figure | None:
     _raw_and_smooth(axes, steps, np.exp(loss), np.exp(smooth(loss)))
     _evaluations(axes, eval_steps, evaluated)
     drawn = np.concatenate([np.exp(loss), evaluated])
-    plots.log_axis(axes.yaxis, drawn.min(), drawn.max())
+    plots.log_axis(axes, "y", drawn.min(), drawn.max())
     axes.set_ylabel("perplexity")
     _finish(axes)
 
@@ -81,8 +82,8 @@ def _perplexity(metrics: list[dict[str, float]]) -> plots.Figure | None:
       "Among how many equally likely tokens the model hesitates at a masked"
       " place; 1 is certainty. The loss, in nats, is its logarithm"
       f" ({loss[0]:.2f} at the first line, {loss[-1]:.2f} at the last), so the"
-      " logarithmic axis shows both. Falling still at the end: longer training"
-      " would pay.",
+      " logarithmic axis shows both. If it still falls at the end, longer"
+      " training would pay.",
       paint,
   )
 
@@ -190,5 +191,6 @@ def _evaluations(
 def _finish(axes: plots.Axes) -> None:
   axes.set_xlabel("step")
   axes.xaxis.set_major_formatter(plots.readable)
+  axes.xaxis.set_major_locator(MaxNLocator(5))
   if len(axes.get_lines()) > 1:
     axes.legend(loc="best")

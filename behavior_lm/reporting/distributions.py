@@ -48,7 +48,7 @@ def _lengths(report: DataReport) -> plots.Figure | None:
       )
     lows = [part.bins[0].low for part in parts.values()]
     highs = [part.bins[-1].low for part in parts.values()]
-    plots.log_axis(axes.xaxis, min(lows), 2 * max(highs))
+    plots.log_axis(axes, "x", min(lows), 2 * max(highs))
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"events a {_unit(report)}")
     axes.set_ylabel("share of sequences")
@@ -101,7 +101,10 @@ def _gaps(report: DataReport) -> plots.Figure | None:
             fontsize=8.5,
             color=LIGHT["muted"],
         )
-    axes.set_xticks(range(len(bars)), [_time(bin_.low) for bin_ in bars])
+    names = [_time(bin_.low) for bin_ in bars]
+    if len(bars) <= 8:
+      names = [name.replace("\n", " ") for name in names]
+    axes.set_xticks(range(len(bars)), names)
     axes.set_xlabel("from this gap to the next mark")
     axes.set_ylabel("share of gaps")
 
@@ -127,8 +130,8 @@ def _growth(report: DataReport) -> plots.Figure | None:
 
   def paint(axes: plots.Axes) -> None:
     axes.plot(events, pairs, color=LIGHT["blue"], marker="o", linewidth=1.8)
-    plots.log_axis(axes.xaxis, events.min(), events.max())
-    plots.log_axis(axes.yaxis, pairs.min(), pairs.max())
+    plots.log_axis(axes, "x", events.min(), events.max())
+    plots.log_axis(axes, "y", pairs.min(), pairs.max())
     axes.set_xlabel("events of train, in the order of the dataset")
     axes.set_ylabel("distinct pairs")
 
@@ -165,8 +168,8 @@ def _coverage(report: DataReport) -> plots.Figure | None:
           linestyle=("-", "--", "-.", ":")[place % 4],
           label=plots.label_text(name),
       )
-    sizes = [size for points in parts.values() for size, _ in points]
-    plots.log_axis(axes.xaxis, min(sizes), max(sizes))
+    every = [size for points in parts.values() for size, _ in points]
+    plots.log_axis(axes, "x", min(every), max(every))
     axes.yaxis.set_major_formatter(plots.percent_ticks)
     axes.set_xlabel("most frequent pairs of train in the vocabulary")
     axes.set_ylabel("events covered")
@@ -204,9 +207,9 @@ def _time(seconds: float) -> str:
     if seconds >= size:
       value = seconds / (60 if unit == "min" else size)
       return f"{value:,.2g}\n{unit}" if value < 10 else f"{value:,.0f}\n{unit}"
-  for size, unit in ((1e-3, "ms"), (1e-6, "µs")):
-    if seconds >= size * (1 - 1e-9):
-      return f"{seconds / size:.3g}\n{unit}"
+  for part, unit in ((1e-3, "ms"), (1e-6, "µs")):
+    if seconds >= part * (1 - 1e-9):
+      return f"{seconds / part:.3g}\n{unit}"
   return f"{seconds:g}\ns"
 
 

@@ -4,11 +4,9 @@ from collections.abc import Callable, Iterator
 import contextlib
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from behavior_lm.errors import UserError
-
-T = TypeVar("T")
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -49,7 +47,9 @@ def damage_named(where: str) -> Iterator[None]:
     ) from error
 
 
-def parse_file(path: Path, parse: Callable[[dict[str, Any]], T]) -> T | None:
+def parse_file[T](
+    path: Path, parse: Callable[[dict[str, Any]], T]
+) -> T | None:
   """What `parse` makes of the JSON object in a file; None without a file."""
   if not path.exists():
     return None

@@ -57,6 +57,7 @@ def join(*parts: object) -> Markup:
 
 
 def paragraph(*children: object, **attributes: object) -> Markup:
+  """A paragraph."""
   return tag("p", *children, **attributes)
 
 
@@ -66,6 +67,7 @@ def notice(*children: object) -> Markup:
 
 
 def code(text: str) -> Markup:
+  """A name or value as a machine reads it."""
   return tag("code", text)
 
 
@@ -119,11 +121,14 @@ def table(
 
 def definitions(pairs: list[tuple[str, object]]) -> Markup:
   """Names and values, one below the other."""
-  rows = [tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs]
+  rows = [
+      tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs
+  ]
   return tag("dl", *rows)
 
 
 def details(summary: str, *children: object) -> Markup:
+  """What only some readers want, folded away."""
   return tag("details", tag("summary", summary), *children)
 
 
@@ -137,28 +142,39 @@ def fixed(number: float | None, digits: int) -> str:
 
 
 def signed(number: float, digits: int) -> str:
+  """0.5 -> +0.50."""
   return ("+" if number > 0 else "") + fixed(number, digits)
 
 
 def interval(limits: tuple[float, float] | None, digits: int) -> str:
+  """(0.1, 0.2) -> 0.10 to 0.20; nothing when there is none."""
   if limits is None:
     return ""
   return f"{fixed(limits[0], digits)} to {fixed(limits[1], digits)}"
 
 
+def signed_interval(limits: tuple[float, float], digits: int) -> str:
+  """(0.1, 0.2) -> +0.10 to +0.20."""
+  return f"{signed(limits[0], digits)} to {signed(limits[1], digits)}"
+
+
 def probability(p: float | None) -> str:
+  """Of a test: three digits."""
   if p is None:
     return "–"
   return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def count(number: int | None) -> str:
+  """1234 -> 1,234."""
   return "–" if number is None else f"{number:,}"
 
 
 def percent(share: float, digits: int = 1) -> str:
-  """0.1234 -> 12.3 %; what is not all does not round up to 100 %."""
+  """0.1234 -> 12.3 %; what is not all or nothing does not look so."""
   text = f"{100 * share:.{digits}f}"
+  if share > 0 and float(text) == 0:
+    return f"< {10**-digits:.{digits}f} %"
   if share < 1 and float(text) == 100:
     return f"> {100 - 10**-digits:.{digits}f} %"
   return f"{text} %"

@@ -14,7 +14,6 @@ import xml.etree.ElementTree as ElementTree
 
 import matplotlib
 import matplotlib.axes
-import matplotlib.axis
 import matplotlib.figure
 import matplotlib.style
 import matplotlib.ticker
@@ -129,24 +128,27 @@ def draw(
   return Figure(name, title, caption, png.getvalue(), inline)
 
 
-def log_axis(axis: matplotlib.axis.Axis, low: float, high: float) -> None:
+def log_axis(axes: Axes, name: str, low: float, high: float) -> None:
   """A logarithmic axis with readable numbers; linear if it spans too little.
 
   Args:
-    axis: `axes.xaxis` or `axes.yaxis`.
+    axes: what to scale.
+    name: "x" or "y".
     low, high: the range of what is drawn, above zero.
   """
+  axis = axes.xaxis if name == "x" else axes.yaxis
   if high / low < 1.5:
     axis.set_major_formatter(readable)
     return
-  scale = axis.axes.set_xscale if axis.axis_name == "x" else (
-      axis.axes.set_yscale
-  )
-  scale("log")
+  axes.set(**{f"{name}scale": "log"})
   decades = math.log10(high / low)
-  steps = (1.0,) if decades > 3 else (1.0, 2.0, 5.0)
-  if decades < 1:
-    steps = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+  steps = [1.0, 2.0, 5.0]
+  if decades > 3.2:
+    steps = [1.0]
+  elif decades > 2:
+    steps = [1.0, 3.0]
+  elif decades < 1:
+    steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0]
   axis.set_major_locator(matplotlib.ticker.LogLocator(subs=steps, numticks=12))
   axis.set_major_formatter(readable)
   axis.set_minor_locator(matplotlib.ticker.NullLocator())

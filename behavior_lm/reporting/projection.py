@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 LEAST_POINTS = 5
 _COMPONENTS = 50

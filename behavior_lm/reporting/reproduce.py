@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 import json
 from pathlib import PurePath
+import re
 import shlex
 from typing import Any
 
@@ -30,6 +31,11 @@ def shown(value: Any) -> str:
     path = PurePath(value)
     return path.name if path.is_absolute() else value
   return json.dumps(value)
+
+
+def without_folders(command: str) -> str:
+  """A recorded command with absolute paths cut to their last parts."""
+  return re.sub(r"(?<![^\s=,'\"])/(?:[^\s/,'\"]+/)+", "", command)
 
 
 def prepare_command(meta: Mapping[str, Any]) -> str:

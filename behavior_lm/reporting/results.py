@@ -52,7 +52,8 @@ def evaluation_section(
           " table. Perplexity and accuracy count tokens. The difference is to"
           " the fair baseline with the fewest bits, on the same events; below"
           " zero is better. Where the 95 % interval (over users) holds zero,"
-          " neither is shown to be better. The best of each column is bold.",
+          " neither is shown to be better. The best fair value of each column is"
+          " bold.",
           class_="note",
       ),
       figure_grid([figure], wide=True),
@@ -66,13 +67,17 @@ def _evaluation_table(evaluation: Evaluation) -> Markup:
   perplexity = _best([row.perplexity for row in fair], min)
   accuracy = _best([row.accuracy for row in fair], max)
   bits = _best([row.bits for row in fair], min)
+
+  def mark(row: EvaluationRow, text: str, is_best: bool) -> Markup:
+    return _bold(text, row.is_fair and is_best)
+
   cells: list[list[object]] = [
       [
           _model_name(row),
-          _bold(fixed(row.perplexity, 2), row.is_fair and row.perplexity == perplexity),
-          _bold(markup.percent(row.accuracy, 2), row.is_fair and row.accuracy == accuracy),
+          mark(row, fixed(row.perplexity, 2), row.perplexity == perplexity),
+          mark(row, markup.percent(row.accuracy, 2), row.accuracy == accuracy),
           join(
-              _bold(fixed(row.bits, 3), row.is_fair and row.bits == bits),
+              mark(row, fixed(row.bits, 3), row.bits == bits),
               _small(markup.interval(row.interval, 3)),
           ),
           _difference(row.difference),
@@ -94,7 +99,9 @@ def _evaluation_table(evaluation: Evaluation) -> Markup:
 def _model_name(row: EvaluationRow) -> Markup:
   kind = None if row.seed is None else f"seed {row.seed}"
   if row.is_baseline:
-    kind = "baseline" if row.is_fair else "sees masked neighbours: no fair rival"
+    kind = "baseline"
+    if not row.is_fair:
+      kind += " that sees masked neighbours: no fair rival"
   return join(row.model, _small(kind))
 
 
@@ -103,7 +110,9 @@ def _difference(difference: Difference | None) -> Markup:
     return markup.escape("–")
   return join(
       markup.signed(difference.bits, 3),
-      _small(markup.interval((difference.low, difference.high), 3)),
+      _small(
+          markup.signed_interval((difference.low, difference.high), 3)
+      ),
       _small(difference.baseline and f"to {difference.baseline}"),
   )
 
@@ -138,10 +147,10 @@ def probe_section(probe: Probe | None, run_name: str) -> Section:
   )
   body = join(
       paragraph(
-          "A plain classifier, a logistic regression unless it is named, predicts"
-          f" each label from fixed features{users}; the model that made the vectors never saw a label. Users"
-          " are either in the part that is learnt from or in the part that is"
-          " tested, never in both.",
+          "A plain classifier (logistic regression unless another is named)"
+          f" predicts each label from fixed features{users}. The model that"
+          " made the vectors never saw a label. A user is either learnt from"
+          " or tested, never both.",
       ),
       _probe_table(probe),
       paragraph(
@@ -191,7 +200,9 @@ def _folds(row: ProbeRow) -> str:
   return f"{markup.count(row.folds)} × {markup.count(row.num_seeds)}"
 
 
-def _best(values: list[float], choose: Callable[[list[float]], float]) -> float | None:
+def _best(
+    values: list[float], choose: Callable[[list[float]], float]
+) -> float | None:
   finite = [value for value in values if math.isfinite(value)]
   return choose(finite) if finite else None
 

@@ -118,12 +118,14 @@ def reproduce_section(
     with damage_named(str(run.folder / "dataset.json")):
       lines.append(reproduce.prepare_command(run.dataset))
   lines.append(reproduce.pretrain_command(run.config, run.name, programs))
+  evaluated = run.evaluation and run.evaluation.command
   lines.append(
-      (run.evaluation and run.evaluation.command)
-      or f"python experiments/evaluate.py --runs {where} --data DATA"
+      reproduce.without_folders(evaluated)
+      if evaluated
+      else f"python experiments/evaluate.py --runs {where} --data DATA"
   )
   if run.probe and run.probe.command:
-    lines.append(run.probe.command)
+    lines.append(reproduce.without_folders(run.probe.command))
   lines.append(f"python experiments/report.py --run {where}{report_flags}")
   fingerprint = (run.dataset or {}).get("fingerprint")
   body = markup.join(

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from behavior_lm.data.dataset import open_dataset
 from behavior_lm.errors import UserError
 
 _REPO = Path(__file__).parents[2]
+_EVENTS = 1_000_000
 
 
 def start(*flags, **options):
@@ -39,12 +41,11 @@ def run(*flags, **options):
 def large_log(tmp_path_factory):
   """Large enough that preparing it takes a few seconds."""
   path = tmp_path_factory.mktemp("large") / "log.parquet"
-  count = 1_500_000
   rng = np.random.default_rng(0)
   pl.DataFrame({
-      "user_id": rng.integers(0, 3_000, count),
-      "event_id": rng.integers(0, 300, count),
-      "timestamp": 1_700_000_000 + rng.integers(0, 2_000_000, count),
+      "user_id": rng.integers(0, 300, _EVENTS),
+      "event_id": rng.integers(0, 300, _EVENTS),
+      "timestamp": 1_700_000_000 + rng.integers(0, 2_000_000, _EVENTS),
   }).write_parquet(path, row_group_size=100_000)
   return path
 
@@ -63,8 +64,8 @@ def test_a_log_becomes_a_dataset_and_the_command_says_where(tmp_path):
   )
   assert (status, error) == (0, "")
   lines = out.splitlines()
-  assert lines[0].startswith("train: 3 sequences, 108 events, 3 users; 7,000 m")
-  assert lines[1].startswith("test: 3 sequences, 92 events, 3 users; 7,000 mos")
+  assert lines[0].startswith("train: 3 sequences, 97 events, 3 users; 7,000 m")
+  assert lines[1].startswith("test: 3 sequences, 103 events, 3 users; 7,000 mo")
   assert lines[2].endswith("times are epoch numbers in s (by their size)")
   assert lines[3] == (
       "rejected: 1 of 201 rows (1 no event; see quarantine.jsonl)"
@@ -134,49 +135,57 @@ def test_help_names_every_flag():
     assert f"--{flag}:" in out or f"--[no]{flag}:" in out
 
 
-def wait_for(folder, pattern, process):
-  """Waits until the run has written a file of this pattern."""
-  while process.poll() is None:
-    if any(folder.glob(pattern)):
-      return True
-    time.sleep(0.005)
-  return False
-
-
 # Files that mark how far a run is: reading, sorting, writing examples.
-_MARKS = ["*/work/*.rows", "*/work/*.pair", "*/tfds/*/*/*array_record*"]
+_MARKS = ["work/*.rows", "work/*.pair", "tfds/*/*/*array_record*"]
+
+
+def interrupted(number, mark, flags, folder):
+  """Sends a signal when the file `mark` is there; tries again if too late.
+
+  Returns:
+    Exit status, standard output and error.
+  """
+  for _ in range(5):
+    process = start(*flags, "--overwrite")
+    while process.poll() is None:
+      if any(folder.glob(f"out.building-*/{mark}")):
+        process.send_signal(number)
+        break
+      time.sleep(0.002)
+    out, error = process.communicate(timeout=300)
+    if process.returncode:
+      return process.returncode, out, error
+    shutil.rmtree(folder / "out")
+  raise AssertionError(f"{mark} was never seen in time")
 
 
 @pytest.mark.parametrize("mark", _MARKS)
 def test_a_killed_run_leaves_no_dataset_and_the_next_one_succeeds(
     tmp_path, large_log, mark
 ):
-  flags = [f"--logs={large_log}", f"--out={tmp_path / 'out'}"]
-  process = start(*flags)
-  assert wait_for(tmp_path, f"out.building-{mark}", process)
-  process.kill()
-  process.communicate()
+  flags = [f"--logs={large_log}", f"--out={tmp_path / 'out'}", "--unit=user"]
+  interrupted(signal.SIGKILL, mark, flags, tmp_path)
   [leftover] = tmp_path.iterdir()
   for folder in (tmp_path / "out", leftover):
     with pytest.raises(UserError):
       open_dataset(folder)
-  status, out, _ = run(*flags)
-  assert status == 0
+  status, _, error = run(*flags)
+  assert status == 0, error
   assert [path.name for path in tmp_path.iterdir()] == ["out"]
   dataset = open_dataset(tmp_path / "out")
-  assert dataset.meta["splits"]["train"]["num_events"] == 1_500_000
+  assert dataset.meta["splits"]["train"]["num_events"] == _EVENTS
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("mark", _MARKS)
+@pytest.mark.parametrize(
+    ("number", "mark"),
+    [(signal.SIGINT, _MARKS[0])] + [(signal.SIGTERM, mark) for mark in _MARKS],
+)
 def test_a_stopped_run_cleans_up_and_says_so(
     tmp_path, large_log, number, mark
 ):
-  process = start(f"--logs={large_log}", f"--out={tmp_path / 'out'}")
-  assert wait_for(tmp_path, f"out.building-{mark}", process)
-  process.send_signal(number)
-  out, error = process.communicate(timeout=60)
-  assert process.returncode == 128 + number
+  flags = [f"--logs={large_log}", f"--out={tmp_path / 'out'}", "--unit=user"]
+  status, out, error = interrupted(number, mark, flags, tmp_path)
+  assert (status, out) == (128 + number, "")
   assert error.splitlines()[-1] == (
       f"stopped by {number.name}; nothing was written at {tmp_path / 'out'}"
   )

@@ -107,9 +107,10 @@ def expected_vector(embedder, sequence, pooling, layer):
   windows = packed_hidden(embedder, sequence, layer)
   events = np.concatenate([window[1:] for window in windows])
   counts = [len(window) - 1 for window in windows]
+  firsts = [window[0] for window in windows]
   return {
       "mean": lambda: events.mean(0),
       "max": lambda: events.max(0),
       "last": lambda: events[-1],
-      "cls": lambda: np.average([w[0] for w in windows], axis=0, weights=counts),
+      "cls": lambda: np.average(firsts, axis=0, weights=counts),
   }[pooling]()

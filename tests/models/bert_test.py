@@ -6,6 +6,7 @@ import pytest
 
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
+from behavior_lm.layers.heads import logits
 from behavior_lm.models import MODELS
 from tests.data.windows_test import windows_of
 
@@ -109,14 +110,14 @@ def test_logits_come_at_the_asked_positions_from_the_tied_table():
   batch = one_row()
   at = jnp.asarray([[3, 17]])
   out = model(batch, predict_at=at)
-  hidden = np.asarray(out["hidden"])[:, [3, 17]]
-  want = model.head(jnp.asarray(hidden), model.embed.token)
-  assert out["logits"].shape == (1, 2, VOCAB)
-  np.testing.assert_allclose(out["logits"], want, atol=1e-5)
-  before = np.asarray(out["logits"])
+  hidden = jnp.asarray(np.asarray(out["hidden"])[:, [3, 17]])
+  got = np.asarray(logits(out["head"]))
+  assert got.shape == (1, 2, VOCAB)
+  want = logits(model.head(hidden, model.embed.token))
+  np.testing.assert_allclose(got, want, atol=1e-5)
   model.embed.token.embedding[...] = model.embed.token.embedding[...] * 2
-  after = np.asarray(model.head(jnp.asarray(hidden), model.embed.token))
-  np.testing.assert_allclose(after, 2 * before, atol=1e-4)
+  after = np.asarray(logits(model.head(hidden, model.embed.token)))
+  np.testing.assert_allclose(after, 2 * got, atol=1e-4)
 
 
 def test_layer_gives_the_states_after_so_many_layers():

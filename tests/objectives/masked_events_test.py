@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from behavior_lm.objectives import OBJECTIVES
-from behavior_lm.objectives.masked_events import token_scores
 
 PAD, MASK, UNK, CLS, SEP, SPECIAL = 0, 1, 2, 3, 4, 5
 VOCAB, LENGTH = 500, 256
@@ -128,25 +127,37 @@ def test_every_event_is_chosen_about_equally_often():
 
 
 def test_the_loss_is_the_mean_over_targets_alone():
-  logits = jnp.asarray(np.random.default_rng(0).normal(size=(1, 3, VOCAB)))
+  rng = np.random.default_rng(0)
+  head = {
+      "hidden": jnp.asarray(rng.normal(size=(1, 3, 8)), jnp.float32),
+      "table": jnp.asarray(rng.normal(size=(VOCAB, 8)), jnp.float32),
+      "bias": jnp.asarray(rng.normal(size=VOCAB), jnp.float32),
+  }
   targets = {
       "tokens": jnp.asarray([[7, 8, 9]]),
       "weights": jnp.asarray([[1.0, 1.0, 0.0]]),
       "num_eligible": jnp.asarray(13),
   }
-  loss, metrics = objective().loss({"logits": logits}, targets)
-  p = np.exp(np.asarray(logits, np.float64))
+  loss, metrics = objective().loss({"head": head}, targets)
+  head = {name: np.asarray(x, np.float64) for name, x in head.items()}
+  p = np.exp(head["hidden"] @ head["table"].T + head["bias"])
   p /= p.sum(-1, keepdims=True)
   want = -(np.log(p[0, 0, 7]) + np.log(p[0, 1, 8])) / 2
   assert float(loss) == pytest.approx(want, rel=1e-5)
   assert float(metrics["mask_rate"]) == pytest.approx(2 / 13)
 
 
-def test_token_scores_count_top_1_hits():
-  logits = jnp.asarray([[0.0, 3.0, 1.0], [5.0, 0.0, 0.0]])
-  nll, correct = token_scores(logits, jnp.asarray([1, 2]))
-  assert correct.tolist() == [1.0, 0.0]
-  assert float(nll[0]) == pytest.approx(np.log(1 + np.exp(-3) + np.exp(-2)))
+def test_shares_change_what_becomes_of_the_chosen():
+  _, inputs, targets = corrupted(mask_share=1.0, random_share=0.0)
+  valid = np.asarray(targets["weights"]) > 0
+  at = np.asarray(targets["at"])
+  new = np.take_along_axis(np.asarray(inputs["tokens"]), at, 1)[valid]
+  assert (new == MASK).all()
+
+
+def test_shares_above_one_are_an_error():
+  with pytest.raises(ValueError, match="1 together at most"):
+    objective(mask_share=0.8, random_share=0.3)
 
 
 def test_a_rate_outside_of_0_and_1_is_an_error():

@@ -1,0 +1,235 @@
+"""The probe from files to files: labels, dataset, embeddings -> probe.json."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from behavior_lm.data.dataset import Dataset
+from behavior_lm.downstream import probe
+from behavior_lm.downstream.baselines import build_user_features
+from behavior_lm.downstream.baselines import UserFeatures
+from behavior_lm.downstream.embeddings import read_user_embeddings
+from behavior_lm.downstream.labels import read_labels
+from behavior_lm.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeInput:
+  """Features and labels of the same users, rows in the same order.
+
+  Attributes:
+    features: counts and gaps.
+    vectors: [num_users, embed_dim] float32.
+    labels: name -> [num_users] float64 of 0, 1 and nan (no label).
+    notes: what a person should know about the join.
+  """
+
+  features: UserFeatures
+  vectors: np.ndarray
+  labels: dict[str, np.ndarray]
+  notes: list[str]
+
+
+def read_input(
+    embeddings: str | Path,
+    dataset: Dataset,
+    labels: str | Path,
+    *,
+    splits: Sequence[str] = (),
+    names: Sequence[str] = (),
+) -> ProbeInput:
+  """Joins the three by user.
+
+  Args:
+    embeddings: a file of experiments/embed.py.
+    dataset: where events are counted.
+    labels: see `read_labels`.
+    splits: of the dataset; all of them if empty.
+    names: of the labels; all of them if empty.
+
+  Raises:
+    UserError: if a file is wrong or no user is in all three.
+  """
+  chosen = list(splits) or dataset.splits
+  columns = np.arange(dataset.pairs.height)
+  try:
+    features = build_user_features(_sequences(dataset, chosen), columns)
+  except ValueError as error:
+    raise UserError(
+        f"{dataset.path}: no event in the splits {', '.join(chosen)}."
+    ) from error
+  embedded = read_user_embeddings(embeddings)
+  table = read_labels(labels, features.users, names)
+  notes = table.notes()
+  row_of = {user: row for row, user in enumerate(embedded.users)}
+  labelled = table.table
+  keep = labelled["user_id"].is_in(embedded.users)
+  without = labelled.height - int(keep.sum())
+  if without:
+    notes.append(f"{without} labelled users have no embedding, left out")
+  labelled = labelled.filter(keep)
+  users = labelled["user_id"].to_list()
+  if not users:
+    raise UserError(
+        f"{embeddings}: none of the labelled users of {dataset.path} has an"
+        " embedding. Was it made from this dataset?"
+    )
+  number = {user: row for row, user in enumerate(features.users)}
+  features = features.take(np.array([number[user] for user in users]))
+  rows = np.array([row_of[user] for user in users])
+  notes += _other_events(features, embedded.num_events[rows], chosen)
+  return ProbeInput(
+      features=features,
+      vectors=embedded.vectors[rows],
+      labels={
+          name: labelled[name].cast(float).fill_null(np.nan).to_numpy()
+          for name in table.names
+      },
+      notes=notes,
+  )
+
+
+def probe_labels(
+    data: ProbeInput,
+    *,
+    num_folds: int = probe.NUM_FOLDS,
+    seeds: Sequence[int] = probe.SEEDS,
+    progress: Callable[[str], None] = lambda text: None,
+) -> tuple[list[dict[str, Any]], list[str]]:
+  """Rows of probe.json for every label that has users enough, and notes.
+
+  Raises:
+    UserError: if no label has.
+  """
+  rows: list[dict[str, Any]] = []
+  notes: list[str] = []
+  for name, values in data.labels.items():
+    known = np.flatnonzero(np.isfinite(values))
+    truth = values[known].astype(np.int64)
+    reason = probe.why_not(truth, num_folds)
+    if reason:
+      notes.append(f"label {name!r} is left out: {reason}")
+      continue
+    if known.size < values.size:
+      notes.append(
+          f"label {name!r}: {values.size - known.size} users have none"
+      )
+    blocks = probe.make_blocks(data.features.take(known), data.vectors[known])
+    tell = functools.partial(_tell, progress, name)
+    found = probe.run_probes(
+        truth, blocks, num_folds=num_folds, seeds=seeds, progress=tell
+    )
+    rows += [{"label": name, **row} for row in found]
+  if not rows:
+    raise UserError("nothing to probe: " + "; ".join(notes) + ".")
+  return rows, notes
+
+
+def read_oracle(path: str | Path) -> dict[str, Any]:
+  """Best AUC that each label allows: {label: auc} or {label: {"auc": auc}}.
+
+  Alone, or under "oracle" as in the truth file of experiments/generate.py.
+  """
+  try:
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+  except OSError as error:
+    raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+  except ValueError as error:
+    raise UserError(f"{path}: not readable as JSON ({error}).") from error
+  oracle = content.get("oracle", content) if isinstance(content, dict) else None
+  if not isinstance(oracle, dict):
+    raise UserError(f"{path}: no object of label and AUC in it.")
+  out = {}
+  for label, value in oracle.items():
+    value = value.get("auc") if isinstance(value, dict) else value
+    if value is None:
+      continue
+    if isinstance(value, bool) or not isinstance(value, int | float):
+      raise UserError(f"{path}: the AUC of {label!r} is {value!r}, no number.")
+    out[label] = float(value)
+  return out
+
+
+def to_markdown(result: Mapping[str, Any]) -> str:
+  """The table as Markdown, with what made it."""
+  lines = [
+      "| " + " | ".join(HEADER) + " |",
+      "|---|---|---|---|---|---|",
+      *("| " + " | ".join(cells(row)) + " |" for row in result["rows"]),
+      "",
+  ]
+  for label, value in result.get("oracle", {}).items():
+    lines += [f"Best AUC that label `{label}` allows: {value:.3f}.", ""]
+  lines += [NOTE, ""]
+  lines += [f"- {note}" for note in result["notes"]]
+  lines += ["", "Made by:", "", f"    {result['command']}", ""]
+  return "\n".join(lines)
+
+
+HEADER = ("label", "features", "AUC", "95 % interval", "F1", "p")
+NOTE = (
+    "Logistic regression unless it says forest; stratified folds by user,"
+    " columns, scale and penalty chosen on training folds. AUC: mean over folds"
+    " and repetitions, interval over users. p: paired, two-sided, against event"
+    " counts in logistic regression."
+)
+
+
+def cells(row: Mapping[str, Any]) -> list[str]:
+  """One row of the table, readable."""
+  low, high = row["auc_ci"]
+  p = row["p_vs_event_counts"]
+  return [
+      row["label"],
+      row["features"],
+      f"{row['auc']:.3f}",
+      f"{low:.3f} to {high:.3f}",
+      f"{row['f1']:.3f}",
+      "" if p is None else f"{p:.4f}",
+  ]
+
+
+def write(result: Mapping[str, Any], path: Path) -> list[Path]:
+  """Writes the JSON and, beside it, the table; each whole or not at all."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  texts = {
+      path: json.dumps(result, indent=1) + "\n",
+      path.with_suffix(".md"): to_markdown(result),
+  }
+  for target, text in texts.items():
+    temporary = target.with_name(target.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(target)
+  return list(texts)
+
+
+def _tell(progress: Callable[[str], None], label: str, probe_name: str) -> None:
+  progress(f"{label}: {probe_name}")
+
+
+def _sequences(
+    dataset: Dataset, splits: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+  for split in splits:
+    source = dataset.source(split)
+    for index in range(len(source)):
+      yield source[index]
+
+
+def _other_events(
+    features: UserFeatures, embedded: np.ndarray, splits: Sequence[str]
+) -> list[str]:
+  """A note when vectors and counts do not stand for the same events."""
+  different = int((features.num_events != embedded).sum())
+  if not different:
+    return []
+  return [
+      f"the vectors of {different} users stand for other events than the counts"
+      f" (in all {embedded.sum():,} against {features.num_events.sum():,} in"
+      f" {', '.join(splits)}): embed and count the same splits to compare them"
+  ]

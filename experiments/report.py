@@ -1,0 +1,116 @@
+"""One page to look at: what a run learnt, from what data, how well.
+
+  python experiments/report.py --run runs/gate --labels labels.csv
+
+Writes RUN/report/index.html, which needs nothing else, and every figure as a
+PNG beside it. What is not there yet is left out, with the command for it.
+"""
+
+import importlib.util
+from pathlib import Path
+import shlex
+from typing import Any
+
+from absl import flags
+
+from behavior_lm.errors import run_command
+from behavior_lm.errors import UserError
+
+_RUN = flags.DEFINE_string("run", None, "A run folder of pretrain.py.")
+_LABELS = flags.DEFINE_string(
+    "labels",
+    "",
+    "CSV or Parquet with user_id and columns of 0 or 1, to colour the map.",
+)
+_EMBEDDINGS = flags.DEFINE_string(
+    "embeddings",
+    "",
+    "The file to map; the first of RUN/embeddings if not given.",
+)
+_OUT = flags.DEFINE_string(
+    "out", "", "Folder to write; RUN/report if not given."
+)
+
+_CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+def main(argv: list[str]) -> None:
+  """Reads, draws, writes."""
+  del argv
+  if not _RUN.value:
+    raise UserError("--run is missing: name a run folder; see --help.")
+  # Late imports: --help and usage errors come at once.
+  import ml_collections
+
+  from behavior_lm.downstream.labels import read_labels
+  from behavior_lm.reporting.run import read_run
+  from behavior_lm.reporting.vectors import read_vectors
+  from behavior_lm.reporting.writer import make_report
+  from behavior_lm.reporting.writer import write_report
+  from behavior_lm.training.run_folder import config_hash
+
+  run = read_run(_RUN.value)
+  out = Path(_OUT.value) if _OUT.value else run.folder / "report"
+  embeddings = Path(_EMBEDDINGS.value) if _EMBEDDINGS.value else None
+  if embeddings is None and run.embeddings:
+    embeddings = run.embeddings[0]
+    if len(run.embeddings) > 1:
+      print(
+          f"of {len(run.embeddings)} files in {embeddings.parent},"
+          f" {embeddings.name} is mapped; --embeddings chooses another"
+      )
+  vectors = read_vectors(embeddings) if embeddings else None
+  labels = None
+  if _LABELS.value:
+    if vectors is None:
+      raise UserError(
+          f"--labels {_LABELS.value}: there are no embeddings to colour in"
+          f" {run.folder / 'embeddings'}. Run experiments/embed.py first, or"
+          " pass --embeddings."
+      )
+    found = read_labels(_LABELS.value, vectors.all_users)
+    labels = found.table
+    for name, why in found.ignored_columns.items():
+      print(f"column {name!r} is no label: {why}")
+  html, figures = make_report(
+      run,
+      config_hash=config_hash(ml_collections.ConfigDict(run.config)),
+      programs=_programs(run.config),
+      embeddings=embeddings,
+      vectors=vectors,
+      labels=labels,
+      report_flags=_flags(),
+  )
+  page = write_report(out, html, figures)
+  print(f"report: {page} ({len(html) / 1e6:.1f} MB, {len(figures)} figures)")
+
+
+def _flags() -> str:
+  """The flags that were given, without folders."""
+  return "".join(
+      f" --{flag.name} {shlex.quote(Path(flag.value).name)}"
+      for flag in (_LABELS, _EMBEDDINGS)
+      if flag.value
+  )
+
+
+def _programs(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+  """What configs/pretrain.py gives for each size of the run's model."""
+  path = _CONFIGS / "pretrain.py"
+  spec = importlib.util.spec_from_file_location("pretrain_config", path)
+  assert spec and spec.loader
+  program = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(program)
+  model = config.get("model")
+  model = model if isinstance(model, dict) else {}
+  chosen = f"model={model.get('name')},time={model.get('time_encoding')}"
+  return {
+      f"configs/pretrain.py:size={size},{chosen}": program.get_config(
+          f"size={size},{chosen}"
+      ).to_dict()
+      for size in program.SIZES
+  }
+
+
+if __name__ == "__main__":
+  run_command(main)

@@ -1,0 +1,173 @@
+import math
+
+from flax import nnx
+import numpy as np
+import pytest
+
+from behavior_lm.data.dataset import open_dataset
+from behavior_lm.errors import UserError
+from behavior_lm.evaluation.count_baselines import FULL_CONTEXT
+from behavior_lm.evaluation.count_baselines import SAME_INFORMATION
+from behavior_lm.evaluation.count_baselines import score_baselines
+from behavior_lm.evaluation.count_baselines import UNIGRAM
+from behavior_lm.evaluation.fixed_mask import fixed_mask
+from behavior_lm.evaluation.masked_perplexity import hide_masked
+from behavior_lm.evaluation.masked_perplexity import masked_offsets
+from behavior_lm.evaluation.masked_perplexity import MaskedPerplexity
+from behavior_lm.evaluation.masked_perplexity import SequenceScores
+from behavior_lm.training import build
+from behavior_lm.training.sharding import make_mesh
+from behavior_lm.training.state import split_model
+from tests.training.tiny import tiny_config
+from tests.training.tiny import tiny_dataset
+
+
+@pytest.fixture(scope="module")
+def dataset_path(tmp_path_factory):
+  return tiny_dataset(tmp_path_factory.mktemp("perplexity"))
+
+
+def evaluate(dataset_path, zero=False, vocab_size=7000, **changes):
+  config = tiny_config(dataset_path, **changes)
+  config.tokenizer.vocab_size = vocab_size
+  dataset = open_dataset(dataset_path)
+  tokenizer = build.build_tokenizer(config, dataset)
+  model = build.build_model(config, tokenizer.vocab_size)(rngs=nnx.Rngs(0))
+  graphdef, params = split_model(model)
+  if zero:
+    params["embed"]["token"]["embedding"] *= 0
+  evaluator = MaskedPerplexity(
+      config, dataset, tokenizer, graphdef, make_mesh()
+  )
+  return evaluator.scores(params), dataset, tokenizer
+
+
+def test_the_mask_is_the_fixed_one_and_exact_for_every_sequence(dataset_path):
+  scores, dataset, _ = evaluate(dataset_path)
+  sizes = dataset.sequences("test")["num_events"].to_numpy()
+  assert scores.count.tolist() == [round(0.15 * n) for n in sizes]
+
+
+def test_a_model_that_knows_nothing_has_the_perplexity_of_the_vocabulary(
+    dataset_path,
+):
+  scores, _, tokenizer = evaluate(dataset_path, zero=True)
+  # all ordinary tokens and UNK alike; the other four specials are excluded
+  want = tokenizer.vocab_size - 4
+  assert scores.summary()["perplexity"] == pytest.approx(want, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data__pack": False},
+        {"data__batch_size": 3},
+        {"data__max_segments": 2},
+        {"data__prefetch": 0},
+    ],
+    ids=str,
+)
+def test_scores_do_not_depend_on_packing_or_batches(dataset_path, changes):
+  want, _, _ = evaluate(dataset_path)
+  got, _, _ = evaluate(dataset_path, **changes)
+  np.testing.assert_allclose(got.nats, want.nats, rtol=1e-4)
+  np.testing.assert_array_equal(got.count, want.count)
+
+
+def test_a_smaller_vocabulary_pays_for_what_it_hides(dataset_path):
+  whole, _, _ = evaluate(dataset_path)
+  assert whole.hidden_bits.sum() == 0
+  capped, _, tokenizer = evaluate(dataset_path, vocab_size=10)
+  assert tokenizer.vocab_size == 10
+  assert capped.hidden_bits.sum() > 0
+  summary = capped.summary()
+  assert summary["bits_per_event"] > math.log2(summary["perplexity"]) + 1
+
+
+def test_masked_inputs_show_neither_token_nor_gap():
+  batch = {
+      "tokens": np.asarray([[3, 9, 8]], np.int32),
+      "time_gaps": np.asarray([[-1, 5, 6]], np.int32),
+      "positions": np.asarray([[0, 1, 2]], np.int32),
+      "segment_ids": np.asarray([[1, 1, 1]], np.int32),
+      "times": np.zeros((1, 3), np.float32),
+      "masked": np.asarray([[0, 1, 0]], np.int32),
+      "sequence": np.zeros((1, 3), np.int32),
+  }
+  inputs = hide_masked(batch)
+  assert inputs["tokens"].tolist() == [[3, 1, 8]]
+  assert inputs["time_gaps"].tolist() == [[-1, -1, 6]]
+  assert "sequence" not in inputs and "masked" not in inputs
+
+
+def test_offsets_find_every_masked_position():
+  masked = np.zeros((2, 100), np.int32)
+  masked[0, [5, 70, 99]] = 1
+  masked[1, :40] = 1
+  at, valid = masked_offsets(masked)
+  assert at.shape == (2, 64)
+  assert at[0][valid[0]].tolist() == [5, 70, 99]
+  assert at[1][valid[1]].tolist() == list(range(40))
+
+
+def test_baselines_are_scored_on_the_very_same_events(dataset_path):
+  scores, dataset, tokenizer = evaluate(dataset_path)
+  baselines = score_baselines(
+      dataset, tokenizer, split="test", mask_rate=0.15, mask_seed=0
+  )
+  assert set(baselines) == {UNIGRAM, SAME_INFORMATION, FULL_CONTEXT}
+  for baseline in baselines.values():
+    np.testing.assert_array_equal(baseline.count, scores.count)
+    np.testing.assert_array_equal(baseline.users, scores.users)
+    np.testing.assert_allclose(baseline.hidden_bits, scores.hidden_bits)
+  bits = {k: v.summary()["bits_per_event"] for k, v in baselines.items()}
+  # The logs repeat a chain with slips: neighbours tell, and true ones more.
+  assert bits[FULL_CONTEXT] < bits[SAME_INFORMATION] < bits[UNIGRAM]
+
+
+def test_the_unigram_baseline_equals_counting_by_hand(dataset_path):
+  dataset = open_dataset(dataset_path)
+  config = tiny_config(dataset_path)
+  tokenizer = build.build_tokenizer(config, dataset)
+  table = tokenizer.encode_table(dataset.pairs)
+  tokens = lambda split: [
+      (example, table[example["pair"]])
+      for example in (
+          dataset.source(split)[i] for i in range(len(dataset.source(split)))
+      )
+  ]
+  counts = np.bincount(
+      np.concatenate([t for _, t in tokens("train")]),
+      minlength=tokenizer.vocab_size,
+  )
+  kinds, total = (counts > 0).sum(), counts.sum()
+  probability = (counts + kinds / tokenizer.vocab_size) / (total + kinds)
+  want = [
+      -np.log(
+          probability[t[fixed_mask(e["user_id"], e["start"], len(t))]]
+      ).sum()
+      for e, t in tokens("test")
+  ]
+  got = score_baselines(
+      dataset, tokenizer, split="test", mask_rate=0.15, mask_seed=0
+  )[UNIGRAM]
+  np.testing.assert_allclose(got.nats, want, rtol=1e-9)
+
+
+def test_a_summary_is_weighted_by_events():
+  scores = SequenceScores(
+      nats=np.asarray([2.0, 0.0]),
+      correct=np.asarray([0.0, 3.0]),
+      hidden_bits=np.asarray([8.0, 0.0]),
+      count=np.asarray([1.0, 3.0]),
+      users=np.asarray(["a", "b"]),
+  )
+  summary = scores.summary()
+  assert summary["perplexity"] == pytest.approx(math.exp(0.5))
+  assert summary["accuracy"] == 0.75
+  assert summary["bits_per_event"] == pytest.approx(0.5 / math.log(2) + 2)
+
+
+def test_an_unknown_split_names_those_there_are(dataset_path):
+  with pytest.raises(UserError, match=r"only \['test', 'train'\]"):
+    evaluate(dataset_path, eval__split="valid")

@@ -1,0 +1,116 @@
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from behavior_lm.inference.stores import read_embeddings
+from tests.inference.dataset_embeddings_test import make_dataset
+from tests.inference.dataset_embeddings_test import make_log
+from tests.inference.fake_runs import make_run
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def start(*args):
+  return subprocess.Popen(
+      [sys.executable, "experiments/embed.py", *map(str, args)],
+      cwd=REPO,
+      env={**os.environ, "PYTHONPATH": str(REPO)},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+  )
+
+
+def finish(process):
+  out, err = process.communicate(timeout=900)
+  return process.returncode, out, err
+
+
+def wait_for_parts(process, folder, count):
+  """Until so many parts are there; False if the process ended before."""
+  deadline = time.monotonic() + 900
+  while process.poll() is None and time.monotonic() < deadline:
+    if len(list(folder.glob("*.parquet"))) >= count:
+      return True
+    time.sleep(0.01)
+  return False
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  return make_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+  log = make_log(num_events=40_000, num_users=60)
+  return make_dataset(tmp_path_factory.mktemp("dataset") / "a", log).path
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "--run is missing; see --help."),
+        (["--run", "x"], "--data is missing; see --help."),
+        (["--run", "x", "--data", "none"], "none: no such dataset folder"),
+        (["--run", "x", "--data", "y", "--step", "last"], "--step 'last'"),
+        (["x"], "unexpected argument 'x'"),
+    ],
+)
+def test_bad_usage_ends_with_one_line(args, message):
+  code, out, err = finish(start(*args))
+  assert code == 2 and out == ""
+  assert err.startswith("error: ") and message in err
+  assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_run_folder_that_is_none_ends_with_one_line(dataset, tmp_path):
+  code, out, err = finish(start("--run", tmp_path, "--data", dataset))
+  assert code == 2 and out == ""
+  assert "no config.json, so no run folder" in err
+  assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_gives_the_same_file(run, dataset, tmp_path):
+  killed, whole = tmp_path / "k.parquet", tmp_path / "w.parquet"
+  args = ["--run", run, "--data", dataset, "--part_events", 100, "--out"]
+  process = start(*args, killed)
+  assert wait_for_parts(process, tmp_path / "k.parquet.parts", 3)
+  process.kill()
+  process.communicate()
+  assert process.returncode == -signal.SIGKILL
+  assert not killed.exists()
+
+  process = start(*args, killed)
+  there = len(list((tmp_path / "k.parquet.parts").glob("*.parquet")))
+  assert wait_for_parts(process, tmp_path / "k.parquet.parts", there + 3)
+  process.send_signal(signal.SIGTERM)
+  code, out, err = finish(process)
+  assert code == 128 + signal.SIGTERM and "parts are there already" in out
+  assert err == (
+      "stopped by SIGTERM; the same command goes on from the last finished"
+      " part\n"
+  )
+  assert not killed.exists()
+
+  code, out, err = finish(start(*args, killed))
+  assert code == 0, err
+  assert "parts are there already" in out
+  assert f"embeddings: {killed} (" in out
+  assert "sequences/s" in out and "events/s" in out
+
+  code, out, err = finish(start(*args, whole))
+  assert code == 0 and "already" not in out, err
+  assert killed.read_bytes() == whole.read_bytes()
+  frame, _ = read_embeddings(whole)
+  assert frame["num_events"].sum() == 40_000
+  assert sorted(p.name for p in tmp_path.iterdir()) == [
+      "k.parquet", "w.parquet",
+  ]

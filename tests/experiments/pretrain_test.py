@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+from configs.pretrain import get_config
+from configs.pretrain import SIZES
+from tests.training.tiny import tiny_dataset
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def command(name, *arguments):
+  return subprocess.run(
+      [sys.executable, f"experiments/{name}.py", *map(str, arguments)],
+      cwd=REPO,
+      capture_output=True,
+      text=True,
+  )
+
+
+@pytest.mark.slow
+def test_pretrain_then_evaluate_from_the_command_line(tmp_path):
+  data = tiny_dataset(tmp_path)
+  tokenizer = tmp_path / "tokenizer"
+  done = command("fit_tokenizer", f"--data={data}", f"--out={tokenizer}")
+  assert done.returncode == 0, done.stderr
+  assert "100.00% exact" in done.stdout
+  run = tmp_path / "run"
+  done = command(
+      "pretrain",
+      f"--workdir={run}",
+      "--config=configs/pretrain.py:size=tiny,runlocal=1",
+      f"--config.data.path={data}",
+      f"--config.tokenizer.path={tokenizer}",
+  )
+  assert done.returncode == 0, done.stderr
+  assert f"saved in {run}" in done.stdout
+  assert "next: python experiments/evaluate.py" in done.stdout
+  out = tmp_path / "tables" / "all"
+  done = command(
+      "evaluate", f"--runs={run}", f"--data={data}", f"--out={out}"
+  )
+  assert done.returncode == 0, done.stderr
+  result = json.loads((run / "evaluation.json").read_text())
+  assert [row["model"] for row in result["rows"]][0] == "bert (gate)"
+  assert len(result["rows"]) == 4
+  assert (tmp_path / "tables" / "all.md").exists()
+
+
+@pytest.mark.parametrize(
+    "name, arguments, message",
+    [
+        ("pretrain", [], "no --workdir"),
+        ("pretrain", ["--workdir=x"], "set --config.data.path"),
+        ("pretrain", ["--workdir=x", "stray"], "unexpected argument 'stray'"),
+        ("evaluate", [], "--runs and --data are both needed"),
+        ("evaluate", ["--runs=nowhere", "--data=nowhere"], "nowhere"),
+        ("fit_tokenizer", [], "--data and --out are both needed"),
+    ],
+)
+def test_wrong_usage_ends_with_one_line_and_status_2(name, arguments, message):
+  done = command(name, *arguments)
+  assert done.returncode == 2
+  assert message in done.stderr
+  assert "Traceback" not in done.stderr
+  assert not (REPO / "x").exists()
+
+
+@pytest.mark.parametrize("size", sorted(SIZES))
+def test_every_size_is_a_config_of_primitives(size):
+  for time in ("none", "bucket", "gate"):
+    config = get_config(f"size={size},time={time}")
+    assert json.loads(json.dumps(config.to_dict())) == config.to_dict()
+    assert config.model.time_encoding == time
+
+
+@pytest.mark.parametrize("arg", ["size=huge", "colour=red"])
+def test_an_unknown_config_argument_is_refused(arg):
+  with pytest.raises(ValueError, match="known are"):
+    get_config(arg)

@@ -1,0 +1,81 @@
+from hypothesis import given
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from behavior_lm.inference.batching import Batcher
+from behavior_lm.inference.batching import bucket_lengths
+from behavior_lm.inference.batching import window_cuts
+from behavior_lm.inference.sequences import TokenSequence
+
+
+@given(st.integers(1, 5000), st.integers(1, 600))
+def test_windows_are_the_fewest_that_hold_all_events_in_equal_shares(
+    num_events, capacity
+):
+  cuts = window_cuts(num_events, capacity)
+  lengths = [end - start for start, end in cuts]
+  assert len(cuts) == -(-num_events // capacity)
+  assert max(lengths) <= capacity and max(lengths) - min(lengths) <= 1
+  assert [start for start, _ in cuts] == [0, *[end for _, end in cuts[:-1]]]
+  assert cuts[-1][1] == num_events
+
+
+@given(st.integers(2, 70_000))
+def test_buckets_are_few_and_the_longest_is_the_model(max_length):
+  lengths = bucket_lengths(max_length)
+  assert lengths == sorted(set(lengths)) and lengths[-1] == max_length
+  assert len(lengths) <= 2 + max(0, np.log2(max_length / 8))
+  # Balanced windows of a long sequence fill at least half of the model.
+  full = [n for n in lengths if n >= max_length / 2]
+  assert len(full) >= (3 if max_length >= 64 else 1)
+
+
+def test_the_buckets_of_256():
+  assert bucket_lengths(256) == [16, 32, 64, 128, 192, 256]
+
+
+def sequence(length, first=5):
+  return TokenSequence(
+      np.arange(first, first + length, dtype=np.int32),
+      np.arange(length, dtype=np.int32) * 10,
+      np.arange(length) * 1.0 + 100,
+  )
+
+
+def test_a_window_begins_with_cls_and_ends_with_padding():
+  batcher = Batcher(64, batch_size=2)
+  assert batcher.add(7, sequence(30), 10, 30) is None
+  (batch,) = batcher.rest()
+  assert batch.rows == [7] and batch.num_events == [20]
+  row = {name: values[0].tolist() for name, values in batch.arrays.items()}
+  padding = [0] * 11
+  assert row["tokens"] == [3, *range(15, 35), *padding]
+  assert row["positions"] == [*range(21), *padding]
+  assert row["segment_ids"] == [1] * 21 + padding
+  assert row["time_gaps"] == [-1, *range(100, 300, 10)] + [-1] * 11
+  assert row["times"] == [0, *range(20), *padding]
+  assert not batch.arrays["segment_ids"][1].any()
+  assert all(values.shape == (2, 32) for values in batch.arrays.values())
+
+
+@pytest.mark.parametrize("order", [[3, 40, 20, 5, 60], [60, 5, 3, 20, 40]])
+def test_the_shape_of_a_window_depends_on_its_own_length_alone(order):
+  batcher = Batcher(64, batch_size=2)
+  shapes = {}
+  batches = [batcher.add(n, sequence(n), 0, n) for n in order]
+  for batch in [*filter(None, batches), *batcher.rest()]:
+    for row in batch.rows:
+      shapes[row] = batch.arrays["tokens"].shape[1]
+  assert shapes == {3: 16, 5: 16, 20: 32, 40: 48, 60: 64}
+
+
+def test_a_full_batch_is_handed_out_and_never_written_again():
+  batcher = Batcher(16, batch_size=2)
+  batcher.add(0, sequence(3), 0, 3)
+  batch = batcher.add(1, sequence(4), 0, 4)
+  before = batch.arrays["tokens"].copy()
+  batcher.add(2, sequence(5, first=50), 0, 5)
+  np.testing.assert_array_equal(batch.arrays["tokens"], before)
+  assert [b.rows for b in batcher.rest()] == [[2]]
+  assert list(batcher.rest()) == []

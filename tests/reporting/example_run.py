@@ -1,0 +1,346 @@
+"""A made-up run folder, whole, small, and hostile where one asks for it."""
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from behavior_lm.data.tokenizers.pair import PairTokenizer
+
+CONFIG = {
+    "seed": 0,
+    "total_steps": 4_000,
+    "data": {"path": "/home/somebody/data/logs_2019", "max_length": 256},
+    "model": {
+        "name": "bert",
+        "time_encoding": "gate",
+        "num_layers": 3,
+        "embed_dim": 128,
+    },
+    "eval": {"split": "test"},
+}
+EVALUATION = {
+    "data": "logs_2019",
+    "split": "test",
+    "mask_rate": 0.15,
+    "mask_seed": 0,
+    "num_masked": 181_904,
+    "num_events": 1_212_696,
+    "num_users": 100,
+    "rows": [
+        {
+            "model": "bert (gate)",
+            "perplexity": 3.412,
+            "accuracy": 0.6712,
+            "bits_per_event": 1.8013,
+            "bits_per_event_ci": [1.7611, 1.8409],
+            "seed": 0,
+            "difference_to_best_baseline": {
+                "baseline": "neighbours (masked context)",
+                "bits": -0.2711,
+                "ci": [-0.2933, -0.2506],
+                "p": 0.0001,
+            },
+        },
+        {
+            "model": "bert (none)",
+            "perplexity": 4.9,
+            "accuracy": 0.61,
+            "bits_per_event": 2.31,
+            "bits_per_event_ci": [2.26, 2.37],
+            "seed": 0,
+            "difference_to_best_baseline": {
+                "baseline": "neighbours (masked context)",
+                "bits": 0.2376,
+                "ci": [0.21, 0.26],
+                "p": 0.004,
+            },
+        },
+        {
+            "model": "unigram",
+            "perplexity": 171.9,
+            "accuracy": 0.0694,
+            "bits_per_event": 7.4431,
+            "bits_per_event_ci": [7.38, 7.51],
+        },
+        {
+            "model": "neighbours (masked context)",
+            "perplexity": 4.12,
+            "accuracy": 0.6401,
+            "bits_per_event": 2.0724,
+            "bits_per_event_ci": [2.03, 2.11],
+        },
+        {
+            "model": "neighbours (full context)",
+            "perplexity": 3.31,
+            "accuracy": 0.7,
+            "bits_per_event": 1.7424,
+            "bits_per_event_ci": [1.7, 1.78],
+        },
+    ],
+    "command": "python /home/somebody/main/experiments/evaluate.py"
+               " --runs runs/gate --data=/home/somebody/data/logs_2019",
+    "config_hash": "0123456789ab",
+}
+
+
+def _probe_row(label, features, auc, f1, p):
+  return {
+      "label": label,
+      "features": features,
+      "auc": auc,
+      "auc_ci": [auc - 0.03, min(auc + 0.03, 1.0)],
+      "f1": f1,
+      "folds": 5,
+      "seeds": [0, 1, 2],
+      "p_vs_event_counts": p,
+  }
+
+
+PROBE = {
+    "rows": [
+        _probe_row("bot", "embedding", 0.953, 0.88, 0.0004),
+        _probe_row("bot", "event counts", 0.871, 0.79, None),
+        _probe_row("bot", "embedding + event counts", 0.955, 0.89, 0.0002),
+        _probe_row("churn", "embedding", 0.741, 0.61, 0.021),
+        _probe_row("churn", "event counts", 0.802, 0.66, None),
+    ],
+    "num_users": 240,
+    "oracle": {"bot": 0.971, "churn": {"auc": 0.934}},
+    "command": "python experiments/probe.py --labels labels.csv",
+}
+
+
+def _lengths(counts, first):
+  return {
+      "count": sum(counts),
+      "mean": 2_897.2,
+      "min": first,
+      "max": 20_491,
+      "quantiles": {"p5": 534.4, "p50": 2_058.5, "p95": 9_058.9},
+      "histogram": [
+          {"from": first * 2**n, "to": first * 2 ** (n + 1), "count": count}
+          for n, count in enumerate(counts)
+      ],
+  }
+
+
+def _split(counts, start, end, unseen):
+  return {
+      "num_sequences": sum(counts),
+      "num_events": 2_897 * sum(counts),
+      "num_users": 100,
+      "start": start,
+      "end": end,
+      "lengths": _lengths(counts, 64),
+      "num_pairs": 15_621,
+      "coverage": [
+          {"pairs": 1_000, "share": 0.953 - unseen},
+          {"pairs": 7_000, "share": 0.997 - unseen},
+          {"pairs": 50_000, "share": 1 - unseen},
+      ],
+      "pairs_not_in_train": round(700_000 * unseen),
+      "events_not_in_train_share": unseen,
+  }
+
+
+DATA_REPORT = {
+    "rows": 4_399_629,
+    "num_events": 4_399_500,
+    "num_users": 100,
+    "num_pairs": 17_539,
+    "start": "2019-12-04T00:00:00Z",
+    "end": "2019-12-18T23:59:59Z",
+    "unit": "user_day",
+    "times": {"zone": "UTC", "read_as": ["without an offset, read as UTC"]},
+    "splits": {
+        "train": _split(
+            [12, 14, 29, 47, 444, 383, 102, 66, 3],
+            "2019-12-04T00:00:00Z",
+            "2019-12-14T23:59:57Z",
+            0.0,
+        ),
+        "test": _split(
+            [10, 4, 9, 16, 150, 140, 47, 22, 2],
+            "2019-12-15T00:00:00Z",
+            "2019-12-18T23:59:59Z",
+            0.0027,
+        ),
+    },
+    "growth": [
+        {"events": 1_000, "pairs": 187},
+        {"events": 10_000, "pairs": 714},
+        {"events": 100_000, "pairs": 2_481},
+        {"events": 1_000_000, "pairs": 9_267},
+        {"events": 3_186_933, "pairs": 15_621},
+    ],
+    "gaps": {
+        "count": 4_398_129,
+        "mean": 25.5,
+        "zero_share": 0.579,
+        "quantiles": {"p5": 0.0, "p50": 0.0, "p99": 591.0},
+        "histogram": [
+            {"from": 0.0, "to": 1e-6, "count": 2_548_627},
+            *(
+                {"from": 10.0**n, "to": 10.0 ** (n + 1), "count": 0}
+                for n in range(-6, 0)
+            ),
+            {"from": 1.0, "to": 10.0, "count": 1_308_524},
+            {"from": 10.0, "to": 100.0, "count": 418_973},
+            {"from": 100.0, "to": 1e3, "count": 102_809},
+            {"from": 1e3, "to": 1e4, "count": 18_490},
+            {"from": 1e4, "to": None, "count": 706},
+        ],
+    },
+    "top_events": [
+        {
+            "event_id": f"4000{n:02d}",
+            "count": 221_158 // n,
+            "share": 0.0694 / n,
+            "designs": 1 + 300 * (n % 3),
+        }
+        for n in range(1, 21)
+    ],
+    "duplicates": {"rows": 4_916, "dropped": 0},
+    "rejected": {
+        "rows": 129,
+        "by_reason": {"unreadable time": 120, "no user": 9},
+    },
+    "sources": [
+        {
+            "name": "map.parquet",
+            "rows": 4_399_629,
+            "bytes": 13_905_878,
+            "times": "without an offset, read as UTC",
+        }
+    ],
+}
+DATASET = {
+    "schema_version": 1,
+    "unit": "user_day",
+    "timezone": "UTC",
+    "split_time": "2019-12-15T00:00:00Z",
+    "user_fraction": 0.0,
+    "seed": 0,
+    "drop_duplicates": False,
+    "columns": {"user_id": "player", "event_id": "event_id"},
+    "sources": [{"name": "map.parquet", "bytes": 1, "rows": 2, "sha256": ""}],
+    "fingerprint": "8b0fcffd0d04d8e93d43a28228ac8a7f3c33a88e89e580821914c51e",
+}
+
+
+def metrics_lines(num_lines=80, every=50):
+  """Lines of metrics.jsonl: noisy learning, two evaluations."""
+  rng = np.random.default_rng(0)
+  lines = []
+  for n in range(1, num_lines + 1):
+    loss = 1.3 + 5.7 * math.exp(-n / 9) + 0.05 * rng.normal()
+    lines.append({
+        "step": n * every,
+        "loss": loss,
+        "accuracy": 0.68 - 0.6 * math.exp(-n / 12) + 0.005 * rng.normal(),
+        "perplexity": math.exp(loss),
+        "learning_rate": 0.002 * min(n / 8, 1) * (1 - n / (num_lines + 9)),
+        "events_per_second": 14_000 - 9_000 / n + 400 * rng.normal(),
+        "seconds": 11.0 * n,
+    })
+    if n % (num_lines // 2) == 0:
+      lines.append({
+          "step": n * every,
+          "eval/perplexity": math.exp(loss) * 1.1,
+          "eval/accuracy": 0.6,
+          "eval/bits_per_event": 2.0,
+      })
+  return lines
+
+
+def write_json(path, content):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(json.dumps(content))
+
+
+def write_embeddings(path, num_users=60, days=2, dim=12, prefix="player"):
+  """Three clouds of users; every third user is a bot. Returns the users."""
+  rng = np.random.default_rng(1)
+  users = [f"{prefix}{n:04d}" for n in range(num_users)]
+  centres = rng.normal(size=(3, dim)) * 4
+  kinds = np.arange(num_users) % 3
+  rows = num_users * days
+  vectors = np.repeat(centres[kinds], days, axis=0) + rng.normal(
+      size=(rows, dim)
+  )
+  table = pl.DataFrame({
+      "user_id": np.repeat(users, days),
+      "start": pl.Series([n * 86_400_000_000 for n in range(rows)]).cast(
+          pl.Datetime("us", "UTC")
+      ),
+      "num_events": rng.lognormal(7, 1, rows).astype(int) + 1,
+      "embedding": pl.Series(
+          vectors.astype(np.float32), dtype=pl.Array(pl.Float32, dim)
+      ),
+  })
+  path.parent.mkdir(parents=True, exist_ok=True)
+  settings = {"pooling": "mean", "layer": 3, "unit": "user_day"}
+  table.write_parquet(path, metadata={"behavior_lm": json.dumps(settings)})
+  return users
+
+
+def write_labels(path, users):
+  """Bots are one cloud; churn is noise; the last two users have no label."""
+  rng = np.random.default_rng(2)
+  rows = [
+      f"{user},{int(n % 3 == 0)},{int(rng.random() < 0.3)}"
+      for n, user in enumerate(users[:-2])
+  ]
+  path.write_text("\n".join(["user_id,bot,churn", *rows]) + "\n")
+
+
+def write_bare_run(folder: Path) -> Path:
+  """Nothing but the config: a run that was only just begun."""
+  write_json(folder / "config.json", CONFIG)
+  return folder
+
+
+def write_run(folder: Path, num_users=60) -> Path:
+  """Everything; labels beside the run as labels.csv."""
+  write_bare_run(folder)
+  write_json(folder / "evaluation.json", EVALUATION)
+  write_json(folder / "probe.json", PROBE)
+  write_json(folder / "data_report.json", DATA_REPORT)
+  write_json(folder / "dataset.json", DATASET)
+  lines = [json.dumps(line) + "\n" for line in metrics_lines()]
+  (folder / "metrics.jsonl").write_text("".join(lines))
+  pairs = pl.DataFrame({
+      "event_id": ["a", "a", "b"],
+      "design_id": ["0", "1", "0"],
+      "train_count": [5, 4, 3],
+  })
+  PairTokenizer.train(pairs, 12).save(folder / "tokenizer")
+  write_json(
+      folder / "checkpoints" / "4000" / "params" / "_METADATA",
+      {
+          "tree_metadata": {
+              "a": {"value_metadata": {"write_shape": [7_000, 128]}},
+              "b": {"value_metadata": {"write_shape": [128]}},
+          }
+      },
+  )
+  users = write_embeddings(
+      folder / "embeddings" / "days.parquet", num_users=num_users
+  )
+  write_labels(folder.parent / "labels.csv", users)
+  return folder
+
+
+def changed(content, path, value):
+  """A copy of a JSON value with the place `path`, "rows/0/model", set."""
+  out = copy.deepcopy(content)
+  place = out
+  *steps, last = path.split("/")
+  for step in steps:
+    place = place[int(step) if isinstance(place, list) else step]
+  place[int(last) if isinstance(place, list) else last] = value
+  return out
