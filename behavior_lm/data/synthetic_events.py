@@ -12,13 +12,13 @@ from behavior_lm.data.synthetic_labels import Traits
 _HISTORY_STREAM = 4
 _BREAK_MEDIAN_S, _BREAK_SPREAD = 3_000.0, 0.4
 # A player sleeps: longer days are played faster.
-_MAX_PLAY_S = 18 * 3_600.0
+_MAX_PLAY_S = 17.5 * 3_600.0
 _AWAKE_S = 17 * 3_600.0
 _PAUSE_MEDIAN_S, _PAUSE_SPREAD = 110.0, 1.6
 # Some pauses end by a timer of the game: of ten minutes or so, or an hour.
 _TIMED_SHARE, _TIMED_S = 0.36, (560.0, 900.0)
 _HOURLY_SHARE, _HOURLY_PER_DAY, _HOURLY_S = 0.02, 3.0, (3_590.0, 3_660.0)
-_MAX_PAUSE_S = 3_500.0
+_MIN_PAUSE_S, _MAX_PAUSE_S = 15.0, 3_500.0
 _SLOT_SPREAD = 0.6
 _BORED_TEMPO, _BORED_PAUSES = 0.8, 1.5
 _FRESH_ITEM, _FRESH_LOCAL = 0.18, 0.12
@@ -244,8 +244,8 @@ def _clock(
   used = np.append(first[1:], session.size) > first
   gap = gap.copy()
   gap[first[used]] = 0.0
-  # What the game times by the hour takes an hour, however one hurries.
-  elastic = np.where(gap < _MAX_PAUSE_S, gap, 0.0)
+  # Pauses are what gives; what the game times by the hour takes an hour.
+  elastic = np.where((gap > _MIN_PAUSE_S) & (gap < _MAX_PAUSE_S), gap, 0.0)
   length = np.bincount(session, elastic, minlength=count)
   fixed = np.bincount(session, gap - elastic, minlength=count)
   allowed = np.maximum(sessions.share, 0.02) * _MAX_PLAY_S

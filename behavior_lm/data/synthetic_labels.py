@@ -101,7 +101,7 @@ def draw_traits(
     final = rng.uniform(0.4, 0.9)
   boredom = 0.0
   if churner:
-    boredom = rng.uniform(0.3, 1.0)
+    boredom = rng.uniform(0.4, 1.0)
   elif easing:
     boredom = rng.uniform(0.0, 0.4)
   slump = not churner and rng.random() < _SLUMP_SHARE
@@ -115,7 +115,7 @@ def draw_traits(
       churner=churner,
       bot_label=bool(bot ^ flips[0]),
       churn_label=bool(churner ^ flips[1]),
-      volume=mean_events_per_day * 0.86 * math.exp(spread),
+      volume=mean_events_per_day * 0.87 * math.exp(spread),
       tempo=math.exp(rng.normal(0, 0.25)),
       jitter=rng.uniform(0.2, 0.8) if bot else rng.uniform(0.6, 1.2),
       idleness=rng.uniform(0.05, 0.45) if bot else rng.uniform(0.2, 0.7),

@@ -30,7 +30,7 @@ _BLOCK_STEPS = 40
 _NUM_LOOPS = 2
 _SLIP = 0.03
 _BORED_HABIT = 0.2
-_EARLY_BOREDOM = 0.25
+_EARLY_BOREDOM = 0.5
 # Lengths in scripts; a script is about six events.
 _JOIN_BY = 40
 _DAILY_BY = 25

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from behavior_lm.data.dataset import Dataset
+from behavior_lm.data.dataset import EventSource
 from behavior_lm.downstream import probe
 from behavior_lm.downstream.baselines import build_user_features
 from behavior_lm.downstream.baselines import UserFeatures
@@ -56,9 +57,10 @@ def read_input(
     UserError: if a file is wrong or no user is in all three.
   """
   chosen = list(splits) or dataset.splits
+  sources = [dataset.source(split) for split in chosen]
   columns = np.arange(dataset.pairs.height)
   try:
-    features = build_user_features(_sequences(dataset, chosen), columns)
+    features = build_user_features(_sequences(sources), columns)
   except ValueError as error:
     raise UserError(
         f"{dataset.path}: no event in the splits {', '.join(chosen)}."
@@ -212,11 +214,8 @@ def _tell(progress: Callable[[str], None], label: str, probe_name: str) -> None:
   progress(f"{label}: {probe_name}")
 
 
-def _sequences(
-    dataset: Dataset, splits: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-  for split in splits:
-    source = dataset.source(split)
+def _sequences(sources: Sequence[EventSource]) -> Iterator[dict[str, Any]]:
+  for source in sources:
     for index in range(len(source)):
       yield source[index]
 

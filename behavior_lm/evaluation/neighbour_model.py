@@ -26,13 +26,10 @@ BLOCK_CELLS = 1 << 23
 SCORE_BLOCK = 1 << 16
 
 
-def latest(
-    lengths: np.ndarray, starts: np.ndarray, share: float = SELECTION_SHARE
-) -> np.ndarray:
-  """The latest sequences that together hold `share` of all events, [n] bool.
+def latest(lengths: np.ndarray, share: float = SELECTION_SHARE) -> np.ndarray:
+  """The last sequences that together hold `share` of all events, [n] bool.
 
-  Sequences that start at the same time as the earliest chosen one may stay
-  out; at least one sequence is chosen and at least one is not.
+  At least one sequence is chosen and at least one is not.
 
   Raises:
     ValueError: for fewer than two sequences.
@@ -42,11 +39,9 @@ def latest(
         "choosing mixture weights takes at least two training sequences, not"
         f" {len(lengths)}"
     )
-  order = np.argsort(starts, kind="stable")[::-1]
-  before = np.cumsum(lengths[order]) - lengths[order]
-  chosen = np.zeros(len(lengths), bool)
-  chosen[order] = before < share * lengths.sum()
-  chosen[order[0]], chosen[order[-1]] = True, False
+  after = np.cumsum(lengths[::-1])[::-1] - lengths
+  chosen = after < share * lengths.sum()
+  chosen[-1], chosen[0] = True, False
   return chosen
 
 
@@ -88,10 +83,11 @@ class NeighbourModel:
       starts = np.arange(len(sequences))
     if len(starts) != len(sequences):
       raise ValueError(f"{len(starts)} starts, {len(sequences)} sequences")
-    keep = [i for i, sequence in enumerate(sequences) if sequence.size]
-    sequences = [sequences[i] for i in keep]
+    # In order of time, so that the order they came in changes nothing.
+    order = np.argsort(starts, kind="stable")
+    sequences = [sequences[i] for i in order if sequences[i].size]
     lengths = np.array([sequence.size for sequence in sequences], np.int64)
-    chosen = latest(lengths, np.asarray(starts)[keep])
+    chosen = latest(lengths)
     earlier = [sequences[i] for i in np.flatnonzero(~chosen)]
     later = [sequences[i] for i in np.flatnonzero(chosen)]
     self._fit_gate(NeighbourCounts(earlier, self.vocab_size), later)

@@ -13,6 +13,9 @@ from behavior_lm.evaluation.masked_perplexity import SequenceScores
 from behavior_lm.evaluation.statistics import bootstrap_difference
 from behavior_lm.evaluation.statistics import bootstrap_ratio
 
+# Columns of a terminal in which the table does not wrap.
+_WIDTH = 130
+
 _NOTE = (
     "Masked events of later days or other users, one fixed mask for all rows."
     " Bits per raw event charge 8 bits a byte for what a capped vocabulary"
@@ -92,7 +95,8 @@ def show(result: Mapping[str, Any]) -> None:
     table.add_column(name, justify="right")
   for row in result["rows"]:
     table.add_row(*_cells(row))
-  Console().print(table)
+  # A log or a narrow terminal scrolls; wrapped figures cannot be compared.
+  Console(width=max(Console().width, _WIDTH)).print(table)
 
 
 def write(result: Mapping[str, Any], folder: Path, name: str) -> list[Path]:

@@ -9,7 +9,7 @@ from behavior_lm.reporting.plots import LIGHT
 from behavior_lm.reporting.records import Evaluation
 from behavior_lm.reporting.records import Probe
 
-_WIDTH = 5.6  # inches; wider ones are too small on a phone
+_WIDTH = 5.0  # inches; wider ones are too small on a phone
 _MOST_LINES = 40
 
 
@@ -30,7 +30,7 @@ def bits_figure(evaluation: Evaluation) -> plots.Figure:
           row.model if row.seed is None else f"{row.model}, seed {row.seed}",
           row.bits,
           row.interval,
-          "faint" if row.is_baseline else "blue",
+          "muted" if row.is_baseline else "blue",
           "s" if row.is_baseline else "o",
       )
       for row in rows

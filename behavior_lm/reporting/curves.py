@@ -191,6 +191,6 @@ def _evaluations(
 def _finish(axes: plots.Axes) -> None:
   axes.set_xlabel("step")
   axes.xaxis.set_major_formatter(plots.readable)
-  axes.xaxis.set_major_locator(MaxNLocator(5))
+  axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
   if len(axes.get_lines()) > 1:
     axes.legend(loc="best")

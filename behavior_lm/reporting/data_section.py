@@ -128,7 +128,7 @@ def _top_events(report: DataReport) -> Markup:
   largest = max(event.share for event in report.top_events) or 1.0
   rows: list[list[object]] = [
       [
-          markup.code(event.event_id),
+          markup.code(markup.plain(event.event_id, longest=60)),
           _bar(event.share / largest),
           count(event.count),
           percent(event.share, 2),

@@ -72,8 +72,9 @@ def code(text: str) -> Markup:
 
 
 def command(*lines: str) -> Markup:
-  """Command lines to copy."""
-  return tag("pre", tag("code", Markup("\n".join(escape(x) for x in lines))))
+  """Command lines to copy; a text may hold several."""
+  each = [escape(line) for text in lines for line in text.split("\n")]
+  return tag("pre", tag("code", Markup("\n".join(each))))
 
 
 def to_get_it(what: str, *lines: str) -> Markup:

@@ -37,7 +37,7 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: 1.2rem 0;
 nav a { text-decoration: none; padding: .2rem 0; }
 nav a:hover { text-decoration: underline; }
 .tiles { display: grid; gap: .8rem; margin: 1.4rem 0 0;
-  grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); }
 .tiles div { background: var(--card); border-radius: .5rem;
   padding: .8rem 1rem; }
 .tiles strong { display: block; font-size: 1.5rem; line-height: 1.2;
@@ -59,9 +59,9 @@ th, td { padding: .42rem .85rem; text-align: right; vertical-align: top;
   white-space: nowrap; border-bottom: 1px solid var(--grid); }
 th:first-child, td:first-child { padding-left: 0; }
 th { color: var(--muted); font-weight: 550; vertical-align: bottom;
-  white-space: normal; border-bottom-color: var(--faint); }
+  white-space: normal; min-width: 5rem; border-bottom-color: var(--faint); }
 .text { text-align: left; }
-td.text { white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
+td.text { white-space: normal; overflow-wrap: break-word; min-width: 8rem; }
 tr.baseline td { color: var(--muted); }
 tr.baseline strong { color: var(--ink); }
 td small { display: block; color: var(--muted); font-size: .82rem; }
@@ -80,8 +80,7 @@ dd { margin: 0; text-align: right; overflow-wrap: anywhere;
 code { font: .9em ui-monospace, SFMono-Regular, Menlo, Consolas,
     "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 pre { background: var(--card); border-radius: .5rem; padding: .9rem 1.1rem;
-  overflow-x: auto; line-height: 1.5; font-size: .92rem; }
-pre code { overflow-wrap: normal; }
+  white-space: pre-wrap; line-height: 1.5; font-size: .92rem; }
 .missing { border: 1px dashed var(--faint); border-radius: .5rem;
   padding: .5rem 1.1rem .8rem; margin: 1rem 0; }
 .notice { border-left: .25rem solid var(--orange); padding: .4rem .9rem;
@@ -96,7 +95,7 @@ footer { margin-top: 4rem; color: var(--muted); font-size: .88rem; }
   .tiles strong { font-size: 1.2rem; }
 }
 @media print {
-  .scroll, pre { overflow: visible; white-space: pre-wrap; }
+  .scroll { overflow: visible; }
   figure, tr { break-inside: avoid; }
 }
 """

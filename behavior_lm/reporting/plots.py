@@ -37,11 +37,11 @@ COLOURS = {
     "green": ("#00805c", "#35c79a"),
     "pink": ("#b0467f", "#e58fbd"),
     # A ramp by lightness: few to many.
-    "ramp1": ("#b5c7dd", "#3f4f78"),
-    "ramp2": ("#7fa8c9", "#4a7296"),
-    "ramp3": ("#3d87a8", "#4c9aa5"),
-    "ramp4": ("#1d6480", "#7fc4a3"),
-    "ramp5": ("#123a54", "#d9ec9b"),
+    "ramp1": ("#b5c7dd", "#5d6fa8"),
+    "ramp2": ("#7fa8c9", "#5a93be"),
+    "ramp3": ("#3d87a8", "#62bcbe"),
+    "ramp4": ("#1d6480", "#97dcab"),
+    "ramp5": ("#123a54", "#ecf6a8"),
 }
 LIGHT = {name: light for name, (light, _) in COLOURS.items()}
 SERIES = ("blue", "orange", "green", "pink")

@@ -35,7 +35,12 @@ def shown(value: Any) -> str:
 
 def without_folders(command: str) -> str:
   """A recorded command with absolute paths cut to their last parts."""
-  return re.sub(r"(?<![^\s=,'\"])/(?:[^\s/,'\"]+/)+", "", command)
+
+  def last_part(match: re.Match[str]) -> str:
+    _, found, script = match[0].rpartition("/experiments/")
+    return f"experiments/{script}" if found else match[0].rpartition("/")[2]
+
+  return re.sub(r"(?<![^\s=,'\"])/[^\s,'\"]+", last_part, command)
 
 
 def prepare_command(meta: Mapping[str, Any]) -> str:

@@ -52,8 +52,8 @@ def evaluation_section(
           " table. Perplexity and accuracy count tokens. The difference is to"
           " the fair baseline with the fewest bits, on the same events; below"
           " zero is better. Where the 95 % interval (over users) holds zero,"
-          " neither is shown to be better. The best fair value of each column is"
-          " bold.",
+          " neither is shown to be better. Bold is the best fair value of a"
+          " column.",
           class_="note",
       ),
       figure_grid([figure], wide=True),
@@ -74,8 +74,6 @@ def _evaluation_table(evaluation: Evaluation) -> Markup:
   cells: list[list[object]] = [
       [
           _model_name(row),
-          mark(row, fixed(row.perplexity, 2), row.perplexity == perplexity),
-          mark(row, markup.percent(row.accuracy, 2), row.accuracy == accuracy),
           join(
               mark(row, fixed(row.bits, 3), row.bits == bits),
               _small(markup.interval(row.interval, 3)),
@@ -83,13 +81,15 @@ def _evaluation_table(evaluation: Evaluation) -> Markup:
           _difference(row.difference),
           markup.probability(row.difference.p if row.difference else None),
           _verdict(row.difference),
+          mark(row, fixed(row.perplexity, 2), row.perplexity == perplexity),
+          mark(row, markup.percent(row.accuracy, 2), row.accuracy == accuracy),
       ]
       for row in rows
   ]
   return markup.table(
       [
-          "model", "perplexity", "accuracy", "bits per event",
-          "difference to best baseline", "p", "verdict",
+          "model", "bits per event", "difference to best baseline", "p",
+          "verdict", "perplexity", "accuracy",
       ],
       cells,
       row_classes=["baseline" if row.is_baseline else "" for row in rows],

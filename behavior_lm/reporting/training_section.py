@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from behavior_lm.data import schema
 from behavior_lm.reporting import curves
 from behavior_lm.reporting import markup
 from behavior_lm.reporting import reproduce
@@ -95,8 +96,9 @@ def _facts(run: Run, config_hash: str) -> list[tuple[str, object]]:
       ("tokenizer", tokenizer.kind),
       (
           "vocabulary",
-          f"{tokenizer.vocab_size:,} tokens: {len(tokenizer.pairs):,} pairs,"
-          f" {len(tokenizer.events):,} events alone, 5 special",
+          f"{tokenizer.vocab_size:,} tokens (pairs {len(tokenizer.pairs):,},"
+          f" events alone {len(tokenizer.events):,}, special"
+          f" {schema.NUM_SPECIAL})",
       ),
       ("tokenizer fingerprint", markup.code(tokenizer.fingerprint[:12])),
   ]

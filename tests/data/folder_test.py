@@ -132,7 +132,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     out = tmp_path / "out"
   else:
     out = tmp_path.__class__("/proc/out")  # Not even root may write here.
-  with pytest.raises(UserError, match="out: cannot be written: .*Choose another"):
+  with pytest.raises(UserError, match="out: cannot be written: .*Choose ano"):
     write(out)
 
 

@@ -4,12 +4,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.data import log_files
 
 from behavior_lm.data import parquet_log
 from behavior_lm.data import quarantine
 from behavior_lm.data import sources
 from behavior_lm.errors import UserError
+from tests.data import log_files
 
 _TIME = datetime.datetime(2024, 3, 4)
 

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 import numpy as np
 import polars as pl
 import pytest
-from tests.data import log_files
 
 from behavior_lm.data import report
 from behavior_lm.data import report_text
+from tests.data import log_files
 
 _DAY = 86_400
 

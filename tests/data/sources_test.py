@@ -2,10 +2,10 @@ import gzip
 import os
 
 import pytest
-from tests.data import log_files
 
 from behavior_lm.data import sources
 from behavior_lm.errors import UserError
+from tests.data import log_files
 
 
 def names(logs, log_format="auto"):

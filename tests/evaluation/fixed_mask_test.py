@@ -1,14 +1,18 @@
 """The evaluation mask."""
 
-from behavior_lm.evaluation.fixed_mask import fixed_mask
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from behavior_lm.evaluation.fixed_mask import fixed_mask
+
 
 @given(
-    st.text(), st.integers(-(2**62), 2**62), st.integers(0, 500), st.floats(0, 1)
+    st.text(),
+    st.integers(-(2**62), 2**62),
+    st.integers(0, 500),
+    st.floats(0, 1),
 )
 def test_exactly_the_rounded_share_is_masked(user, start, length, rate):
   mask = fixed_mask(user, start, length, mask_rate=rate)

@@ -11,10 +11,10 @@ import time
 import numpy as np
 import polars as pl
 import pytest
-from tests.data import log_files
 
 from behavior_lm.data.dataset import open_dataset
 from behavior_lm.errors import UserError
+from tests.data import log_files
 
 _REPO = Path(__file__).parents[2]
 _EVENTS = 1_000_000

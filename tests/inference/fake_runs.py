@@ -1,7 +1,9 @@
 """Small run folders without training, and a second way to their vectors."""
 
+import functools
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -18,7 +20,8 @@ from behavior_lm.training.state import merge_model
 from configs.pretrain import get_config
 
 EVENTS = ["login", "fight", "shop", "logout"]
-PAIRS = [("fight", str(i)) for i in range(10)] + [("login", "0"), ("shop", "0")]
+PAIRS = [("login", "0"), ("shop", "0")]
+PAIRS += [("fight", str(i)) for i in range(1, 11)]
 PAD, CLS = 0, 3
 
 
@@ -61,6 +64,15 @@ def random_sequences(lengths, seed=0, vocab_size=21):
   return found
 
 
+@functools.cache
+def _jitted(embedder, layer):
+  def hidden(batch):
+    model = merge_model(embedder._graphdef, embedder.params)
+    return model(batch, layer=layer)["hidden"]
+
+  return jax.jit(hidden)
+
+
 def packed_hidden(embedder, sequence, layer):
   """Hidden states of the windows of a sequence, [1 + events, dim] each.
 
@@ -93,12 +105,13 @@ def packed_hidden(embedder, sequence, layer):
     row["segment_ids"][at] = row["segments"]
     row["time_gaps"][at] = [-1, *gaps[start:end]]
     places.append((len(rows) - 1, at))
+  # One shape, one compilation.
+  rows += [rows[0]] * (128 - len(rows))
   batch = {
       name: jnp.asarray(np.stack([row[name] for row in rows]))
       for name in ("tokens", "positions", "segment_ids", "time_gaps")
   }
-  model = merge_model(embedder._graphdef, embedder.params)
-  hidden = np.asarray(model(batch, layer=layer)["hidden"], np.float64)
+  hidden = np.asarray(_jitted(embedder, layer)(batch), np.float64)
   return [hidden[row, at] for row, at in places]
 
 

@@ -9,6 +9,7 @@ import contextlib
 import io
 import logging
 import pathlib
+import shutil
 from typing import Any
 
 from absl import logging as absl_logging
@@ -76,6 +77,8 @@ def write_event_log(
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(try_download_gcs=False)
     )
+  # TFDS makes it whether or not there is something to download.
+  shutil.rmtree(data_dir / "downloads")
   return pathlib.Path(builder.data_dir)
 
 

@@ -65,6 +65,7 @@ def test_the_files_are_where_readers_look_for_them(tmp_path):
   info = json.loads((folder / "dataset_info.json").read_text())
   assert info["fileFormat"] == "array_record"
   assert str(tmp_path) not in json.dumps(info)
+  assert [path.name for path in tmp_path.iterdir()] == ["event_log"]
 
 
 def test_writing_needs_no_network_and_prints_nothing(tmp_path):

@@ -5,10 +5,10 @@ import random
 
 import polars as pl
 import pytest
-from tests.data import log_files
 
 from behavior_lm.data import text_lines
 from behavior_lm.errors import UserError
+from tests.data import log_files
 
 _HEAD = log_files.HEADER + "\n"
 _GOOD = "\n".join(log_files.good_rows(20)) + "\n"
@@ -265,7 +265,10 @@ _OPTIONS = {
         ("h", "--time_unit 'h' is unknown; use auto, s, ms, us, ns.")
     ],
     "log_format": [
-        ("xml", "--format 'xml' is unknown; use auto, csv, tsv, jsonl, parquet.")
+        (
+            "xml",
+            "--format 'xml' is unknown; use auto, csv, tsv, jsonl, parquet.",
+        )
     ],
     "encoding": [
         (

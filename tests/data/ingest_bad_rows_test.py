@@ -4,6 +4,7 @@ import datetime
 
 import polars as pl
 import pytest
+
 from tests.data import log_files
 
 _HEAD = log_files.HEADER
