@@ -22,7 +22,7 @@ import numpy as np
 from behavior_lm.attention.backends import attend
 from behavior_lm.attention.backends import AttentionSpec
 from behavior_lm.attention.backends import KERNELS
-from behavior_lm.evaluation.masked_perplexity import _make_score as make_score
+from behavior_lm.evaluation.masked_perplexity import make_score
 from behavior_lm.inference.embedder import make_program
 from behavior_lm.inference.pooling import find_pooling
 from behavior_lm.inference.pooling import POOLINGS

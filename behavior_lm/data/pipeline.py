@@ -78,8 +78,10 @@ def make_loader(
   padding |= {"tokens": schema.PAD_ID, "time_gaps": HIDDEN_GAP}
   rows = (
       grain.MapDataset.source(windows)[host_index::num_hosts]
-      # Reading is cheap next to a step; two threads keep the order and suffice.
-      .to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=64))
+      # Reading is cheap next to a step; two threads suffice, and keep order.
+      .to_iter_dataset(
+          grain.ReadOptions(num_threads=2, prefetch_buffer_size=64)
+      )
   )
   packed = grain.experimental.BestFitPackIterDataset(
       rows,

@@ -51,13 +51,16 @@ def simulate(
     *,
     seed: int,
     num_days: int,
+    first_weekday: int,
     presence: float,
     order_noise: float,
 ) -> History:
   """The history of one player; it depends on nothing but the arguments."""
   rng = np.random.default_rng([seed, _HISTORY_STREAM, traits.index])
   scripts = world.scripts
-  sessions = players_lib.plan_sessions(traits, num_days, presence, rng)
+  sessions = players_lib.plan_sessions(
+      traits, num_days, first_weekday, presence, rng
+  )
   play = players_lib.play(scripts, traits, sessions, rng)
 
   # Every slot of every step, less those that were not written this time.
@@ -208,7 +211,8 @@ def _gaps(
   `opens` marks the first event of a step, which carries the rest before it.
   """
   spread = np.where(opens, traits.jitter, min(traits.jitter, _SLOT_SPREAD))
-  usual = np.where(opens, scripts.gap[play.script[step]], scripts.slot_gap[slot])
+  rest = scripts.gap[play.script[step]]
+  usual = np.where(opens, rest, scripts.slot_gap[slot])
   bored = play.bored[step]
   tempo = traits.tempo * (1 + _BORED_TEMPO * bored)
   gap = usual * tempo * np.exp(spread * rng.standard_normal(slot.size))

@@ -10,8 +10,6 @@ import math
 
 import numpy as np
 
-from behavior_lm.data import synthetic_scripts as scripts_lib
-
 # Users are drawn in blocks with a fixed number of positives, so that a small
 # log has both classes; a player depends on its own block alone.
 _BLOCK = 20
@@ -19,8 +17,8 @@ _BOT_STREAM, _CHURN_STREAM, _TRAIT_STREAM = 1, 2, 3
 _NUM_FACTIONS = 4
 
 # Archetypes: fighter, trader, explorer, social, idler.
-_HUMAN_KINDS = (0.14, 0.19, 0.17, 0.29, 0.21)
-_BOT_KINDS = (0.4, 0.18, 0.3, 0.02, 0.1)
+_HUMAN_KINDS = (0.16, 0.21, 0.2, 0.31, 0.12)
+_BOT_KINDS = (0.42, 0.18, 0.3, 0.02, 0.08)
 # Humans who let a macro play for them now and then; they are not bots.
 _MACRO_SHARE = 0.2
 # Stayers with a slack week, and stayers who play a little less by the end.
@@ -41,6 +39,7 @@ class Traits:
     tempo: factor on all gaps.
     jitter: standard deviation of the log of a gap.
     idleness: probability of a pause of minutes before a script.
+    duty: probability of the faction's tribute in a session.
     habit: probability of the player's own favourite next script.
     loop_share: share of the play that repeats a recorded loop.
     loop_length: scripts in a loop.
@@ -63,6 +62,7 @@ class Traits:
   tempo: float
   jitter: float
   idleness: float
+  duty: float
   habit: float
   loop_share: float
   loop_length: int
@@ -96,7 +96,7 @@ def draw_traits(
   easing = rng.random() < _EASING_SHARE
   final = 1.0
   if churner:
-    final = rng.uniform(0.05, 0.6)
+    final = rng.uniform(0.05, 0.5)
   elif easing:
     final = rng.uniform(0.4, 0.9)
   boredom = 0.0
@@ -119,13 +119,14 @@ def draw_traits(
       tempo=math.exp(rng.normal(0, 0.25)),
       jitter=rng.uniform(0.2, 0.8) if bot else rng.uniform(0.6, 1.2),
       idleness=rng.uniform(0.05, 0.45) if bot else rng.uniform(0.2, 0.7),
+      duty=rng.uniform(0.15, 0.7) if bot else rng.uniform(0.5, 1.0),
       habit=rng.uniform(0.15, 0.5),
       loop_share=float(loops),
       loop_length=int(rng.integers(8, 50)),
       phase=rng.normal(0, 1.0),
       rhythm=rng.uniform(0.5, 0.95) if bot else rng.uniform(0.85, 1.0),
       boredom=boredom,
-      onset=rng.uniform(0.3, 0.75),
+      onset=rng.uniform(0.2, 0.65),
       final_level=float(final),
       slump_start=rng.uniform(0.0, 0.5),
       slump_level=rng.uniform(0.2, 0.7) if slump else 1.0,

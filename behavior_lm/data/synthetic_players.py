@@ -31,12 +31,13 @@ _NUM_LOOPS = 2
 _SLIP = 0.03
 _BORED_HABIT = 0.2
 _EARLY_BOREDOM = 0.5
+_BORED_DUTY = 0.8
 # Lengths in scripts; a script is about six events.
 _JOIN_BY = 40
 _DAILY_BY = 25
 _QUEST_SPAN = (15, 900)
-_QUEST_PAUSE = (15, 300)
-_NUM_TRACKS = 2
+_QUEST_PAUSE = (10, 120)
+_NUM_TRACKS = 4
 FACTION_LINK, QUEST_LINK = range(2)
 
 
@@ -87,12 +88,17 @@ class Play:
 
 
 def plan_sessions(
-    traits: Traits, num_days: int, presence: float, rng: np.random.Generator
+    traits: Traits,
+    num_days: int,
+    first_weekday: int,
+    presence: float,
+    rng: np.random.Generator,
 ) -> Sessions:
   """How much is played when, before anything is known of what is done."""
   middle = (np.arange(num_days) + 0.5) / num_days
   level = np.exp(rng.normal(-_DAY_SPREAD**2 / 2, _DAY_SPREAD, num_days))
-  level = level * np.where(np.arange(num_days) % 7 >= 5, _WEEKEND, 1.0)
+  weekend = (np.arange(num_days) + first_weekday) % 7 >= 5
+  level = level * np.where(weekend, _WEEKEND, 1.0)
   level = level * np.where(rng.random(num_days) < _SLACK_SHARE, _SLACK, 1.0)
   gone = np.clip((middle - traits.onset) / (1 - traits.onset), 0, None)
   decay = traits.final_level**gone
@@ -151,7 +157,9 @@ def play(
   turns = np.flatnonzero(np.diff(session)) + 1
   script[np.append(turns - 1, script.size - 1)] = scripts_lib.LOGOUT
   script[np.append(0, turns)] = scripts_lib.LOGIN
-  argument, links = _tell_stories(traits, script, np.append(0, turns), rng)
+  argument, links = _tell_stories(
+      traits, script, bored, np.append(0, turns), rng
+  )
   return Play(script, session, bored, looped, argument, links)
 
 
@@ -204,7 +212,7 @@ def _walk(
 def _replay_loops(
     script: np.ndarray, traits: Traits, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Replaces blocks of the walk by loops recorded from its own start."""
+  """Replaces blocks of the walk by loops recorded from somewhere in it."""
   length = min(traits.loop_length, script.size)
   num_blocks = script.size // _BLOCK_STEPS + 1
   loop = rng.integers(1, _NUM_LOOPS + 1, num_blocks)
@@ -223,6 +231,7 @@ def _replay_loops(
 def _tell_stories(
     traits: Traits,
     script: np.ndarray,
+    bored: np.ndarray,
     session_starts: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -249,29 +258,30 @@ def _tell_stories(
   )
   if joined < 0:
     return argument, np.zeros((0, 4), np.int64)
-  for start in session_starts + rng.integers(
-      2, _DAILY_BY, session_starts.size
-  ):
+  dutiful = rng.random(session_starts.size) < traits.duty * (
+      1 - _BORED_DUTY * bored[session_starts]
+  )
+  delay = rng.integers(2, _DAILY_BY, session_starts.size)
+  for start in (session_starts + delay)[dutiful]:
     if start > joined:
       step = put(int(start), scripts_lib.DAILY, traits.faction)
       if step >= 0:
         links.append((FACTION_LINK, traits.faction, joined, step))
   low, high = np.log(_QUEST_SPAN)
-  for _ in range(_NUM_TRACKS):
+  for track in range(_NUM_TRACKS):
     step = joined
     while True:
-      step = put(
-          step + int(rng.integers(*_QUEST_PAUSE)),
-          scripts_lib.ACCEPT,
-          choice := int(
-              rng.integers(world_lib.NUM_QUESTS * world_lib.NUM_CHOICES)
-          ),
-      )
+      # No quest is on two tracks: an open one has one choice.
+      number = int(rng.integers(world_lib.NUM_QUESTS // _NUM_TRACKS))
+      quest = number * _NUM_TRACKS + track
+      option = int(rng.integers(world_lib.NUM_CHOICES))
+      choice = quest * world_lib.NUM_CHOICES + option
+      pause = int(rng.integers(*_QUEST_PAUSE))
+      cause = put(step + pause, scripts_lib.ACCEPT, choice)
       span = int(np.exp(rng.uniform(low, high)))
-      if step < 0 or step + span >= script.size:
+      if cause < 0 or cause + span >= script.size:
         break
-      cause = step
-      step = put(step + span, scripts_lib.REWARD, choice)
+      step = put(cause + span, scripts_lib.REWARD, choice)
       if step < 0:
         break
       links.append((QUEST_LINK, choice, cause, step))

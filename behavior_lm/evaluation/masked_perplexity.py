@@ -141,7 +141,7 @@ class MaskedPerplexity:
     )
     self._spec = build.batch_spec(config)
     self._mesh = mesh
-    self._score = jax.jit(_make_score(graphdef))
+    self._score = jax.jit(make_score(graphdef))
 
   def run(self, params: Any) -> Iterator[tuple[str, float]]:
     """(name, value) pairs: perplexity, accuracy, bits_per_event."""
@@ -220,7 +220,9 @@ def masked_offsets(masked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return at, np.arange(slots) < counts[:, None]
 
 
-def _make_score(graphdef: Any) -> Any:
+def make_score(graphdef: Any) -> Any:
+  """A pure function (params, inputs, targets) -> nats and hits at `at`."""
+
   def score(
       params: Any, inputs: Mapping[str, jax.Array], targets: Any
   ) -> tuple[jax.Array, jax.Array]:

@@ -1,11 +1,13 @@
 """A run folder -> its model, checked part by part."""
 
 from pathlib import Path
+import typing
 from typing import Any
 
 from flax import nnx
 import ml_collections
 
+from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.errors import UserError
 from behavior_lm.training.build import build_model
@@ -71,6 +73,8 @@ def _model_shapes(
 ) -> tuple[Any, Any]:
   """Graph definition and shapes of the parameters, without computing any."""
   try:
+    if config.data.gap_kind not in typing.get_args(GapKind):
+      raise UserError(f"config.data.gap_kind is {config.data.gap_kind!r}.")
     make_model = build_model(config, vocab_size)
     return split_model(nnx.eval_shape(lambda: make_model(rngs=nnx.Rngs(0))))
   except UserError as error:

@@ -48,7 +48,9 @@ class Bert(nnx.Module):
   def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
     self.config = config
     dtype = jnp.dtype(config.dtype)
-    shared: dict[str, Any] = dict(norm_epsilon=NORM_EPSILON, dtype=dtype, rngs=rngs)
+    shared: dict[str, Any] = dict(
+        norm_epsilon=NORM_EPSILON, dtype=dtype, rngs=rngs
+    )
     self.embed = EventEmbeddings(
         config.vocab_size,
         config.embed_dim,
@@ -126,7 +128,7 @@ class Bert(nnx.Module):
       )
     if self.final_norm is not None:
       hidden = self.final_norm(hidden)
-    outputs = {
+    outputs: dict[str, Any] = {
         "hidden": hidden,
         "pooled": first_token(hidden, segment_ids, self.config.max_segments),
     }

@@ -56,12 +56,15 @@ def _backward(saved: Any, cotangents: Any) -> Any:
   # d nll / d logits = softmax - one_hot; the hits are flat.
   slope = cotangents[0]
   scale = slope / total
+  d_bias = (scale @ weights).at[tokens].add(-slope)
   weights = weights.astype(hidden.dtype)
   true = slope[:, None] * table[tokens]
   d_hidden = (weights @ table) * scale[:, None] - true
   d_table = weights.T @ (hidden * scale[:, None].astype(hidden.dtype))
-  d_table = d_table.at[tokens].add(-slope[:, None] * hidden)
-  d_bias = (scale @ weights).at[tokens].add(-slope)
+  # Products in the type of the model, sums over a token's events in float32.
+  d_table = d_table.astype(jnp.float32).at[tokens].add(
+      -slope[:, None] * hidden.astype(jnp.float32)
+  )
   return (
       d_hidden.astype(hidden.dtype),
       d_table.astype(table.dtype),

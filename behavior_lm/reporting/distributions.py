@@ -60,8 +60,8 @@ def _lengths(report: DataReport) -> plots.Figure | None:
   return plots.draw(
       "data_lengths",
       "Length of sequences",
-      f"Share of the {_unit(report)}s by their number of events; each step to"
-      f" the right doubles the length. The middle one of {first} has"
+      f"Share of the {_unit(report)}s by their number of events; the axis is"
+      f" logarithmic. The middle one of {first} has"
       f" {middle:,.0f} events, the mean is {lengths.mean:,.0f}: far apart, a"
       " few very long sequences hold much of the data.",
       paint,
@@ -72,53 +72,103 @@ def _gaps(report: DataReport) -> plots.Figure | None:
   gaps = report.gaps
   if not gaps.count:
     return None
-  bars = _merged(gaps.bins)
+  ties = gaps.zero_share or 0.0
 
   def paint(axes: plots.Axes) -> None:
-    shares = [bin_.count / gaps.count for bin_ in bars]
-    smallest = min(share for share in shares if share)
-    floor = 10.0 ** math.floor(math.log10(smallest) - 0.3)
-    axes.bar(
-        range(len(bars)),
-        [max(share, floor) - floor for share in shares],
-        bottom=floor,
-        width=0.86,
-        color=[LIGHT["orange" if not bin_.low else "blue"] for bin_ in bars],
-    )
+    left, width = _places(gaps.bins)
+    shares = np.array([bin_.count / gaps.count for bin_ in gaps.bins])
+    floor = 10.0 ** math.floor(math.log10(shares[shares > 0].min()) - 0.3)
+    is_tie = np.array([not bin_.low for bin_ in gaps.bins])
+    for chosen, colour in ((is_tie, "orange"), (~is_tie, "blue")):
+      axes.bar(
+          left[chosen],
+          np.maximum(shares[chosen] - floor, 0),
+          bottom=floor,
+          width=0.94 * width[chosen],
+          align="edge",
+          color=LIGHT[colour],
+      )
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(plots.percent_ticks)
     axes.minorticks_off()
     axes.set_ylim(floor, 3.0)
     axes.grid(visible=False, axis="x")
-    for place, share in enumerate(shares):
-      if share:
-        axes.annotate(
-            _short_percent(share),
-            (place, share),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8.5,
-            color=LIGHT["muted"],
-        )
-    names = [_time(bin_.low) for bin_ in bars]
-    if len(bars) <= 8:
-      names = [name.replace("\n", " ") for name in names]
-    axes.set_xticks(range(len(bars)), names)
-    axes.set_xlabel("from this gap to the next mark")
+    marked = is_tie if len(shares) > 8 else shares > 0
+    for place in np.flatnonzero(marked & (shares > 0)):
+      axes.annotate(
+          _short_percent(shares[place]),
+          (left[place] + 0.47 * width[place], shares[place]),
+          xytext=(0, 2),
+          textcoords="offset points",
+          ha="center",
+          fontsize=8.5,
+          color=LIGHT["muted"],
+      )
+    ticks = _time_ticks(left[~is_tie], width[~is_tie])
+    ticks |= {
+        float(left[place] + 0.47 * width[place]): "0"
+        for place in np.flatnonzero(is_tie)
+    }
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set_xlabel("time to the next event")
     axes.set_ylabel("share of gaps")
 
-  ties = gaps.zero_share or 0.0
   return plots.draw(
       "data_gaps",
       "Time between neighbouring events",
-      f"Each bar covers ten times longer gaps than the one before; both axes"
-      f" are logarithmic. {percent(ties)} of the gaps are ties (the same time"
-      " stamp, the bar on the left); half of all gaps are at most"
-      f" {_exact_time(gaps.quantiles.get('p50', math.nan))}, one in a hundred"
-      f" is over {_exact_time(gaps.quantiles.get('p99', math.nan))}.",
+      "Share of the gaps that are as long as a bar is wide, both axes"
+      f" logarithmic. {percent(ties)} are ties, two events with the same time"
+      " stamp (the bar at 0). Half of all gaps are at most"
+      f" {_time(gaps.quantiles.get('p50', math.nan))}, one in a hundred is over"
+      f" {_time(gaps.quantiles.get('p99', math.nan))}.",
       paint,
   )
+
+
+def _places(bins: tuple[Bin, ...]) -> tuple[np.ndarray, np.ndarray]:
+  """Left edges and widths in powers of ten of a second, [n] and [n].
+
+  Ties have no place on a logarithmic axis: they get one left of the first bin
+  that is not empty.
+  """
+  first = next((bin_.low for bin_ in bins if bin_.low and bin_.count), 1.0)
+  left: list[float] = []
+  width: list[float] = []
+  for bin_ in bins:
+    low = math.log10(bin_.low) if bin_.low else math.log10(first) - 1.0
+    if not bin_.low:
+      high = low + 0.7
+    elif bin_.high is None:
+      high = low + (width[-1] if width else 1.0)
+    else:
+      high = math.log10(bin_.high)
+    left.append(low)
+    # What is empty between the ties and the first gaps takes no room.
+    width.append(high - low if bin_.low >= first or not bin_.low else 0.0)
+  return np.maximum(left, math.log10(first) - 1.0), np.array(width)
+
+
+_MOMENTS = (
+    (1.0, "1 s"), (60.0, "1 min"), (3_600.0, "1 h"), (86_400.0, "1 d"),
+    (1e-3, "1 ms"), (1e-6, "1 µs"), (31_557_600.0, "1 y"), (10.0, "10 s"),
+    (600.0, "10 min"), (36_000.0, "10 h"), (864_000.0, "10 d"),
+    (0.1, "100 ms"), (1e-2, "10 ms"), (1e-4, "100 µs"), (1e-5, "10 µs"),
+)
+
+
+def _time_ticks(left: np.ndarray, width: np.ndarray) -> dict[float, str]:
+  """Marks that people know, the best known first, with room between them."""
+  used = width > 0
+  if not used.any():
+    return {}
+  first, last = left[used].min(), (left + width)[used].max()
+  ticks: dict[float, str] = {}
+  for seconds, name in _MOMENTS:
+    place = math.log10(seconds)
+    room = min((abs(place - other) for other in ticks), default=math.inf)
+    if first - 1e-9 <= place <= last and room > (last - first) / 9:
+      ticks[place] = name
+  return ticks
 
 
 def _growth(report: DataReport) -> plots.Figure | None:
@@ -190,33 +240,15 @@ def _unit(report: DataReport) -> str:
   return report.unit.replace("_", "-")
 
 
-def _merged(bins: tuple[Bin, ...]) -> list[Bin]:
-  """Bins with the empty ones after the ties taken together."""
-  bars = [bin_ for bin_ in bins if not bin_.low]
-  rest = [bin_ for bin_ in bins if bin_.low]
-  while len(rest) > 1 and not rest[0].count and bars:
-    rest = rest[1:]
-  return bars + rest
-
-
 def _time(seconds: float) -> str:
-  """For the marks of the axis: 0, 1 µs, 10 s, 17 min, 2.8 h."""
-  if not seconds:
-    return "0"
-  for size, unit in ((86_400, "d"), (3_600, "h"), (600, "min"), (1, "s")):
+  """0.5 s, 17 min, 2.8 h."""
+  for size, unit in ((86_400, "d"), (3_600, "h"), (600, "min")):
     if seconds >= size:
-      value = seconds / (60 if unit == "min" else size)
-      return f"{value:,.2g}\n{unit}" if value < 10 else f"{value:,.0f}\n{unit}"
-  for part, unit in ((1e-3, "ms"), (1e-6, "µs")):
-    if seconds >= part * (1 - 1e-9):
-      return f"{seconds / part:.3g}\n{unit}"
-  return f"{seconds:g}\ns"
-
-
-def _exact_time(seconds: float) -> str:
-  if seconds < 600:
-    return f"{seconds:.3g} s"
-  return _time(seconds).replace("\n", " ")
+      return f"{seconds / (60 if unit == 'min' else size):,.3g} {unit}"
+  for part, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+    if seconds >= part:
+      return f"{seconds / part:.3g} {unit}"
+  return f"{seconds:g} s"
 
 
 def _short_percent(share: float) -> str:

@@ -86,20 +86,18 @@ def _sentences(
     path: Path, vectors: Vectors, projection: Projection, num_labels: int
 ) -> list[str]:
   shown = len(vectors.values)
-  one = (
-      "vector of a user"
-      if vectors.settings.get("unit") == "user"
-      else "vector of a sequence"
-  )
+  # One for each split that the user is in.
+  by_user = vectors.settings.get("unit") == "user"
+  one = "vector of a user in a split" if by_user else "vector of a sequence"
   out = [
       f"Each point is the {one}, {vectors.values.shape[1]:,} numbers, from"
       f" {path.name}" + _made_by(vectors) + ".",
-      f"All {shown:,} are shown."
-      if shown == vectors.total_rows
-      else (
-          f"Shown are {shown:,} of {vectors.total_rows:,}, chosen by a fixed"
-          " seed."
-      ),
+      (
+          f"All {shown:,}"
+          if shown == vectors.total_rows
+          else f"{shown:,} of {vectors.total_rows:,}, chosen by a fixed seed,"
+      )
+      + f" are shown; there are {len(vectors.all_users):,} users.",
       f"They were reduced to {projection.components} principal components"
       f" ({markup.percent(projection.kept, 0)} of the variance), then laid out"
       f" by t-SNE (perplexity {projection.perplexity:.3g}, fixed seed).",

@@ -10,7 +10,7 @@ from behavior_lm.reporting import plots
 from behavior_lm.reporting.markup import plain
 from behavior_lm.reporting.plots import LIGHT
 
-_SIZE = (4.5, 4.1)
+_WIDTH = 4.5  # inches
 # More panels than this nobody compares, and each weighs 150 kB.
 MOST_LABELS = 8
 UNKNOWN = -1
@@ -87,7 +87,7 @@ def _label_map(
       " spread evenly, the map does not show it; the vectors may still, see"
       " the probe.",
       paint,
-      _SIZE,
+      _size(points, legend=0.4),
   )
 
 
@@ -115,8 +115,15 @@ def _length_map(points: np.ndarray, num_events: np.ndarray) -> plots.Figure:
       " a vector tells most easily: a pattern in another panel that repeats"
       " this one may be nothing but length.",
       paint,
-      _SIZE,
+      _size(points, legend=0.7),
   )
+
+
+def _size(points: np.ndarray, legend: float) -> tuple[float, float]:
+  """Inches: as high as the map needs, and its legend."""
+  width, height = np.ptp(points, axis=0)
+  ratio = float(np.clip(height / width, 0.5, 0.95)) if width else 0.95
+  return _WIDTH, _WIDTH * ratio + legend
 
 
 def _scatter(

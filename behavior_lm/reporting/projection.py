@@ -50,6 +50,9 @@ def project(vectors: np.ndarray) -> Projection | None:
     reduced = pca.fit_transform(vectors)
     # One number for all: t-SNE starts from components of that size.
     reduced /= reduced[:, 0].std()
+    if count == 1:
+      # t-SNE starts from two components.
+      reduced = np.hstack([reduced, np.zeros_like(reduced)])
     perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3)
     points = TSNE(
         2, init="pca", perplexity=perplexity, random_state=_SEED, n_jobs=1

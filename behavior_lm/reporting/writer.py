@@ -59,9 +59,8 @@ def make_report(
       model_section(run, config_hash),
       reproduce_section(run, programs, report_flags),
   ]
-  html = page(
-      f"Run {run.name}", _subtitle(run, config_hash), _tiles(run), sections
-  )
+  title, subtitle = f"Report on {run.name}", _subtitle(run, config_hash)
+  html = page(title, subtitle, _tiles(run), sections)
   return html, [figure for part in sections for figure in part.figures]
 
 

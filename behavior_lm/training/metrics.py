@@ -6,8 +6,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
-
 
 class Window:
   """Means of step metrics since the last log line; survives a resume."""
@@ -32,6 +30,10 @@ class MetricWriter:
   """Appends to `metrics.jsonl` and TensorBoard event files of a run folder."""
 
   def __init__(self, folder: str | Path, *, resume_step: int = 0) -> None:
+    # tensorboardX imports torch wherever torch is installed; only a run that
+    # writes metrics pays for that.
+    from tensorboardX import SummaryWriter
+
     folder = Path(folder)
     self.path = folder / "metrics.jsonl"
     drop_after(self.path, resume_step)

@@ -99,7 +99,7 @@ def test_events_are_counted_in_the_wanted_splits(files, dataset):
 
 def test_vectors_of_other_users_are_refused(files, dataset):
   vectors = pl.read_parquet(files / "users.parquet")
-  vectors.with_columns("x" + pl.col("user_id")).write_parquet(
+  vectors.with_columns(pl.col("user_id") + pl.lit("x")).write_parquet(
       files / "users.parquet"
   )
   with pytest.raises(UserError, match="none of the labelled users"):

@@ -77,6 +77,22 @@ def test_a_tested_users_label_cannot_reach_their_own_score(forest, monkeypatch):
   assert (one[folds != 2] != two[folds != 2]).any()
 
 
+def test_features_are_chosen_on_the_training_users_of_each_fold():
+  labels, _, vectors = world(5, 60)
+  folds = np.arange(60) // 2 % 3
+  asked = []
+
+  def block(rows):
+    asked.append(rows)
+    return vectors
+
+  model = probe.Probe((probe.EMBEDDING,))
+  probe._out_of_fold(model, {probe.EMBEDDING: block}, labels, folds, 0)
+  for fold, rows in enumerate(asked):
+    np.testing.assert_array_equal(rows, np.flatnonzero(folds != fold))
+  assert len(asked) == 3
+
+
 def test_every_probe_of_the_table_runs(monkeypatch):
   monkeypatch.setattr(probe, "NUM_TREES", 10)
   labels, features, vectors = world(2, 60)

@@ -27,23 +27,28 @@ def test_weights_sum_to_one_and_skip_the_unknown(seed):
   assert (weights[totals > 0] > 0).all()
 
 
-def test_it_finds_the_weights_that_made_the_data():
+@pytest.mark.parametrize("told_by", ["totals", "types", "patterns"])
+def test_it_finds_the_weights_that_made_the_data(told_by):
   rng = np.random.default_rng(0)
   n = 20_000
-  # Two experts over three tokens; the truth mixes them by what they counted.
+  # Two experts over three tokens; the truth mixes them by what is told.
   experts = np.array([[0.8, 0.1, 0.1], [0.1, 0.2, 0.7]])
-  known_much = rng.random(n) < 0.5
-  true_weight = np.where(known_much, 0.9, 0.25)
+  much = rng.random(n) < 0.5
+  true_weight = np.where(much, 0.9, 0.25)
   mixture = true_weight[:, None] * experts[0]
   mixture += (1 - true_weight[:, None]) * experts[1]
   tokens = (rng.random(n)[:, None] > np.cumsum(mixture, axis=1)).sum(axis=1)
-  totals = np.ones((n, 2))
-  totals[:, 0] = np.where(known_much, 100, 3)
-  types, patterns = np.ones((n, 2)), np.zeros(n, np.int64)
-  gate = MixtureGate(2, 1)
-  gate.fit(experts[:, tokens].T, totals, types, patterns)
-  got = gate.weights(totals, types, patterns)[:, 0]
-  np.testing.assert_allclose(got, true_weight, atol=0.03)
+  given = {name: np.ones((n, 2)) for name in ("totals", "types")}
+  given["patterns"] = np.zeros(n, np.int64)
+  if told_by == "patterns":
+    given["patterns"] = much.astype(np.int64)
+  else:
+    given[told_by][:, 0] = np.where(much, 100, 3)
+  gate = MixtureGate(2, 2)
+  gate.fit(experts[:, tokens].T, **given)
+  np.testing.assert_allclose(
+      gate.weights(**given)[:, 0], true_weight, atol=0.03
+  )
 
 
 @given(st.integers(0, 2**31))

@@ -72,6 +72,10 @@ DAMAGES = {
         lambda run: change_config(run, model__name="gpt"),
         "config.json: config.model.name is 'gpt'",
     ),
+    "unknown gap": (
+        lambda run: change_config(run, data__gap_kind="sideways"),
+        "config.json: config.data.gap_kind is 'sideways'",
+    ),
     "unknown field": (
         lambda run: change_config(run, model__wings=2),
         "config.json: config.model: .*wings",

@@ -1,3 +1,4 @@
+import polars as pl
 import pytest
 
 from behavior_lm.data import quarantine
@@ -34,8 +35,6 @@ def test_a_damaged_data_report_is_refused(path, value):
 
 
 def test_the_distributions_of_the_data_report_are_what_is_read():
-  import polars as pl
-
   content = changed(
       DATA_REPORT, "splits/train/lengths", report.lengths(pl.Series([3, 5, 9]))
   )

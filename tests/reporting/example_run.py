@@ -110,6 +110,7 @@ PROBE = {
     ],
     "num_users": 240,
     "oracle": {"bot": 0.971, "churn": {"auc": 0.934}},
+    "notes": ["2 users of the data without a label ('player0001', ...)"],
     "command": "python experiments/probe.py --labels labels.csv",
 }
 

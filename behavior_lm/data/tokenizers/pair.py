@@ -115,7 +115,8 @@ class PairTokenizer:
 
   def encode_table(self, pairs: pl.DataFrame) -> np.ndarray:
     """Pair codes of a dataset -> token ids, [num_pairs] int32."""
-    return self.encode(pairs["event_id"].to_list(), pairs["design_id"].to_list())
+    events, designs = pairs["event_id"], pairs["design_id"]
+    return self.encode(events.to_list(), designs.to_list())
 
   def decode(
       self, token_ids: Sequence[int] | np.ndarray
