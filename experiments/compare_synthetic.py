@@ -103,7 +103,7 @@ def _markdown(result: dict) -> str:
       "",
       "    " + result["command"],
       "",
-      "| statistic | map_204 | synthetic | ratio |",
+      f"| statistic | {Path(result['data']).stem} | synthetic | ratio |",
       "|---|---:|---:|---:|",
   ]
   for row in result["rows"]:

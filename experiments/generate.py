@@ -57,7 +57,7 @@ _LABEL_NOISE = flags.DEFINE_float(
     "label_noise", _DEFAULT.label_noise, "Share of labels that are wrong."
 )
 _ORDER_NOISE = flags.DEFINE_float(
-    "order_noise", _DEFAULT.order_noise, "Share of events replaced by others."
+    "order_noise", _DEFAULT.order_noise, "Share of plain events replaced."
 )
 _BAD_ROWS = flags.DEFINE_integer(
     "bad_rows", 0, "Broken rows to put among the good ones."

@@ -34,7 +34,7 @@ class History:
   """What one player did, in order of time.
 
   Attributes:
-    event, design: [n] int32 rows of the world's names.
+    event, design: [n] int64 rows of the world's names.
     second: [n] int64 seconds since the start of the window, not falling.
     links: [m, 4] int64: kind, argument, row of the cause, row of the effect.
   """
@@ -76,15 +76,10 @@ def simulate(
 
   event = scripts.event[slot]
   design = _designs(world, traits, play, slot, step, rng)
-  noisy = np.flatnonzero(
-      (rng.random(event.size) < order_noise)
-      & (play.script[step] >= scripts_lib.NUM_RESERVED)
-      & (scripts.kind[slot] == scripts_lib.STATIC)
-  )
-  other = rng.integers(event.size, size=noisy.size)
-  swap = scripts.kind[slot[other]] == scripts_lib.STATIC
-  event[noisy[swap]] = scripts.event[slot[other[swap]]]
-  design[noisy[swap]] = scripts.argument[slot[other[swap]]]
+  told = play.script[step] < scripts_lib.NUM_RESERVED
+  noisy, other = _noise(scripts.kind[slot], told, order_noise, rng)
+  event[noisy] = scripts.event[slot[other]]
+  design[noisy] = scripts.argument[slot[other]]
 
   gap = _gaps(scripts, traits, play, slot, step, place == 0, num_days, rng)
   second = _clock(sessions, play.session[step], gap, rng)
@@ -98,6 +93,24 @@ def simulate(
   links[:, 2:] = np.searchsorted(step, links[:, 2:], side="right") - 1
   links = links[links[:, 3] < end]
   return History(event[:end], design[:end], second[:end], links)
+
+
+def _noise(
+    kind: np.ndarray,
+    told: np.ndarray,
+    share: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Rows of events to replace, and rows of what replaces them.
+
+  Stories (`told`) and events whose design means something stay: the truth
+  about them is given away with the logs.
+  """
+  plain = kind == scripts_lib.STATIC
+  noisy = np.flatnonzero((rng.random(kind.size) < share) & plain & ~told)
+  other = rng.integers(kind.size, size=noisy.size)
+  swap = plain[other]
+  return noisy[swap], other[swap]
 
 
 def _designs(

@@ -147,9 +147,8 @@ def _name_designs(
 def _numbers(
     rng: np.random.Generator, low: int, high: int, count: int
 ) -> list[str]:
-  return rng.choice(high - low, count, replace=False).__add__(low).astype(
-      str
-  ).tolist()
+  numbers = low + rng.choice(high - low, count, replace=False)
+  return numbers.astype(str).tolist()
 
 
 def _draw_maps(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -159,6 +158,8 @@ def _draw_maps(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
       rng.choice(NUM_MAPS, MAP_DEGREE, replace=False, p=fame)
       for _ in range(NUM_MAPS)
   ])
+  own = np.arange(NUM_MAPS)[:, None]
+  neighbours = np.where(neighbours == own, (own + 1) % NUM_MAPS, neighbours)
   weights = rng.dirichlet(
       [_ROUTE_CONCENTRATION] * MAP_DEGREE, (NUM_MAPS, MAP_DEGREE)
   )

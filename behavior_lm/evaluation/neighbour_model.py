@@ -3,6 +3,20 @@
 It mixes the relative frequencies given every subset of the four neighbours
 and the continuation counts of the small subsets (`neighbour_counts.py`) with
 weights chosen on the latest training sequences (`mixture_gate.py`).
+
+Why this one. Masked perplexity on the later days of a real game server (masked
+context / full context; 15 % masked, 7,000 pairs):
+
+  best chain of Witten-Bell back-offs (r1, l1, l2, r2)   5.91 / 2.60
+  this mixture without continuation counts               2.58 / 2.17
+  this mixture                                           2.55 / 2.14
+
+Tried and left out: forgetting older days (worse: 2.30, 2.22, 2.19 in full
+context with a decay of 2, 4, 8 days), discounts instead of plain frequencies
+(no gain), weights that also depend on the entropy of each context (no gain on
+the later days), the two sides multiplied under conditional independence (2.54
+/ 2.13), the exact posterior of a trigram model as one more expert (about 1.3 %
+lower in full context, at a hundred times the cost).
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,97 @@
+"""The commands that make synthetic logs and compare them."""
+
+import json
+from pathlib import Path
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+from behavior_lm.data.synthetic import generate
+from behavior_lm.data.synthetic import SyntheticConfig
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def run(command, *arguments):
+  return subprocess.run(
+      [sys.executable, REPO / "experiments" / command, *map(str, arguments)],
+      cwd=REPO,
+      capture_output=True,
+      text=True,
+      check=False,
+  )
+
+
+def test_generate_writes_log_labels_and_truth_and_says_so(tmp_path):
+  out, labels = tmp_path / "log.parquet", tmp_path / "labels.csv"
+  truth = tmp_path / "truth.json"
+  done = run(
+      "generate.py", "--out", out, "--labels", labels, "--truth", truth,
+      "--num_users=20", "--num_days=2", "--mean_events_per_day=30",
+      "--seed=4", "--bad_rows=5",
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  config = SyntheticConfig(
+      seed=4, num_users=20, num_days=2, mean_events_per_day=30.0
+  )
+  logs = generate(config)
+  rows = logs.events.height
+  first, second, third = done.stdout.splitlines()
+  assert first.startswith(f"{rows:,} rows and 5 broken ones, 20 users, ")
+  assert first.endswith(str(out))
+  assert second.startswith(f"labels: {labels} (best possible AUC: bot ")
+  assert third == f"truth: {truth}"
+  assert pl.read_parquet(out).height == rows + 5
+  assert pl.read_csv(labels)["bot"].to_list() == logs.labels["bot"].to_list()
+  assert json.loads(truth.read_text())["oracle"] == logs.truth["oracle"]
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        ([], "error: --out is missing; give a file, as in --out logs.csv.\n"),
+        (["--out=x.doc"], "error: x.doc: the name must end in .csv or"),
+        (["--out=x.csv", "--num_users=0"], "error: num_users is 0; give at"),
+        (["x.csv"], "error: unexpected argument 'x.csv'"),
+    ],
+)
+def test_generate_ends_with_one_clear_line(arguments, says):
+  done = run("generate.py", *arguments)
+  assert done.returncode == 2
+  assert done.stderr.startswith(says)
+  assert done.stderr.count("\n") == 1
+
+
+def test_compare_writes_a_table_of_ratios(tmp_path):
+  data = tmp_path / "real.parquet"
+  # A log with naive times, as the real one has.
+  config = SyntheticConfig(seed=1, num_users=2, num_days=5)
+  generate(config).events.with_columns(
+      pl.col("timestamp").dt.replace_time_zone(None)
+  ).write_parquet(data)
+  out = tmp_path / "table"
+  done = run(
+      "compare_synthetic.py", "--data", data, "--out", out, "--num_users=2",
+      "--num_days=5", "--seed=2",
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  result = json.loads(out.with_suffix(".json").read_text())
+  assert result["data"] == "real.parquet"
+  assert result["seed"] == 2
+  assert "--num_users=2" in result["command"]
+  rows = {row["statistic"]: row for row in result["rows"]}
+  assert 0.8 < rows["gaps of 0 s, share"]["ratio"] < 1.25
+  assert {"5-gram perplexity", "gap in s, p99"} <= set(rows)
+  table = out.with_suffix(".md").read_text()
+  assert table.count("\n| ") == len(rows) + 1
+  assert str(tmp_path) not in table.replace(result["command"], "")
+
+
+def test_compare_names_a_missing_log():
+  done = run("compare_synthetic.py", "--data=none.parquet")
+  assert done.returncode == 2
+  assert done.stderr == (
+      "error: --data none.parquet is not a file; give a Parquet log.\n"
+  )
