@@ -38,7 +38,12 @@ _SIZE = flags.DEFINE_string("size", "tiny", "Size of the model.")
 _MINUTES = flags.DEFINE_float("minutes", 3.0, "Training at most so long.")
 
 # Ten generated days; the last three test.
-_GENERATED = ["--num_users=240", "--num_days=10", "--mean_events_per_day=220"]
+_GENERATED = [
+    "--num_users=300",
+    "--num_days=10",
+    "--mean_events_per_day=140",
+    "--bad_rows=25",
+]
 _GENERATED_SPLIT = "2024-03-11"
 
 
@@ -56,10 +61,19 @@ def main(argv: list[str]) -> None:
   data, run = out / "dataset", out / "run"
   logs, labels, split_time = _LOGS.value, _LABELS.value, _SPLIT_TIME.value
 
+  oracle: list[str] = []
   if not logs:
     logs, labels = str(out / "logs.csv"), str(out / "labels.csv")
     split_time = _GENERATED_SPLIT
-    stages.run("generate", f"--out={logs}", f"--labels={labels}", *_GENERATED)
+    # The generator knows the best AUC that its noisy labels allow.
+    oracle = [f"--oracle={out / 'truth.json'}"]
+    stages.run(
+        "generate",
+        f"--out={logs}",
+        f"--labels={labels}",
+        f"--truth={out / 'truth.json'}",
+        *_GENERATED,
+    )
   split = [f"--split_time={split_time}"] if split_time else []
   test = "test" if split_time else "heldout_users"
   stages.run(
@@ -93,6 +107,7 @@ def main(argv: list[str]) -> None:
         f"--data={data}",
         f"--labels={labels}",
         f"--out={run / 'probe.json'}",
+        *oracle,
     )
     report.append(f"--labels={labels}")
   stages.run("report", *report)

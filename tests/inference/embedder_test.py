@@ -1,4 +1,6 @@
 import datetime
+import subprocess
+import sys
 import tracemalloc
 
 from hypothesis import given
@@ -215,3 +217,26 @@ def test_bfloat16_models_give_float32_vectors(tmp_path):
   embedder = Embedder.load(make_run(tmp_path, dtype="bfloat16"))
   got = embedder.encode(random_sequences([3, 50]))
   assert got.dtype == np.float32 and np.isfinite(got).all()
+
+
+def test_the_package_loads_its_parts_when_they_are_asked_for():
+  source = """
+import sys, behavior_lm
+assert callable(behavior_lm.open_dataset)
+assert callable(behavior_lm.load_tokenizer)
+assert behavior_lm.__version__[0].isdigit()
+assert not {"jax", "flax"} & set(sys.modules)
+assert set(behavior_lm.__all__) | {"__version__"} <= set(dir(behavior_lm))
+try:
+  behavior_lm.embed
+except AttributeError as error:
+  assert "no attribute 'embed'" in str(error)
+else:
+  sys.exit("an attribute that does not exist")
+from behavior_lm import Embedder
+assert Embedder.__module__ == "behavior_lm.inference.embedder"
+"""
+  done = subprocess.run(
+      [sys.executable, "-c", source], capture_output=True, text=True, timeout=300
+  )
+  assert done.returncode == 0, done.stderr
