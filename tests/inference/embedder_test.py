@@ -237,6 +237,9 @@ from behavior_lm import Embedder
 assert Embedder.__module__ == "behavior_lm.inference.embedder"
 """
   done = subprocess.run(
-      [sys.executable, "-c", source], capture_output=True, text=True, timeout=300
+      [sys.executable, "-c", source],
+      capture_output=True,
+      text=True,
+      timeout=300,
   )
   assert done.returncode == 0, done.stderr
