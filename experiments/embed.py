@@ -14,7 +14,6 @@ import sys
 import types
 
 from absl import flags
-from absl import logging
 
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
@@ -67,9 +66,6 @@ def main(argv: list[str]) -> None:
   if not run or not data:
     missing = "data" if run else "run"
     raise UserError(f"--{missing} is missing; see --help.")
-  if not flags.FLAGS["verbosity"].present:
-    # The libraries tell every file that they open.
-    logging.set_verbosity(logging.WARNING)
   step = None
   if _STEP.value != "latest":
     if not _STEP.value.isdecimal():
