@@ -1,4 +1,4 @@
-"""Builds a tokenizer from the training split of a dataset.
+r"""Builds a tokenizer from the training split of a dataset.
 
   python experiments/fit_tokenizer.py --data DATA --vocab_size 7000 \
       --out DATA_TOKENIZER

@@ -1,4 +1,4 @@
-"""Pretrains an encoder: see configs/pretrain.py for what can be set.
+r"""Pretrains an encoder: see configs/pretrain.py for what can be set.
 
   python experiments/pretrain.py --workdir runs/gate \
       --config configs/pretrain.py:size=small,time=gate --config.data.path=DATA
