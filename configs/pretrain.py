@@ -12,12 +12,14 @@ Expected results: experiments/results/pretrain_map204.md.
 
 import ml_collections
 
-# `tiny` is for the demo, `small` learns much in 15 minutes on two cores,
-# `base` is the paper's BERT. The small ones depart from the paper where a short
-# run gains by it: rotary positions and norms before each part (masked
-# perplexity 20 instead of 60 after 600 steps on map_204), windows of 128 tokens
-# (15 instead of 20), 40 % masked (16 instead of 20), always by [MASK] (11
-# instead of 13). One seed each, on training days.
+# `tiny` is for the demo, `small` learns much in a quarter of an hour on two
+# cores, `base` is the paper's BERT. The small ones depart from the paper where
+# a short run gains by it. On map_204, one seed each: learned positions and
+# norms after each part left the training loss at 5.1 nats after 400 steps,
+# rotary positions at 4.2. Masked perplexity on training days after 600 steps:
+# 60 with rotary positions, 20 with norms before each part too; from there 15
+# with windows of 128 instead of 256 tokens, or 16 with 40 % masked; 13 with
+# both, 11 if always masked by [MASK].
 _SHORT_RUN = dict(
     max_length=128,
     batch_size=16,
