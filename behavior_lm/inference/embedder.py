@@ -20,7 +20,6 @@ from behavior_lm.inference.batching import Batch
 from behavior_lm.inference.batching import Batcher
 from behavior_lm.inference.batching import window_cuts
 from behavior_lm.inference.frames import cut_frame
-from behavior_lm.inference.loading import load_run
 from behavior_lm.inference.pooling import find_pooling
 from behavior_lm.inference.pooling import Pooling
 from behavior_lm.inference.pooling import RowSums
@@ -28,6 +27,7 @@ from behavior_lm.inference.progress import Bar
 from behavior_lm.inference.sequences import Reader
 from behavior_lm.inference.sequences import TokenSequence
 from behavior_lm.inference.stores import embedding_column
+from behavior_lm.training.loading import load_run
 from behavior_lm.training.run_folder import config_hash
 from behavior_lm.training.state import merge_model
 

@@ -24,6 +24,7 @@ from behavior_lm.training.optim import make_schedule
 from behavior_lm.training.progress import duration
 from behavior_lm.training.progress import Progress
 from behavior_lm.training.run_folder import config_hash
+from behavior_lm.training.run_folder import load_config
 from behavior_lm.training.run_folder import open_run
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.sharding import put_batch
@@ -118,6 +119,7 @@ def train(
     window, seconds_before = Window(meta["window"]), meta["seconds"]
     progress.say(f"resumed {folder} at step {int(state['step']):,}")
   elif config.init_from:
+    load_config(config.init_from)  # a wrong path is named, never made
     source = Checkpoints(Path(config.init_from) / "checkpoints", keep=None)
     state["params"] = source.restore_params(
         state["params"], shardings["params"]

@@ -154,6 +154,15 @@ def test_init_from_takes_parameters_but_not_the_step(
   assert tuned[1] < scratch[1] - 0.3
 
 
+def test_init_from_a_folder_that_is_no_run_is_named_and_not_made(
+    dataset_path, tmp_path
+):
+  config = tiny_config(dataset_path, init_from=str(tmp_path / "typo"))
+  with pytest.raises(UserError, match="typo: no config.json"):
+    train(config, tmp_path / "run")
+  assert not (tmp_path / "typo").exists()
+
+
 def test_max_minutes_stops_and_saves(dataset_path, tmp_path):
   config = tiny_config(dataset_path, total_steps=50, max_minutes=1e-6)
   assert train(config, tmp_path / "run") == "time"
