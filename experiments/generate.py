@@ -4,7 +4,10 @@ r"""Writes synthetic player logs, with labels and the truth if you want them.
 
 The logs look like a real game server's (experiments/compare_synthetic.py), the
 answers are known. --out ends in .csv, .tsv, .jsonl or .parquet. Same flags,
-same rows.
+same rows. As many as you like, in memory that does not grow:
+
+  python experiments/generate.py --out logs.parquet --num_events=100000000 \
+      --mean_events_per_day=2935
 """
 
 from pathlib import Path
@@ -14,6 +17,7 @@ from absl import flags
 
 from behavior_lm.data import synthetic
 from behavior_lm.data import synthetic_files
+from behavior_lm.data.synthetic_dirt import Dirt
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
 
@@ -29,9 +33,16 @@ _TRUTH = flags.DEFINE_string(
     "truth",
     None,
     "Also write here (.json) who is what, which choice decides which later"
-    " event, and the best AUC that the labels allow.",
+    " event, and the best AUC and accuracy that the labels allow.",
 )
 _NUM_USERS = flags.DEFINE_integer("num_users", 300, "Players.")
+_NUM_EVENTS = flags.DEFINE_integer(
+    "num_events",
+    0,
+    "About so many events: as many players as that takes, instead of"
+    " --num_users.",
+    lower_bound=0,
+)
 _NUM_DAYS = flags.DEFINE_integer("num_days", 10, "Days of logs.")
 _MEAN_EVENTS = flags.DEFINE_float(
     "mean_events_per_day",
@@ -62,11 +73,27 @@ _ORDER_NOISE = flags.DEFINE_float(
 _BAD_ROWS = flags.DEFINE_integer(
     "bad_rows", 0, "Broken rows to put among the good ones."
 )
+_MISSING_DESIGNS = flags.DEFINE_float(
+    "missing_designs", 0.0, "Share of rows that lose their design id."
+)
+_DUPLICATE_ROWS = flags.DEFINE_float(
+    "duplicate_rows", 0.0, "Share of rows that are there twice."
+)
+_SHUFFLED_TIES = flags.DEFINE_float(
+    "shuffled_ties",
+    0.0,
+    "Share of the seconds in which a player's events are in any order.",
+)
+_CLOCK_JITTER = flags.DEFINE_float(
+    "clock_jitter", 0.0, "Seconds by which a row's time may be off."
+)
 _USERS_PER_BATCH = flags.DEFINE_integer(
     "users_per_batch",
     0,
-    "For logs larger than memory: so many players at a time. Rows are then in"
-    " order of time within a batch only. 0: all at once, all in order.",
+    "So many players at a time: less memory, and rows in order of time within"
+    " a batch only. 0: all at once, all in order, up to"
+    f" {synthetic_files.LARGE_LOG:,} events; beyond that, as many as make"
+    f" about {synthetic_files.EVENTS_PER_BATCH:,} events.",
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", True, "Replace existing files.")
 
@@ -77,25 +104,36 @@ def main(argv: list[str]) -> None:
   if not _OUT.value:
     raise UserError("--out is missing; give a file, as in --out logs.csv.")
   started = time.perf_counter()
+  config = synthetic.SyntheticConfig(
+      seed=_SEED.value,
+      world_seed=_WORLD_SEED.value,
+      num_users=_NUM_USERS.value,
+      num_days=_NUM_DAYS.value,
+      start=_START.value,
+      mean_events_per_day=_MEAN_EVENTS.value,
+      presence=_PRESENCE.value,
+      bot_fraction=_BOT_FRACTION.value,
+      churn_fraction=_CHURN_FRACTION.value,
+      label_noise=_LABEL_NOISE.value,
+      order_noise=_ORDER_NOISE.value,
+  )
+  if _NUM_EVENTS.value:
+    config = synthetic.with_events(config, _NUM_EVENTS.value)
   written = synthetic_files.write_logs(
-      synthetic.SyntheticConfig(
-          seed=_SEED.value,
-          world_seed=_WORLD_SEED.value,
-          num_users=_NUM_USERS.value,
-          num_days=_NUM_DAYS.value,
-          start=_START.value,
-          mean_events_per_day=_MEAN_EVENTS.value,
-          presence=_PRESENCE.value,
-          bot_fraction=_BOT_FRACTION.value,
-          churn_fraction=_CHURN_FRACTION.value,
-          label_noise=_LABEL_NOISE.value,
-          order_noise=_ORDER_NOISE.value,
-      ),
+      config,
       Path(_OUT.value),
       labels=_path(_LABELS.value),
       truth=_path(_TRUTH.value),
       bad_rows=_BAD_ROWS.value,
-      users_per_batch=_USERS_PER_BATCH.value,
+      dirt=Dirt(
+          missing_designs=_MISSING_DESIGNS.value,
+          duplicate_rows=_DUPLICATE_ROWS.value,
+          shuffled_ties=_SHUFFLED_TIES.value,
+          clock_jitter=_CLOCK_JITTER.value,
+      ),
+      users_per_batch=(
+          _USERS_PER_BATCH.value or synthetic_files.batch_size(config)
+      ),
       overwrite=_OVERWRITE.value,
   )
   seconds = time.perf_counter() - started
@@ -108,10 +146,17 @@ def main(argv: list[str]) -> None:
     ceilings = ", ".join(
         f"{label} {values['auc']:.3f}"
         for label, values in written.oracle.items()
-        if values["auc"] is not None
+        if values.get("auc") is not None
     )
     best = f" (best possible AUC: {ceilings})" if ceilings else ""
     print(f"labels: {_LABELS.value}{best}")
+    next_map = written.oracle[synthetic.NEXT_MAP]
+    if next_map["moves"]:
+      print(
+          f"next map: {next_map['moves']:,} moves, best possible accuracy"
+          f" {next_map['top1']:.3f}, by the last two maps alone"
+          f" {next_map['markov2_top1']:.3f}"
+      )
   if _TRUTH.value:
     print(f"truth: {_TRUTH.value}")
 

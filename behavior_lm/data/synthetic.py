@@ -9,13 +9,14 @@ What no column gives away: the user id says nothing of either label, the first
 day and the number of events nothing of `bot`. `churn` is about what happens
 AFTER the window: leavers are there to the end. What is behaviour, though it
 looks like an artefact: bots play more at night (the share of night events
-alone: AUC about .66), leavers play less and less (the number of events alone:
-about .63; events in each third of the window: about .86).
+alone: AUC about .65), leavers play less and less (the number of events alone:
+about .62; events in each third of the window: about .85).
 """
 
 from collections.abc import Iterator, Sequence
 import dataclasses
 import datetime
+import math
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,12 @@ from behavior_lm.data import synthetic_scripts as scripts_lib
 from behavior_lm.data import synthetic_world as world_lib
 from behavior_lm.errors import UserError
 
-BOT, CHURN = "bot", "churn"
+BOT, CHURN, NEXT_MAP = "bot", "churn", "next_map"
+# Of the oracle, and of the players: expected hits among their moves.
+_MOVE_COLUMNS = {
+    name: f"{name}_hits"
+    for name in ("top1", "top3", "markov2_top1", "markov2_top3")
+}
 
 _FRACTIONS = ("presence", "bot_fraction", "churn_fraction", "order_noise")
 
@@ -63,7 +69,7 @@ class SyntheticConfig:
   bot_fraction: float = 0.25
   churn_fraction: float = 0.25
   label_noise: float = 0.03
-  order_noise: float = 0.01
+  order_noise: float = 0.003
 
   def __post_init__(self) -> None:
     for name in ("num_users", "num_days", "mean_events_per_day"):
@@ -91,6 +97,12 @@ class SyntheticConfig:
       ) from error
 
   @property
+  def expected_events(self) -> float:
+    """About how many events there will be."""
+    days = self.num_users * self.num_days * self.presence
+    return days * self.mean_events_per_day
+
+  @property
   def first_day(self) -> datetime.datetime:
     """Midnight UTC of the first day."""
     day = datetime.date.fromisoformat(self.start)
@@ -107,19 +119,64 @@ class SyntheticLogs:
     truth: what no model is shown:
       "config": the SyntheticConfig as a dict.
       "players": frame of user_id and the hidden traits (archetype, faction,
-        bot and churn before the flips of labels, tempo, jitter, ...).
+        bot and churn before the flips of labels, tempo, jitter, ...), and
+        how many moves between maps there were and how many of them the
+        oracles of "next_map" below would hit on average.
       "dependencies": frame of choices and the events that they decide:
         user_id, kind ("faction" or "quest"), choice (design id), num_choices
         (equally likely ones), cause_row and effect_row (rows of that user's
         events, from 0), distance (effect_row - cause_row).
-      "oracle": {label: {"auc", "expected_auc", "label_noise"}}: the AUC of the
-        hidden truth as a score for these labels, the ceiling of every probe
-        (None with one class), and the same for infinitely many users.
+      "oracle": the ceilings of every probe. Of a label: {"auc", "accuracy"} of
+        the hidden truth as a score for these labels (auc None with one class),
+        {"expected_auc", "expected_accuracy"} for infinitely many users, and
+        "label_noise". Of "next_map": {"moves", "top1", "top3"}, the accuracy
+        over these changes of map of who knows each player's habits, which no
+        model can surpass, and {"markov2_top1", "markov2_top3"} of who knows
+        the last two maps and infinitely many other players.
   """
 
   events: pl.DataFrame
   labels: pl.DataFrame
   truth: dict[str, Any]
+
+
+def like_server_204(
+    *,
+    seed: int = 0,
+    world_seed: int = 0,
+    num_users: int = 100,
+    num_days: int = 15,
+) -> SyntheticConfig:
+  """A sample as that of the real server that the world is calibrated on.
+
+  Every player of the real sample plays every day: nobody leaves, but a bot may
+  be among them.
+  """
+  return SyntheticConfig(
+      seed=seed,
+      world_seed=world_seed,
+      num_users=num_users,
+      num_days=num_days,
+      presence=1.0,
+      bot_fraction=0.1,
+      churn_fraction=0.0,
+  )
+
+
+def with_events(config: SyntheticConfig, num_events: int) -> SyntheticConfig:
+  """The config with as many users as make about `num_events` events.
+
+  Raises:
+    UserError: if nobody ever plays.
+  """
+  per_user = config.expected_events / config.num_users
+  if not per_user:
+    raise UserError(
+        f"presence is {config.presence}: no number of users makes"
+        f" {num_events:,} events."
+    )
+  num_users = max(round(num_events / per_user), 1)
+  return dataclasses.replace(config, num_users=num_users)
 
 
 def generate(config: SyntheticConfig) -> SyntheticLogs:
@@ -196,7 +253,16 @@ def _generate_users(
       BOT: [player.bot_label for player in traits],
       CHURN: [player.churn_label for player in traits],
   }).with_columns(pl.col(BOT, CHURN).cast(pl.Int8))
-  players = pl.DataFrame([dataclasses.asdict(player) for player in traits])
+  hits = np.array([history.moves.sum(0) for history in histories])
+  players = pl.DataFrame(
+      [dataclasses.asdict(player) for player in traits]
+  ).with_columns(
+      pl.Series("moves", [len(history.moves) for history in histories]),
+      *(
+          pl.Series(column, hits[:, number])
+          for number, column in enumerate(_MOVE_COLUMNS.values())
+      ),
+  )
   players = players.select(
       users,
       pl.col("archetype").replace_strict(
@@ -275,18 +341,25 @@ def _dependencies(
 def _oracle(
     config: SyntheticConfig, labels: pl.DataFrame, players: pl.DataFrame
 ) -> dict[str, dict[str, float | None]]:
-  return {
-      label: {
-          "auc": labels_lib.oracle_auc(
-              players[label].to_numpy(), labels[label].to_numpy()
-          ),
-          "expected_auc": labels_lib.expected_oracle_auc(
-              fraction, config.label_noise
-          ),
-          "label_noise": config.label_noise,
-      }
+  ceilings = {
+      label: labels_lib.oracle(
+          players[label].to_numpy(),
+          labels[label].to_numpy(),
+          fraction=fraction,
+          label_noise=config.label_noise,
+      )
       for label, fraction in (
           (BOT, config.bot_fraction),
           (CHURN, config.churn_fraction),
       )
   }
+  moves = int(players["moves"].sum())
+  ceilings[NEXT_MAP] = {
+      "moves": moves,
+      **{
+          # Exact sums: the order of batches does not matter.
+          name: math.fsum(players[column]) / moves if moves else None
+          for name, column in _MOVE_COLUMNS.items()
+      },
+  }
+  return ceilings

@@ -15,12 +15,20 @@ import polars as pl
 
 from behavior_lm.data import schema
 from behavior_lm.data import synthetic
+from behavior_lm.data.synthetic_dirt import Dirt
+from behavior_lm.data.synthetic_dirt import soil
 from behavior_lm.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 # What one row of a file may say instead of an event; see `broken_rows`.
 NUM_BREAKS = 6
 _BREAK_STREAM = 5
+# Beyond this many events not all players are made at once, see `batch_size`.
+LARGE_LOG, EVENTS_PER_BATCH = 5_000_000, 1_000_000
+_LINES_AT_ONCE = 100_000
+# Rows of the truth's tables that are turned into JSON at a time.
+_TRUTH_ROWS = 100_000
+_CLEAN = Dirt()
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _BAD_TIMES = ("yesterday", "9999-12-31T23:59:59Z", "1066-10-14T09:00:00Z")
 
@@ -42,6 +50,7 @@ def write_logs(
     labels: Path | None = None,
     truth: Path | None = None,
     bad_rows: int = 0,
+    dirt: Dirt = _CLEAN,
     users_per_batch: int = 0,
     overwrite: bool = True,
 ) -> Written:
@@ -56,7 +65,9 @@ def write_logs(
     out: .csv, .tsv, .jsonl or .parquet; text has times like
       2024-03-04T10:01:22Z and a last row without an end if it is broken.
     labels: .csv or .parquet of user_id, bot, churn.
-    truth: .json of SyntheticLogs.truth, frames as lists by column.
+    truth: .json of SyntheticLogs.truth, frames as lists by column, and the
+      dirt; rows that it names are those of the log without dirt.
+    dirt: on the good rows; a design id that is lost is empty, in Parquet null.
     bad_rows: rows of no user, no event, no or impossible time and, in text,
       broken lines, among the good ones.
     users_per_batch: bounds memory; 0 makes all users at once.
@@ -85,17 +96,42 @@ def write_logs(
       share = bad_rows // num_batches
       if number == num_batches - 1:
         share = bad_rows - share * number
-      events = batch.events.sort(schema.TIMESTAMP, maintain_order=True)
+      events = soil(batch.events, dirt, config.seed)
+      events = events.sort(schema.TIMESTAMP, maintain_order=True)
       log.write(events, share, rng, is_last=number == num_batches - 1)
       rows += events.height
-      # The events are on disk; only the small tables are kept.
-      kept.append(dataclasses.replace(batch, events=batch.events.clear()))
+      kept.append(_small_tables(batch, with_links=truth is not None))
     whole = synthetic.join(config, kept)
     if labels is not None:
       _write_labels(whole.labels, labels)
     if truth is not None:
-      _write_truth(whole.truth, truth)
+      _write_truth(whole.truth | {"dirt": dataclasses.asdict(dirt)}, truth)
   return Written(rows, bad_rows, config.num_users, whole.truth["oracle"])
+
+
+def _small_tables(
+    batch: synthetic.SyntheticLogs, with_links: bool
+) -> synthetic.SyntheticLogs:
+  """What is kept of a batch that is on disk: nothing that grows with events.
+
+  But the links between choices and effects, where the truth is asked for.
+  """
+  links = batch.truth["dependencies"]
+  return dataclasses.replace(
+      batch,
+      events=batch.events.clear(),
+      truth=batch.truth
+      | {"dependencies": links if with_links else links.clear()},
+  )
+
+
+def batch_size(config: synthetic.SyntheticConfig) -> int:
+  """`users_per_batch` that keeps a large log's memory small; 0 for others."""
+  if config.expected_events <= LARGE_LOG:
+    return 0
+  return max(
+      int(EVENTS_PER_BATCH / config.expected_events * config.num_users), 1
+  )
 
 
 def broken_rows(
@@ -145,27 +181,40 @@ class _TextLog:
       is_last: bool,
   ) -> None:
     text = events.with_columns(
-        pl.col(schema.TIMESTAMP).dt.strftime(_TIME_FORMAT)
+        pl.col(schema.TIMESTAMP).dt.strftime(_TIME_FORMAT),
+        pl.col(schema.DESIGN_ID).fill_null(""),
     )
-    lines = self._lines(text)
-    end = "\n"
     if bad_rows:
-      broken = broken_rows(text, bad_rows, rng)
-      bad = [
-          line[: max(int(len(line) * cut), 1)]
-          for line, cut in zip(self._lines(broken), broken["cut"], strict=True)
-      ]
-      # A log that stopped in the middle of a row: the file's own last row.
-      tail = []
-      if is_last:
-        last = lines[int(rng.integers(len(lines)))]
-        bad.pop()
-        tail, end = [last[: len(last) // 3]], ""
-      places = np.sort(rng.integers(len(lines) + 1, size=len(bad)))
-      lines = np.insert(np.array(lines, object), places, bad).tolist() + tail
+      self._write_with_broken(text, bad_rows, rng, is_last)
+      return
+    # Joined by the frame: fast, and no line is an object of its own.
+    for piece in text.iter_slices(_LINES_AT_ONCE):
+      self._file.write(self._lines(piece).str.join("\n").item() + "\n")
+
+  def _write_with_broken(
+      self,
+      text: pl.DataFrame,
+      bad_rows: int,
+      rng: np.random.Generator,
+      is_last: bool,
+  ) -> None:
+    lines, end = self._lines(text).to_list(), "\n"
+    broken = broken_rows(text, bad_rows, rng)
+    bad = [
+        line[: max(int(len(line) * cut), 1)]
+        for line, cut in zip(self._lines(broken), broken["cut"], strict=True)
+    ]
+    # A log that stopped in the middle of a row: the file's own last row.
+    tail = []
+    if is_last:
+      last = lines[int(rng.integers(len(lines)))]
+      bad.pop()
+      tail, end = [last[: len(last) // 3]], ""
+    places = np.sort(rng.integers(len(lines) + 1, size=len(bad)))
+    lines = np.insert(np.array(lines, object), places, bad).tolist() + tail
     self._file.write("\n".join(lines) + end)
 
-  def _lines(self, text: pl.DataFrame) -> list[str]:
+  def _lines(self, text: pl.DataFrame) -> pl.Series:
     columns = [pl.col(name) for name in schema.EVENT_COLUMNS]
     if self._suffix == ".jsonl":
       fields = ", ".join(f'"{name}": "{{}}"' for name in schema.EVENT_COLUMNS)
@@ -175,7 +224,7 @@ class _TextLog:
       )
     else:
       line = pl.concat_str(columns, separator=self._separator)
-    return text.select(line.alias("line"))["line"].to_list()
+    return text.select(line.alias("line"))["line"]
 
 
 class _ParquetLog:
@@ -254,14 +303,28 @@ def _write_labels(labels: pl.DataFrame, path: Path) -> None:
 
 
 def _write_truth(truth: dict[str, Any], path: Path) -> None:
-  plain = {
-      name: value.to_dict(as_series=False)
-      if isinstance(value, pl.DataFrame)
-      else value
-      for name, value in truth.items()
-  }
-  with _replacing(path) as temporary:
-    temporary.write_text(json.dumps(plain), encoding="utf-8")
+  with (
+      _replacing(path) as temporary,
+      temporary.open("w", encoding="utf-8") as file,
+  ):
+    for number, (name, value) in enumerate(truth.items()):
+      file.write(f"{', ' if number else '{'}{json.dumps(name)}: ")
+      if isinstance(value, pl.DataFrame):
+        _write_columns(value, file)
+      else:
+        json.dump(value, file)
+    file.write("}")
+
+
+def _write_columns(frame: pl.DataFrame, file: TextIO) -> None:
+  """A frame as an object of lists; few rows at a time become objects."""
+  for number, column in enumerate(frame):
+    file.write(f"{', ' if number else '{'}{json.dumps(column.name)}: [")
+    for row in range(0, len(column), _TRUTH_ROWS):
+      text = json.dumps(column[row : row + _TRUTH_ROWS].to_list())
+      file.write((", " if row else "") + text[1:-1])
+    file.write("]")
+  file.write("}")
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 # log has both classes; a player depends on its own block alone.
 _BLOCK = 20
 _BOT_STREAM, _CHURN_STREAM, _TRAIT_STREAM = 1, 2, 3
+_HEAVY_STREAM = 6
 _NUM_FACTIONS = 4
 
 # Archetypes: fighter, trader, explorer, social, idler.
@@ -21,6 +22,7 @@ _HUMAN_KINDS = (0.16, 0.21, 0.2, 0.31, 0.12)
 _BOT_KINDS = (0.42, 0.18, 0.3, 0.02, 0.08)
 # Humans who let a macro play for them now and then; they are not bots.
 _MACRO_SHARE = 0.2
+_HEAVY_SHARE = 0.17
 # Stayers with a slack week, and stayers who play a little less by the end.
 _SLUMP_SHARE = 0.4
 _EASING_SHARE = 0.25
@@ -90,7 +92,8 @@ def draw_traits(
   rng = np.random.default_rng([seed, _TRAIT_STREAM, index])
   flips = rng.random(2) < label_noise
   # A third of the players make most of the traffic.
-  spread = rng.normal(0, 0.35) + (rng.random() < 0.17) * rng.uniform(0.7, 1.9)
+  heavy = _positive(seed, _HEAVY_STREAM, index, _HEAVY_SHARE)
+  spread = rng.normal(0, 0.28) + heavy * rng.uniform(0.7, 2.0)
   macro = rng.random() < _MACRO_SHARE
   loops = rng.uniform(0.45, 0.95) if bot else macro * rng.uniform(0.1, 0.5)
   easing = rng.random() < _EASING_SHARE
@@ -115,14 +118,14 @@ def draw_traits(
       churner=churner,
       bot_label=bool(bot ^ flips[0]),
       churn_label=bool(churner ^ flips[1]),
-      volume=mean_events_per_day * 0.87 * math.exp(spread),
+      volume=mean_events_per_day * 0.83 * math.exp(spread),
       tempo=math.exp(rng.normal(0, 0.25)),
       jitter=rng.uniform(0.2, 0.8) if bot else rng.uniform(0.6, 1.2),
-      idleness=rng.uniform(0.05, 0.45) if bot else rng.uniform(0.2, 0.7),
+      idleness=rng.uniform(0.08, 0.55) if bot else rng.uniform(0.25, 0.8),
       duty=rng.uniform(0.15, 0.7) if bot else rng.uniform(0.5, 1.0),
       habit=rng.uniform(0.15, 0.5),
       loop_share=float(loops),
-      loop_length=int(rng.integers(8, 50)),
+      loop_length=int(rng.integers(4, 25)),
       phase=rng.normal(0, 1.0),
       rhythm=rng.uniform(0.5, 0.95) if bot else rng.uniform(0.85, 1.0),
       boredom=boredom,
@@ -131,6 +134,33 @@ def draw_traits(
       slump_start=rng.uniform(0.0, 0.5),
       slump_level=rng.uniform(0.2, 0.7) if slump else 1.0,
   )
+
+
+def oracle(
+    hidden: np.ndarray,
+    labels: np.ndarray,
+    *,
+    fraction: float,
+    label_noise: float,
+) -> dict[str, float | None]:
+  """What the best of all models can reach on a label: one that sees `hidden`.
+
+  Args:
+    hidden, labels: [users] 0/1 truth and label.
+    fraction: of positives that the truth was drawn with.
+    label_noise: share of labels flipped, at most 0.5.
+
+  Returns:
+    auc, accuracy: of `hidden` as the score of these labels. expected_auc,
+    expected_accuracy: the same for infinitely many users. label_noise.
+  """
+  return {
+      "auc": oracle_auc(hidden, labels),
+      "expected_auc": expected_oracle_auc(fraction, label_noise),
+      "accuracy": float((hidden.astype(bool) == labels.astype(bool)).mean()),
+      "expected_accuracy": 1.0 - label_noise,
+      "label_noise": label_noise,
+  }
 
 
 def oracle_auc(hidden: np.ndarray, labels: np.ndarray) -> float | None:

@@ -20,23 +20,23 @@ _HOURS = np.array([
 ])  # fmt: skip
 _BEDTIME, _BEDTIME_SPREAD = 25.0, 0.7
 _WEEKEND = 1.2
-_DAY_SPREAD = 0.28
-_SLACK_SHARE, _SLACK = 0.07, 0.3
+_DAY_SPREAD = 0.24
+_SLACK_SHARE, _SLACK = 0.07, 0.4
 _LONG_BREAKS_PER_DAY = 1.35
 # A day's events below which it is a session or two.
 _BUSY_DAY = 400
 _LEAST_DAY = 12
-_BLOCK_STEPS = 40
+_BLOCK_STEPS = 20
 _NUM_LOOPS = 2
 _SLIP = 0.03
 _BORED_HABIT = 0.2
 _EARLY_BOREDOM = 0.5
 _BORED_DUTY = 0.8
-# Lengths in scripts; a script is about six events.
-_JOIN_BY = 40
-_DAILY_BY = 25
-_QUEST_SPAN = (15, 900)
-_QUEST_PAUSE = (10, 120)
+# Lengths in scripts; a script is about 14 events.
+_JOIN_BY = 20
+_DAILY_BY = 12
+_QUEST_SPAN = (7, 400)
+_QUEST_PAUSE = (4, 50)
 _NUM_TRACKS = 4
 FACTION_LINK, QUEST_LINK = range(2)
 
@@ -135,7 +135,7 @@ def play(
     rng: np.random.Generator,
 ) -> Play:
   """Fills the sessions with scripts, then tells the long stories in them."""
-  mean_length = np.add.reduceat(scripts.keep, scripts.start)
+  mean_length = scripts.mean_length
   # A first and a last script of one event or two stand for usual ones.
   lost = np.minimum(2 * mean_length.mean() - 3, sessions.size)
   ends = np.cumsum(sessions.size + lost)
@@ -185,7 +185,7 @@ def _walk(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Scripts of steps of given boredom; which of them repeat a loop."""
-  num_scripts = scripts.start.size
+  num_scripts = scripts.mean_length.size
   # The walk looks up rows of one flat table, archetype after archetype.
   idle = rng.random(bored.size) < bored
   archetype = np.where(idle, scripts_lib.IDLER, traits.archetype)

@@ -1,15 +1,21 @@
 """Scripts of the synthetic world and the tables by which players walk them.
 
-A script is a chain of slots; a slot is one event that is usually written. Its
-phrases are shared with other scripts, as subroutines of a real game are, so
-one event alone does not tell which script runs.
+Routines within routines: a script is a chain of phrases (synthetic_phrases),
+shared with other scripts as subroutines of a real game are, so one event alone
+does not tell which script runs.
 """
 
 import dataclasses
 import itertools
+import statistics
 from typing import NamedTuple
 
 import numpy as np
+
+from behavior_lm.data import synthetic_phrases as phrases_lib
+from behavior_lm.data.synthetic_phrases import Phrase
+from behavior_lm.data.synthetic_phrases import Slot
+from behavior_lm.data.synthetic_phrases import Unit
 
 ARCHETYPES = ("fighter", "trader", "explorer", "social", "idler")
 IDLER = ARCHETYPES.index("idler")
@@ -18,24 +24,9 @@ ACTIVITIES = (
     "guild", "menu", "idle",
 )  # fmt: skip
 
-# How the design id of a slot is found when a player runs the script.
-(STATIC, ITEM, LOCAL, MAP_NEW, MAP_OLD, QUEST, ARGUMENT,
- OUTCOME) = range(8)  # fmt: skip
-
 # Scripts outside the walk: a player's history puts them in place.
 LOGIN, LOGOUT, JOIN, DAILY, ACCEPT, REWARD = range(6)
 NUM_RESERVED = 6
-
-# Events with a fixed meaning, then those with a design id, then idioms' and
-# plain ones; rows of the world's names.
-(TRANSFER, LEAVE, AI, ENTER, QUIT, JOINED, TRIBUTE, TAKEN, CHOSEN, HANDED,
- PRIZE) = range(11)  # fmt: skip
-_ITEM_EVENTS = range(11, 23)
-_LOCAL_EVENTS = range(23, 27)
-_COMMON_EVENTS = range(27, 150)
-_PLAIN_EVENTS = range(150, 700)
-NUM_FAMILIES = len(_ITEM_EVENTS)
-NUM_EVENTS = _PLAIN_EVENTS.stop
 
 # A uniform draw is one of DRAWS columns of a table: a step is one look-up.
 DRAWS = 256
@@ -50,29 +41,29 @@ _PREFERENCE = np.array([
 ])
 _SCRIPTS_PER_ACTIVITY = 70
 _TRAVEL_NUMBERS = range(4, 7)
-_SCRIPT_EXPONENT = 1.4
+_SCRIPT_EXPONENT = 1.7
 _PHRASES_PER_SCRIPT = (0.35, 0.4, 0.25)
 _COMMON_PHRASES = 0.25
-_PHRASES_PER_POOL = 44
-_PHRASE_EXPONENT = 1.0
-_BURST_SHARE = 0.3
-_BURST_UNITS, _OTHER_UNITS = (3, 8), (1, 5)
-_IDIOM_SHARE = 0.45
-_NUM_IDIOMS, _IDIOM_EXPONENT = 30, 0.7
-_IDIOM_LENGTHS = (0.3, 0.4, 0.2, 0.1)
-_PLAIN_EXPONENT = 0.7
-_KIND_SHARES = (0.13, 0.06, 0.81)  # ITEM, LOCAL, STATIC
-_FIXED_DESIGN_SHARE = 0.12
-_OPTIONAL_SHARE, _OPTIONAL_KEEP = 0.7, (0.3, 0.97)
 
-_NUM_SUCCESSORS, _SUCCESSOR_CONCENTRATION = 10, 1.5
-_SWITCH_SHARE = 0.06
-_MAX_REPEAT, _REPEAT_BETA = 0.95, (0.6, 1.4)
+_NUM_SUCCESSORS, _SUCCESSOR_CONCENTRATION = 8, 0.7
+_SWITCH_SHARE = 0.05
+_MAX_REPEAT, _REPEAT_POWER = 0.95, 2.3
 
-_BURST_TIES, _OTHER_TIES, _IDIOM_TIES = 0.93, 0.1, 0.68
-_SLOT_GAPS_S = (1.0, 1.2, 1.8, 11.0)
-_REST_MEDIAN_S, _REST_SPREAD = 13.0, 1.0
+_REST_MEDIAN_S, _REST_SPREAD = 36.0, 1.2
 _HASTE_SHARE, _HASTE_S = 0.2, 1.3
+
+
+class Level(NamedTuple):
+  """What each of some wholes consists of: rows start .. start + size - 1.
+
+  Attributes:
+    start, size: [wholes] int64 rows of the parts.
+    again: [wholes] float, probability that the whole runs once more.
+  """
+
+  start: np.ndarray
+  size: np.ndarray
+  again: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +71,9 @@ class Scripts:
   """All scripts; reserved ones first. Read only.
 
   Attributes:
-    start, length: [num_scripts] rows of the slot arrays below.
+    of_script, of_phrase, of_unit: the phrases of each script, the units of
+      each phrase, the slots of each unit.
+    mean_length: [num_scripts] float, expected events of a run.
     gap: [num_scripts] float, usual seconds of rest before the script.
     travels: [num_scripts] bool, the script changes the map.
     event, kind: [num_slots] int.
@@ -91,8 +84,10 @@ class Scripts:
     steps: [archetypes, num_scripts, DRAWS] int32, the script that follows.
   """
 
-  start: np.ndarray
-  length: np.ndarray
+  of_script: Level
+  of_phrase: Level
+  of_unit: Level
+  mean_length: np.ndarray
   gap: np.ndarray
   travels: np.ndarray
   event: np.ndarray
@@ -103,167 +98,101 @@ class Scripts:
   steps: np.ndarray
 
 
-def zipf(size: int, exponent: float) -> np.ndarray:
-  """[size] probabilities that fall with rank."""
-  weights = 1.0 / np.arange(1, size + 1) ** exponent
-  return weights / weights.sum()
-
-
-class Slot(NamedTuple):
-  """One event of a script; see Scripts."""
-
-  event: int
-  kind: int = STATIC
-  argument: int = 0
-  keep: float = 1.0
-  gap: float = 0.0
-
-
 def build_scripts(rng: np.random.Generator, static_designs: int) -> Scripts:
   """Writes the scripts and their walk.
 
   Args:
-    rng: source of all choices.
+    rng: source of what a world does not share with others.
     static_designs: design rows 1..static_designs may be fixed arguments.
   """
-  # Gaps have their own stream: tuning them leaves what is done unchanged.
-  clock = rng.spawn(1)[0]
-  idioms = _idioms(rng, clock)
-  pools = [
-      _Pool(rng, clock, idioms, static_designs)
-      for _ in range(len(ACTIVITIES) + 1)
-  ]
-  slots = _reserved_slots()
+  num_activities = len(ACTIVITIES)
+  *pools, common = phrases_lib.build_pools(
+      rng, num_activities + 1, static_designs
+  )
+  written = [[Phrase([Unit(slots)])] for slots in _reserved_slots()]
   travels = [False] * NUM_RESERVED
-  for activity in range(len(ACTIVITIES)):
+  for activity in range(num_activities):
     for number in range(_SCRIPTS_PER_ACTIVITY):
       # Travel is neither the most nor the least popular of an activity.
       moves = number in _TRAVEL_NUMBERS
-      script = _travel_slots() if moves else []
-      for _ in range(rng.choice([1, 2, 3], p=_PHRASES_PER_SCRIPT)):
-        common = rng.random() < _COMMON_PHRASES
-        script = script + pools[-1 if common else activity].pick(rng)
-      # The first event is always there; the rest before it is the script's.
-      slots.append([script[0]._replace(keep=1.0), *script[1:]])
+      script = [Phrase([Unit(_travel_slots())])] if moves else []
+      more, *draws = _even_draws(activity, number)
+      for part in range(1 + phrases_lib.pick(_PHRASES_PER_SCRIPT, more)):
+        is_common = draws[2 * part] < _COMMON_PHRASES
+        pool = common if is_common else pools[activity]
+        script.append(pool.pick(draws[2 * part + 1]))
+      written.append(script)
       travels.append(moves)
-  length = np.array([len(script) for script in slots])
+  phrases = list(itertools.chain(*written))
+  units = list(itertools.chain(*(phrase.units for phrase in phrases)))
+  slots = itertools.chain(*(unit.slots for unit in units))
   event, kind, argument, keep, gap = (
-      np.array(column)
-      for column in zip(*itertools.chain(*slots), strict=True)
+      np.array(column) for column in zip(*slots, strict=True)
   )
-  rest = np.exp(clock.normal(np.log(_REST_MEDIAN_S), _REST_SPREAD, length.size))
-  # Some scripts run on the heels of the last one.
-  rest[clock.random(length.size) < _HASTE_SHARE] = _HASTE_S
+  of_script = _level([(len(script), 0.0) for script in written])
+  of_phrase = _level([(len(phrase.units), phrase.again) for phrase in phrases])
+  of_unit = _level([(len(unit.slots), unit.again) for unit in units])
+  length = keep
+  for level in (of_unit, of_phrase, of_script):
+    length = np.add.reduceat(length, level.start) / (1 - level.again)
   return Scripts(
-      start=np.cumsum(length) - length,
-      length=length,
-      gap=rest,
+      of_script=of_script,
+      of_phrase=of_phrase,
+      of_unit=of_unit,
+      mean_length=length,
+      gap=_rests(),
       travels=np.array(travels),
       event=event,
       kind=kind,
       argument=argument,
       keep=keep,
       slot_gap=gap,
-      steps=_walk_tables(rng, length.size),
+      steps=_walk_tables(rng, len(written)),
   )
 
 
-class _Pool:
-  """Phrases of one activity: short chains of slots, some far more popular."""
-
-  def __init__(
-      self,
-      rng: np.random.Generator,
-      clock: np.random.Generator,
-      idioms: list[list[Slot]],
-      static_designs: int,
-  ):
-    self.plain = rng.permutation(_PLAIN_EVENTS)
-    self.fame = zipf(self.plain.size, _PLAIN_EXPONENT)
-    self.idioms = idioms
-    self.idiom_fame = zipf(len(idioms), _IDIOM_EXPONENT)
-    self.families = rng.choice(NUM_FAMILIES, 3, replace=False)
-    self.static_designs = static_designs
-    self.phrases = [self._phrase(rng, clock) for _ in range(_PHRASES_PER_POOL)]
-    self.phrase_fame = zipf(_PHRASES_PER_POOL, _PHRASE_EXPONENT)
-
-  def pick(self, rng: np.random.Generator) -> list[Slot]:
-    return self.phrases[rng.choice(_PHRASES_PER_POOL, p=self.phrase_fame)]
-
-  def _phrase(
-      self, rng: np.random.Generator, clock: np.random.Generator
-  ) -> list[Slot]:
-    # A burst is what the game writes in one go, within a second.
-    burst = rng.random() < _BURST_SHARE
-    ties = _BURST_TIES if burst else _OTHER_TIES
-    phrase: list[Slot] = []
-    for _ in range(rng.integers(*(_BURST_UNITS if burst else _OTHER_UNITS))):
-      gap = _slot_gap(clock, ties)
-      if rng.random() < _IDIOM_SHARE:
-        idiom = self.idioms[rng.choice(len(self.idioms), p=self.idiom_fame)]
-        phrase += [idiom[0]._replace(gap=gap), *idiom[1:]]
-      else:
-        phrase.append(self._slot(rng)._replace(gap=gap))
-    return phrase
-
-  def _slot(self, rng: np.random.Generator) -> Slot:
-    keep = _keep(rng)
-    kind = rng.choice([ITEM, LOCAL, STATIC], p=_KIND_SHARES)
-    if kind == ITEM:
-      family = int(rng.choice(self.families))
-      return Slot(_ITEM_EVENTS[family], ITEM, family, keep)
-    if kind == LOCAL:
-      return Slot(int(rng.choice(_LOCAL_EVENTS)), LOCAL, 0, keep)
-    event = int(rng.choice(self.plain, p=self.fame))
-    design = 0
-    if rng.random() < _FIXED_DESIGN_SHARE:
-      design = 1 + int(rng.integers(self.static_designs))
-    return Slot(event, STATIC, design, keep)
+def _even_draws(activity: int, number: int) -> list[float]:
+  """The most popular scripts of all activities are rows in a row."""
+  return phrases_lib.even(number * len(ACTIVITIES) + activity)
 
 
-def _keep(rng: np.random.Generator) -> float:
-  if rng.random() < _OPTIONAL_SHARE:
-    return rng.uniform(*_OPTIONAL_KEEP)
-  return 1.0
-
-
-def _slot_gap(clock: np.random.Generator, ties: float) -> float:
-  return 0.0 if clock.random() < ties else float(clock.choice(_SLOT_GAPS_S))
-
-
-def _idioms(
-    rng: np.random.Generator, clock: np.random.Generator
-) -> list[list[Slot]]:
-  """Chains that every activity uses, such as experience, money, message."""
-  idioms, event = [], _COMMON_EVENTS.start
-  for length in rng.choice([1, 2, 3, 4], _NUM_IDIOMS, p=_IDIOM_LENGTHS):
-    rest = [
-        Slot(event + n, keep=_keep(rng), gap=_slot_gap(clock, _IDIOM_TIES))
-        for n in range(1, length)
-    ]
-    idioms.append([Slot(event), *rest])
-    event += length
-  return idioms
+def _level(parts: list[tuple[int, float]]) -> Level:
+  size, again = (np.array(column) for column in zip(*parts, strict=True))
+  return Level(np.cumsum(size) - size, size, again)
 
 
 def _travel_slots() -> list[Slot]:
   return [
-      Slot(TRANSFER, MAP_NEW),
-      Slot(LEAVE, MAP_OLD),
-      Slot(AI, keep=0.6),
+      Slot(phrases_lib.TRANSFER, phrases_lib.MAP_NEW),
+      Slot(phrases_lib.LEAVE, phrases_lib.MAP_OLD),
+      Slot(phrases_lib.AI, keep=0.6),
   ]
 
 
 def _reserved_slots() -> list[list[Slot]]:
   """Slots of LOGIN, LOGOUT, JOIN, DAILY, ACCEPT, REWARD in this order."""
+  lib = phrases_lib
   return [
-      [Slot(ENTER), Slot(AI, keep=0.9)],
-      [Slot(QUIT)],
-      [Slot(JOINED, ARGUMENT)],
-      [Slot(TRIBUTE, OUTCOME)],
-      [Slot(TAKEN, QUEST), Slot(CHOSEN, ARGUMENT, gap=2.0)],
-      [Slot(HANDED, QUEST), Slot(PRIZE, OUTCOME)],
+      [Slot(lib.ENTER), Slot(lib.AI, keep=0.9)],
+      [Slot(lib.QUIT)],
+      [Slot(lib.JOINED, lib.ARGUMENT)],
+      [Slot(lib.TRIBUTE, lib.OUTCOME)],
+      [Slot(lib.TAKEN, lib.QUEST), Slot(lib.CHOSEN, lib.ARGUMENT, gap=2.0)],
+      [Slot(lib.HANDED, lib.QUEST), Slot(lib.PRIZE, lib.OUTCOME)],
   ]
+
+
+def _rests() -> np.ndarray:
+  """[num_scripts] usual seconds before a script."""
+  normal = statistics.NormalDist(np.log(_REST_MEDIAN_S), _REST_SPREAD)
+  rest = [_REST_MEDIAN_S] * NUM_RESERVED
+  for activity in range(len(ACTIVITIES)):
+    for number in range(_SCRIPTS_PER_ACTIVITY):
+      haste, draw = _even_draws(activity, number)[5:7]
+      # Some scripts run on the heels of the last one.
+      usual = np.exp(normal.inv_cdf(min(max(draw, 1e-6), 1 - 1e-6)))
+      rest.append(_HASTE_S if haste < _HASTE_SHARE else usual)
+  return np.array(rest)
 
 
 def _walk_tables(rng: np.random.Generator, num_scripts: int) -> np.ndarray:
@@ -273,15 +202,16 @@ def _walk_tables(rng: np.random.Generator, num_scripts: int) -> np.ndarray:
   or switches to an activity that the archetype likes.
   """
   per = _SCRIPTS_PER_ACTIVITY
-  popularity = zipf(per, _SCRIPT_EXPONENT)
+  popularity = phrases_lib.zipf(per, _SCRIPT_EXPONENT)
   switch = round(_SWITCH_SHARE * DRAWS)
   steps = np.empty((len(ARCHETYPES), num_scripts, DRAWS), np.int32)
   for script in range(num_scripts):
-    activity = max(script - NUM_RESERVED, 0) // per
+    activity, number = divmod(max(script - NUM_RESERVED, 0), per)
     successors = rng.choice(per, _NUM_SUCCESSORS, replace=False, p=popularity)
     successors += NUM_RESERVED + activity * per
     weights = rng.dirichlet([_SUCCESSOR_CONCENTRATION] * _NUM_SUCCESSORS)
-    repeat = _MAX_REPEAT * rng.beta(*_REPEAT_BETA)
+    draw = _even_draws(activity, number)[7]
+    repeat = _MAX_REPEAT * draw**_REPEAT_POWER
     if script < NUM_RESERVED:
       repeat = 0.0
     chain = rng.choice(

@@ -1,7 +1,7 @@
 """The world that synthetic players share: names, maps and scripts.
 
-Every constant here and in synthetic_scripts was chosen so that the logs'
-statistics stand near those of a real game server (see
+Every constant here, in synthetic_scripts and in synthetic_phrases was chosen so
+that the logs' statistics stand near those of a real game server (see
 experiments/compare_synthetic.py); none of its ids or sequences is used.
 """
 
@@ -11,6 +11,7 @@ import functools
 import numpy as np
 
 from behavior_lm.data import schema
+from behavior_lm.data import synthetic_phrases as phrases_lib
 from behavior_lm.data import synthetic_scripts as scripts_lib
 
 FACTIONS = ("Faction_Sun", "Faction_Moon", "Faction_Tide", "Faction_Ash")
@@ -29,7 +30,7 @@ _LOCALS_PER_MAP = 14
 _NUM_ITEMS = 24_000
 _NUM_OWN = 120_000
 _NUM_NAMED = 96
-_ITEM_SCALE, _ITEM_EXPONENT = 2.5, 0.7
+_ITEM_SCALE, _ITEM_EXPONENT = 5.0, 0.85
 _LOCAL_RATIO = 0.5
 _ROUTE_CONCENTRATION = 0.35
 _WORDS = (
@@ -50,6 +51,8 @@ class World:
     neighbours: [NUM_MAPS, MAP_DEGREE] the maps that a map leads to.
     routes: [NUM_MAPS, MAP_DEGREE, ROUTES] the column of `neighbours` by which
       a player leaves a map, given the column that led into it: Markov-2.
+    route_shares: [NUM_MAPS, MAP_DEGREE, MAP_DEGREE] the share of ROUTES that
+      leads by each column.
   """
 
   event_names: list[str]
@@ -58,6 +61,7 @@ class World:
   scripts: scripts_lib.Scripts
   neighbours: np.ndarray
   routes: np.ndarray
+  route_shares: np.ndarray
 
   def item_design(self, family: np.ndarray, rank: np.ndarray) -> np.ndarray:
     """Design rows; every family has its own order of fame."""
@@ -85,6 +89,9 @@ def build_world(seed: int) -> World:
       scripts=scripts_lib.build_scripts(rng, _NUM_NAMED),
       neighbours=neighbours,
       routes=routes,
+      route_shares=np.stack(
+          [(routes == column).mean(-1) for column in range(MAP_DEGREE)], axis=-1
+      ),
   )
 
 
@@ -102,12 +109,12 @@ def local_rank(draws: np.ndarray) -> np.ndarray:
 
 def _name_events(rng: np.random.Generator) -> list[str]:
   numbers = rng.choice(
-      np.arange(410_000, 990_000), scripts_lib.NUM_EVENTS, replace=False
+      np.arange(410_000, 990_000), phrases_lib.NUM_EVENTS, replace=False
   )
   names = [str(number) for number in numbers]
-  names[scripts_lib.TRANSFER] = TRANSFER_EVENT
-  names[scripts_lib.LEAVE] = LEAVE_EVENT
-  names[scripts_lib.AI] = "ai"
+  names[phrases_lib.TRANSFER] = TRANSFER_EVENT
+  names[phrases_lib.LEAVE] = LEAVE_EVENT
+  names[phrases_lib.AI] = "ai"
   return names
 
 
@@ -153,13 +160,16 @@ def _numbers(
 
 def _draw_maps(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
   """A graph with hubs, and what the way in says about the way out."""
-  fame = scripts_lib.zipf(NUM_MAPS, 0.9)
-  neighbours = np.stack([
-      rng.choice(NUM_MAPS, MAP_DEGREE, replace=False, p=fame)
-      for _ in range(NUM_MAPS)
-  ])
-  own = np.arange(NUM_MAPS)[:, None]
-  neighbours = np.where(neighbours == own, (own + 1) % NUM_MAPS, neighbours)
+  fame = phrases_lib.zipf(NUM_MAPS, 0.9)
+  rows = []
+  for own in range(NUM_MAPS):
+    others = np.where(np.arange(NUM_MAPS) == own, 0.0, fame)
+    rows.append(
+        rng.choice(
+            NUM_MAPS, MAP_DEGREE, replace=False, p=others / others.sum()
+        )
+    )
+  neighbours = np.stack(rows)
   weights = rng.dirichlet(
       [_ROUTE_CONCENTRATION] * MAP_DEGREE, (NUM_MAPS, MAP_DEGREE)
   )

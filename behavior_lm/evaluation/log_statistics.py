@@ -1,16 +1,23 @@
 """What a log looks like, in numbers that two logs can be compared by."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from behavior_lm.data import schema
+from behavior_lm.evaluation import bpe_statistics
 from behavior_lm.evaluation.count_models import NGramModel
 
 # Days at the end of a log on which n-grams are tested.
 TEST_DAYS = 4
 VOCAB_SIZE = 7_000
+BPE_SIZES = (8_000, 20_000, 50_000)
+# What `compare` calls near: a ratio of 1 give or take so much.
+NEAR = 0.25
+# No BPE piece crosses a longer gap.
+_SESSION_GAP_S = 300
 _ORDERS = (1, 2, 3, 5)
 _DAY_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 _GAP_QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
@@ -23,17 +30,20 @@ def log_statistics(
     *,
     test_days: int = TEST_DAYS,
     vocab_size: int = VOCAB_SIZE,
+    bpe_sizes: Sequence[int] = BPE_SIZES,
 ) -> dict[str, float]:
-  """Lengths, gaps, vocabulary and predictability of a log.
+  """Lengths, gaps, vocabulary, predictability and compression of a log.
 
   A pair is (event, design). Days are UTC; a day's events are one sequence:
   gaps and n-gram contexts do not cross midnight. The n-gram vocabulary is the
-  `vocab_size` most frequent pairs of the train days and UNK.
+  `vocab_size` most frequent pairs of the train days and UNK; BPE tells at most
+  half as many apart as it has pieces, and restarts after gaps of 5 minutes.
 
   Args:
     events: canonical event table.
     test_days: the last ones; the days before are for training.
     vocab_size: most frequent pairs that n-grams tell apart.
+    bpe_sizes: pieces of the BPE models, one line each.
 
   Returns:
     name -> value; sizes beyond the length of the log are left out.
@@ -52,20 +62,24 @@ def log_statistics(
       **_length_statistics(events),
       **_gap_statistics(events),
       **_vocabulary_statistics(events),
-      **_ngram_statistics(events, test_days, vocab_size),
+      **_prediction_statistics(events, test_days, vocab_size, bpe_sizes),
   }
 
 
 def compare(
     real: dict[str, float], other: dict[str, float]
 ) -> list[dict[str, Any]]:
-  """Rows of statistic, real, other, ratio; ratio None where real is 0."""
+  """Rows of statistic, real, other, ratio, near; ratio None where real is 0.
+
+  `near`: the ratio is within 1 - NEAR .. 1 + NEAR; of zeros, both are 0.
+  """
   return [
       {
           "statistic": name,
           "real": value,
           "other": other[name],
           "ratio": other[name] / value if value else None,
+          "near": abs(other[name] - value) <= NEAR * abs(value),
       }
       for name, value in real.items()
       if name in other
@@ -114,6 +128,7 @@ def _vocabulary_statistics(events: pl.DataFrame) -> dict[str, float]:
       for size in _GROWTH
       if size <= codes.size
   }
+  statistics["distinct pairs, all events"] = float(np.count_nonzero(counts))
   statistics |= {
       f"share of the {top} most frequent pairs": float(
           counts[:top].sum() / codes.size
@@ -125,8 +140,11 @@ def _vocabulary_statistics(events: pl.DataFrame) -> dict[str, float]:
   return statistics
 
 
-def _ngram_statistics(
-    events: pl.DataFrame, test_days: int, vocab_size: int
+def _prediction_statistics(
+    events: pl.DataFrame,
+    test_days: int,
+    vocab_size: int,
+    bpe_sizes: Sequence[int],
 ) -> dict[str, float]:
   days = events[_DAY].unique().sort()
   if len(days) <= test_days:
@@ -149,26 +167,34 @@ def _ngram_statistics(
       how="left",
       maintain_order="left",
   ).with_columns(pl.col(_CODE).fill_null(unknown))
-  train, test = (
-      _sequences(coded.filter(chosen)) for chosen in (~is_test, is_test)
-  )
-  tested = np.concatenate(test)
+  train, test = coded.filter(~is_test), coded.filter(is_test)
+  known = float((test[_CODE] != unknown).to_numpy().mean())
   statistics = {
-      f"test events in a vocabulary of {vocab_size:,}, share": float(
-          (tested != unknown).mean()
-      )
+      f"test events in a vocabulary of {vocab_size:,}, share": known
   }
+  any_gap = pl.duration(days=1)
+  day_lines = _lines(train, any_gap), _lines(test, any_gap)
   for order in _ORDERS:
-    model = NGramModel(order, unknown + 1).fit(train)
-    statistics[f"{order}-gram perplexity"] = model.perplexity(test)
+    model = NGramModel(order, unknown + 1).fit(day_lines[0])
+    statistics[f"{order}-gram perplexity"] = model.perplexity(day_lines[1])
+  longest = pl.duration(seconds=_SESSION_GAP_S)
+  for size in bpe_sizes:
+    name = f"BPE of {size:,}, events a token of the test days"
+    statistics[name] = bpe_statistics.bpe_compression(
+        _lines(train, longest),
+        _lines(test, longest),
+        vocab_size=size,
+        alphabet_size=min(unknown + 1, size // 2),
+    )
   return statistics
 
 
-def _sequences(coded: pl.DataFrame) -> list[np.ndarray]:
-  """The codes of each user-day."""
-  length = coded.group_by(schema.USER_ID, _DAY, maintain_order=True).len()
-  ends = np.cumsum(length["len"].to_numpy())
-  return np.split(coded[_CODE].to_numpy(), ends[:-1])
+def _lines(coded: pl.DataFrame, longest_gap: pl.Expr) -> list[np.ndarray]:
+  """The codes of each user-day, cut where a gap is longer than that."""
+  gap = pl.col(schema.TIMESTAMP).diff().over(schema.USER_ID, _DAY)
+  begins = coded.select((gap.is_null() | (gap > longest_gap)).alias(_CODE))
+  rows = np.flatnonzero(begins[_CODE].to_numpy())
+  return np.split(coded[_CODE].to_numpy(), rows[1:])
 
 
 def _percent(quantile: float) -> str:

@@ -8,11 +8,16 @@ import polars as pl
 import pytest
 
 from behavior_lm.data import schema
+from behavior_lm.data import synthetic_events
+from behavior_lm.data import synthetic_files
 from behavior_lm.data import synthetic_labels
+from behavior_lm.data import synthetic_players
+from behavior_lm.data import synthetic_world
 from behavior_lm.data.synthetic import generate
 from behavior_lm.data.synthetic import generate_batches
 from behavior_lm.data.synthetic import join
 from behavior_lm.data.synthetic import SyntheticConfig
+from behavior_lm.data.synthetic import with_events
 from behavior_lm.errors import UserError
 
 SMALL = SyntheticConfig(num_users=25, num_days=4, mean_events_per_day=300.0)
@@ -193,6 +198,98 @@ def test_the_oracles_auc_is_the_area_under_its_curve():
   assert synthetic_labels.expected_oracle_auc(0.0, 0.0) is None
   assert synthetic_labels.expected_oracle_auc(0.25, 0.0) == 1.0
   assert synthetic_labels.expected_oracle_auc(0.25, 0.5) == 0.5
+
+
+def test_the_oracles_accuracy_is_the_share_of_right_labels():
+  logs = generate(
+      SyntheticConfig(
+          num_users=200, num_days=1, mean_events_per_day=2.0, label_noise=0.1
+      )
+  )
+  for label in ("bot", "churn"):
+    right = logs.labels[label] == logs.truth["players"][label]
+    oracle = logs.truth["oracle"][label]
+    assert oracle["accuracy"] == right.mean()
+    assert oracle["expected_accuracy"] == 0.9
+    assert abs(oracle["accuracy"] - 0.9) < 0.07
+
+
+def next_maps(logs):
+  """Rows of (user, map before the last, last map, next map) from events."""
+  moves = logs.events.filter(pl.col(schema.EVENT_ID) == "400027")
+  maps = pl.col(schema.DESIGN_ID)
+  return moves.select(
+      schema.USER_ID,
+      before=maps.shift(2).over(schema.USER_ID),
+      last=maps.shift(1).over(schema.USER_ID),
+      next=maps,
+  ).drop_nulls()
+
+
+def test_the_next_map_oracles_hit_as_often_as_they_say(long_logs):
+  world = synthetic_world.build_world(0)
+  oracle = long_logs.truth["oracle"]["next_map"]
+  names = np.array(world.design_names)
+  maps = names[world.first["map"] :][: synthetic_world.NUM_MAPS]
+  number = {name: index for index, name in enumerate(maps)}
+  hits = {1: 0, 3: 0}
+  table = next_maps(long_logs)
+  for _, before, last, following in table.iter_rows():
+    column = list(world.neighbours[number[before]]).index(number[last])
+    ways = np.bincount(
+        world.routes[number[last], column], minlength=synthetic_world.MAP_DEGREE
+    )
+    likely = world.neighbours[number[last]][np.argsort(-ways, kind="stable")]
+    for top in hits:
+      hits[top] += number[following] in likely[:top]
+  # All but the first move of each player.
+  assert oracle["moves"] - 2 * 12 <= table.height <= oracle["moves"]
+  assert table.height > 1_000
+  for top, count in hits.items():
+    share = oracle[f"markov2_top{top}"]
+    assert count / table.height == pytest.approx(share, abs=0.04)
+    assert oracle[f"top{top}"] > share
+
+
+def test_who_knows_script_and_habit_hits_as_often_as_the_ceiling_says():
+  world, rng = synthetic_world.build_world(0), np.random.default_rng(0)
+  traits = synthetic_labels.draw_traits(
+      0, 3, mean_events_per_day=100.0, bot_fraction=0.5, churn_fraction=0.5,
+      label_noise=0.0,
+  )  # fmt: skip
+  steps = 6_000
+  script = rng.choice(np.flatnonzero(world.scripts.travels), steps)
+  looped = rng.random(steps) < 0.3
+  none = np.zeros(steps, np.int64)
+  play = synthetic_players.Play(script, none, none, looped, none, none)
+  before, after, chances = synthetic_events._journey(world, traits, play, rng)
+  column, hits = 0, 0
+  for step in range(steps):
+    ways = world.routes[before[step], column]
+    chance = np.bincount(ways, minlength=synthetic_world.MAP_DEGREE) / ways.size
+    usual = ways[(script[step] * 37 + traits.index * 11) % ways.size]
+    habit = 1.0 if looped[step] else synthetic_events._ROUTE_HABIT
+    chance = (1 - habit) * chance
+    chance[usual] += habit
+    maps = world.neighbours[before[step]]
+    hits += maps[chance.argmax()] == after[step]
+    assert chances[step, 0] == pytest.approx(chance.max())
+    column = list(maps).index(after[step])
+  assert hits / steps == pytest.approx(chances[:, 0].mean(), abs=0.015)
+  assert chances[:, 0].mean() > chances[:, 2].mean() + 0.1
+  assert (chances[:, 1] >= chances[:, 0]).all()
+
+
+def test_about_as_many_events_as_asked_in_batches_of_bounded_size():
+  config = with_events(dataclasses.replace(SMALL, presence=0.5), 30_000)
+  assert config.num_users == 50
+  assert config.expected_events == 30_000
+  assert 0.6 < generate(config).events.height / 30_000 < 1.2
+  assert synthetic_files.batch_size(config) == 0
+  large = with_events(config, 100_000_000)
+  users = synthetic_files.batch_size(large)
+  expected = dataclasses.replace(large, num_users=users).expected_events
+  assert 0.9e6 < expected <= synthetic_files.EVENTS_PER_BATCH
 
 
 def test_causes_and_effects_are_the_events_that_the_truth_names(long_logs):

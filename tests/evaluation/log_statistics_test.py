@@ -55,6 +55,7 @@ def test_days_gaps_and_pairs_are_counted(small):
   assert small["events without a design, share"] == pytest.approx(5 / 6)
   assert small["share of the 1 most frequent pairs"] == pytest.approx(3 / 6)
   assert "distinct pairs after 10,000 events" not in small
+  assert small["distinct pairs, all events"] == 3
 
 
 def test_ngrams_are_trained_on_the_days_before(small):
@@ -88,11 +89,33 @@ def test_a_log_without_train_days_is_refused():
     log_statistics.log_statistics(log([("a", "1", "0", 0, 0)] * 3))
 
 
-def test_rows_of_a_comparison_hold_the_ratio():
-  rows = log_statistics.compare(
-      {"x": 4.0, "zero": 0.0, "gone": 1.0}, {"x": 2.0, "zero": 1.0}
-  )
-  assert rows == [
-      {"statistic": "x", "real": 4.0, "other": 2.0, "ratio": 0.5},
-      {"statistic": "zero", "real": 0.0, "other": 1.0, "ratio": None},
+def test_compression_is_learnt_on_the_days_before_and_within_sessions():
+  # On every day 1 2 1 2 ... and, after a long gap, once more; the pairs of the
+  # last day alone are UNK.
+  rows = [
+      ("a", str(1 + n % 2), "x" if day == 3 and n > 90 else "0", day, n + gap)
+      for day in range(4)
+      for gap, numbers in ((0, range(50)), (301, range(50, 100)))
+      for n in numbers
   ]
+  got = log_statistics.log_statistics(log(rows), test_days=1, bpe_sizes=(9,))
+  name = "BPE of 9, events a token of the test days"
+  # 9 pieces: <unk>, 1, 2, and runs of 2, 4, 8, 16, ... of them.
+  assert got[name] > 5
+  alone = [(*row[:4], 400 * row[4]) for row in rows if row[4] < 100]
+  apart = log_statistics.log_statistics(
+      log(alone), test_days=1, bpe_sizes=(9,)
+  )
+  assert apart[name] == 1.0
+
+
+def test_rows_of_a_comparison_hold_the_ratio_and_what_is_near():
+  real = {"x": 4.0, "y": 4.0, "z": 4.0, "zero": 0.0, "both": 0.0, "gone": 1.0}
+  rows = log_statistics.compare(
+      real, {"x": 2.0, "y": 5.0, "z": 3.0, "zero": 1.0, "both": 0.0}
+  )
+  assert rows[0] == {
+      "statistic": "x", "real": 4.0, "other": 2.0, "ratio": 0.5, "near": False
+  }  # fmt: skip
+  assert [row["ratio"] for row in rows] == [0.5, 1.25, 0.75, None, None]
+  assert [row["near"] for row in rows] == [False, True, True, False, True]
