@@ -12,6 +12,10 @@ class UserError(ValueError):
   """Bad input or usage. The message is shown alone, without a traceback."""
 
 
+class Interrupted(UserError):
+  """The work could not be ended, and what is done of it is worth keeping."""
+
+
 def run_command(main: Callable[[list[str]], None]) -> None:
   """Runs `main` as a command; a UserError ends it with its one message.
 

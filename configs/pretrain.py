@@ -87,8 +87,18 @@ def parse_arg(arg: str, **defaults: str) -> dict[str, str]:
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
-  """See the module; `arg` chooses model, size, time and runlocal."""
-  chosen = parse_arg(arg, model="bert", size="small", time="gate", runlocal="0")
+  """See the module; `arg` chooses model, size, time, tokens and runlocal."""
+  chosen = parse_arg(
+      arg,
+      model="bert",
+      size="small",
+      time="gate",
+      tokens="pair",
+      runlocal="0",
+  )
+  tokens = chosen["tokens"]
+  if tokens not in ("pair", "bpe"):
+    raise ValueError(f"tokens {tokens!r}; known are 'bpe' and 'pair'")
   size = chosen["size"]
   if size not in SIZES:
     raise ValueError(f"size {size!r}; known are {sorted(SIZES)}")
@@ -106,14 +116,33 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.data.split = "train"
   c.data.max_length = 64 if runlocal else values["max_length"]
   c.data.batch_size = 4 if runlocal else values["batch_size"]
-  c.data.max_segments = 8
+  # Windows in a row; long rows of many short ones would be cut off by fewer.
+  c.data.max_segments = max(8, c.data.max_length // 128)
   c.data.pack = True
   c.data.gap_kind = "next"
   c.data.prefetch = 4
+  # How histories longer than max_length are cut: windows, strided (by
+  # data.stride tokens), crop or last; see behavior_lm/data/windows.py.
+  c.data.history = "windows"
+  c.data.stride = 0
+  # Further fields of a token, by comma: hour, weekday, account_age, ... and
+  # extra columns of the dataset; see behavior_lm/data/time_features.py.
+  c.data.features = ""
+  # Time zone of hour and weekday; empty = the dataset's.
+  c.data.feature_zone = ""
 
   c.tokenizer = ml_collections.ConfigDict()
-  c.tokenizer.kind = "pair"
-  c.tokenizer.vocab_size = 7_000
+  c.tokenizer.kind = tokens
+  c.tokenizer.vocab_size = {"pair": 7_000, "bpe": 50_000}[tokens]
+  # Of bpe: see behavior_lm/data/tokenizers/bpe.py.
+  c.tokenizer.alphabet_size = 7_000
+  c.tokenizer.max_piece_events = 64
+  c.tokenizer.segmentation = "merges"
+  # No token crosses a session: none, seconds (1800), a quantile of the
+  # sequence's gaps (q0.98), or learned.
+  c.tokenizer.sessions = {"pair": "none", "bpe": "1800"}[tokens]
+  c.tokenizer.sep_tokens = False
+  c.tokenizer.collapse_repeats = False
   # A tokenizer folder to use; empty = build one from the training split.
   c.tokenizer.path = ""
 

@@ -46,6 +46,15 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _PART_EVENTS = flags.DEFINE_integer(
     "part_events", 2**18, "Events between two saves: what a kill may cost."
 )
+_STRIDE = flags.DEFINE_integer(
+    "stride",
+    None,
+    "Tokens between windows of sequences longer than the model, which overlap"
+    " then; side by side if not given.",
+)
+_LAST = flags.DEFINE_integer(
+    "last", None, "Read only so many tokens at the end of each sequence."
+)
 _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Replace a result of other settings at --out."
 )
@@ -88,6 +97,7 @@ def main(argv: list[str]) -> None:
 def _embed(run: str, data: str, step: int | None) -> None:
   # Late imports: --help and usage errors come at once.
   from behavior_lm.data.dataset import open_dataset
+  from behavior_lm.inference.batching import Cut
   from behavior_lm.inference.dataset_embeddings import embed_dataset
   from behavior_lm.inference.dataset_embeddings import Request
   from behavior_lm.inference.embedder import Embedder
@@ -103,6 +113,7 @@ def _embed(run: str, data: str, step: int | None) -> None:
       out=_OUT.value,
       overwrite=_OVERWRITE.value,
       part_events=_PART_EVENTS.value,
+      cut=Cut(stride=_STRIDE.value, last=_LAST.value),
   )
   done = embed_dataset(embedder, dataset, request, run=Path(run))
   if done.new_rows:

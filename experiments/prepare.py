@@ -7,10 +7,16 @@ It needs a user, an event and a time column; a design column is optional:
 
   --columns user_id=uid,event_id=action,design_id=item,timestamp=ts
 
+Numeric columns beside these are kept with --extras level,price. Formats with
+a name of their own: --list_formats. Is a dataset still what was written?
+
+  python experiments/prepare.py --verify DIR
+
 Bad rows go to DIR/quarantine.jsonl; report.md in DIR says what is in it.
 """
 
 import resource
+import shlex
 import signal
 import sys
 import types
@@ -19,8 +25,11 @@ from absl import flags
 
 from behavior_lm import errors
 from behavior_lm.data import columns
+from behavior_lm.data import dataset
+from behavior_lm.data import formats
 from behavior_lm.data import ingest
 from behavior_lm.data import report_text
+from behavior_lm.data.options import Options
 from behavior_lm.data.progress import Progress
 
 _LOGS = flags.DEFINE_string(
@@ -42,6 +51,12 @@ _COLUMNS = flags.DEFINE_string(
     "Names of the log's columns: user_id=uid,event_id=action,design_id=item,"
     "timestamp=ts. Columns that have our names may be left out.",
 )
+_EXTRAS = flags.DEFINE_string(
+    "extras",
+    None,
+    "Further numeric columns to keep: level,price. Where the log calls them"
+    " otherwise: --columns level=lvl. Those of a known format are kept anyway.",
+)
 _TIMEZONE = flags.DEFINE_string(
     "timezone",
     None,
@@ -51,7 +66,9 @@ _TIME_UNIT = flags.DEFINE_string(
     "time_unit", "auto", "Of times that are numbers: auto, s, ms, us or ns."
 )
 _FORMAT = flags.DEFINE_string(
-    "format", "auto", "auto, csv, tsv, jsonl or parquet."
+    "format",
+    "auto",
+    "auto, csv, tsv, jsonl, parquet, or a name that --list_formats shows.",
 )
 _ENCODING = flags.DEFINE_string("encoding", "utf-8", "Of text files.")
 _MAX_BAD_FRACTION = flags.DEFINE_float(
@@ -65,6 +82,35 @@ _DROP_DUPLICATES = flags.DEFINE_bool(
     "drop_duplicates",
     False,
     "Keep one of several rows that agree in user, event, design and time.",
+)
+_VERIFY = flags.DEFINE_string(
+    "verify",
+    None,
+    "Dataset folder to check instead: reads every byte of it and names the"
+    " files that have changed since they were written.",
+)
+_LIST_FORMATS = flags.DEFINE_bool(
+    "list_formats", False, "Only show what --format takes."
+)
+_RESTART = flags.DEFINE_bool(
+    "restart",
+    False,
+    "Discard what an unfinished run for this --out left, do not continue it.",
+)
+_WORKERS = flags.DEFINE_integer(
+    "workers", 1, "Processes that read files and sort partitions."
+)
+_BEAM_RUNNER = flags.DEFINE_string(
+    "beam_runner",
+    None,
+    "Read and sort on Apache Beam: DirectRunner (this machine), or the name of"
+    " another runner. All workers must see --logs and --out.",
+)
+_BEAM_OPTIONS = flags.DEFINE_string(
+    "beam_options",
+    "",
+    "Options of the Beam pipeline in one string: '--direct_num_workers=2"
+    " --direct_running_mode=multi_processing'.",
 )
 
 
@@ -85,13 +131,40 @@ def _required(flag: flags.FlagHolder[str | None]) -> str:
 
 def main(argv: list[str]) -> None:
   del argv
-  options = ingest.Options(
+  if _LIST_FORMATS.value:
+    print(formats.describe())
+  elif _VERIFY.value:
+    _verify(_VERIFY.value)
+  else:
+    _prepare()
+
+
+def _verify(folder: str) -> None:
+  progress = Progress()
+  try:
+    found = dataset.verify(folder, progress)
+  finally:
+    progress.close()
+  size = sum(file["bytes"] for file in found.meta["files"].values())
+  print(
+      f"{folder}: {len(found.meta['files'])} files, {size:,} bytes, all as"
+      f" they were written (examples {found.meta['examples_hash'][:12]})"
+  )
+
+
+def _prepare() -> None:
+  extras = None
+  if _EXTRAS.value is not None:
+    extras = columns.parse_extras(_EXTRAS.value)
+  known = formats.default_extras(_FORMAT.value) if extras is None else extras
+  options = Options(
       logs=_required(_LOGS),
       out=_required(_OUT),
       unit=_UNIT.value,
       split_time=_SPLIT_TIME.value,
       user_fraction=_USER_FRACTION.value,
-      columns=columns.parse_columns(_COLUMNS.value),
+      columns=columns.parse_columns(_COLUMNS.value, known),
+      extras=extras,
       timezone=_TIMEZONE.value,
       time_unit=_TIME_UNIT.value,
       log_format=_FORMAT.value,
@@ -100,17 +173,20 @@ def main(argv: list[str]) -> None:
       seed=_SEED.value,
       overwrite=_OVERWRITE.value,
       drop_duplicates=_DROP_DUPLICATES.value,
+      restart=_RESTART.value,
+      workers=_WORKERS.value,
   )
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, _stop)
   progress = Progress()
   try:
-    report = ingest.prepare(options, progress)
+    report = ingest.prepare(options, progress, _stages())
   except _Stopped as stopped:
     progress.close()
     name = signal.Signals(stopped.args[0]).name
     print(
-        f"stopped by {name}; nothing was written at {options.out}",
+        f"stopped by {name}; nothing was written at {options.out}. Run the same"
+        " command again to continue.",
         file=sys.stderr,
     )
     sys.exit(128 + stopped.args[0])
@@ -124,6 +200,16 @@ def main(argv: list[str]) -> None:
       f" {_peak_memory_mb():,.0f} MB"
   )
   print(f"dataset: {options.out} (report: {options.out}/report.md)")
+
+
+def _stages() -> ingest.RunStages | None:
+  if _BEAM_RUNNER.value:
+    return ingest.on_beam(
+        _BEAM_RUNNER.value, shlex.split(_BEAM_OPTIONS.value)
+    )
+  if _BEAM_OPTIONS.value:
+    raise errors.UserError("--beam_options needs --beam_runner.")
+  return None
 
 
 def _peak_memory_mb() -> float:

@@ -1,18 +1,60 @@
 """Which columns of a log hold the user, the event, the design and the time."""
 
 from collections.abc import Sequence
+import re
 
 from behavior_lm.data import schema
 from behavior_lm.errors import UserError
 
 REQUIRED = (schema.USER_ID, schema.EVENT_ID, schema.TIMESTAMP)
+# Names that batches and examples use for something else.
+RESERVED = frozenset(
+    {*schema.EVENT_COLUMNS, "start", "pair", "split", "index", "row", "why"}
+)
+_EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def parse_columns(text: str) -> dict[str, str]:
+def parse_extras(text: str) -> tuple[str, ...]:
+  """Reads `level,price`, the names of further numeric columns.
+
+  Args:
+    text: the value of --extras.
+
+  Returns:
+    The names, in the order given.
+
+  Raises:
+    UserError: if a name is malformed, used by us, or there twice.
+  """
+  names = tuple(filter(None, (part.strip() for part in text.split(","))))
+  check_extras(names)
+  return names
+
+
+def check_extras(names: Sequence[str]) -> None:
+  """Raises UserError if a column cannot have one of these names."""
+  for place, name in enumerate(names):
+    if not _EXTRA_NAME.fullmatch(name):
+      raise UserError(
+          f"--extras: {name!r} is no name for a column; use small letters,"
+          " digits and _, beginning with a letter. Columns that are called"
+          " otherwise in the log: --extras level --columns level=THEIR_NAME"
+      )
+    if name in RESERVED:
+      raise UserError(
+          f"--extras: {name!r} is a name of ours; choose another one and map"
+          f" it: --extras my_{name} --columns my_{name}={name}"
+      )
+    if name in names[:place]:
+      raise UserError(f"--extras: {name} is given twice")
+
+
+def parse_columns(text: str, extras: Sequence[str] = ()) -> dict[str, str]:
   """Reads `user_id=uid,event_id=action` into {ours: theirs}.
 
   Args:
     text: the value of --columns; columns left out keep our name.
+    extras: names of further columns, which may be mapped too.
 
   Returns:
     {ours: theirs} of the columns that were named.
@@ -28,10 +70,11 @@ def parse_columns(text: str) -> dict[str, str]:
           f"--columns: {part!r} is not of the form ours=theirs, for example"
           " --columns user_id=uid,event_id=action,timestamp=ts"
       )
-    if ours not in schema.EVENT_COLUMNS:
+    if ours not in (*schema.EVENT_COLUMNS, *extras):
       raise UserError(
           f"--columns: {ours!r} is not a column of ours; they are"
-          f" {', '.join(schema.EVENT_COLUMNS)} (ours=theirs)"
+          f" {', '.join((*schema.EVENT_COLUMNS, *extras))} (ours=theirs)."
+          " Further numeric columns are named with --extras first."
       )
     if ours in mapping:
       raise UserError(f"--columns: {ours} is given twice")
@@ -40,7 +83,10 @@ def parse_columns(text: str) -> dict[str, str]:
 
 
 def resolve_columns(
-    mapping: dict[str, str], found: Sequence[str], file: str
+    mapping: dict[str, str],
+    found: Sequence[str],
+    file: str,
+    extras: Sequence[str] = (),
 ) -> dict[str, str]:
   """Finds the columns of one file.
 
@@ -48,6 +94,7 @@ def resolve_columns(
     mapping: {ours: theirs} as parse_columns gives it.
     found: the file's column names.
     file: its name, for messages.
+    extras: further columns that are wanted, by our names.
 
   Returns:
     {ours: theirs}; design_id is missing where the file has none.
@@ -62,7 +109,7 @@ def resolve_columns(
         " columns so that each name is there once."
     )
   resolved = {}
-  for ours in schema.EVENT_COLUMNS:
+  for ours in (*schema.EVENT_COLUMNS, *extras):
     theirs = mapping.get(ours, ours)
     if theirs in found:
       resolved[ours] = theirs
@@ -71,7 +118,7 @@ def resolve_columns(
           f"{file}: --columns says {ours}={theirs}, but there is no column"
           f" {theirs!r}. Its columns: {_listed(found)}."
       )
-    elif ours in REQUIRED:
+    elif ours in (*REQUIRED, *extras):
       raise UserError(
           f"{file}: no column {ours!r}. Its columns: {_listed(found)}. Name"
           f" the right one with --columns {ours}=THEIR_NAME."

@@ -2,17 +2,18 @@
 
 import functools
 import json
-import operator
 import os
 import pathlib
 import re
-import threading
-from typing import Any, SupportsIndex
+from typing import Any
 
-import numpy as np
 import polars as pl
 
+from behavior_lm.data import integrity
 from behavior_lm.data import schema
+from behavior_lm.data.event_source import EventSource
+from behavior_lm.data.integrity import AGAIN
+from behavior_lm.data.progress import Progress
 from behavior_lm.errors import UserError
 
 META_FILE = "dataset.json"
@@ -22,82 +23,9 @@ QUARANTINE_FILE = "quarantine.jsonl"
 REPORT_FILE = "report.json"
 TFDS_FOLDER = "tfds"
 # A folder of this name is still being written.
-BUILDING = re.compile(r"\.building-\d+$")
-
-_AGAIN = "Run experiments/prepare.py again."
-
-
-class EventSource:
-  """Random access to the sequences of one split.
-
-  Files are opened at the first access, and again after pickling, so that a
-  worker process holds handles of its own.
-
-  Args:
-    folder: the TFDS folder.
-    split: its name.
-    length: number of sequences.
-  """
-
-  def __init__(self, folder: str | os.PathLike[str], split: str, length: int):
-    self.folder = os.fspath(folder)
-    self.split = split
-    self._length = length
-    self._source: Any = None
-    self._lock = threading.Lock()
-
-  def __len__(self) -> int:
-    return self._length
-
-  def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
-    """Returns one sequence.
-
-    Args:
-      index: position in the split; negative counts from the end.
-
-    Returns:
-      {"user_id": str, "start": int, microseconds UTC, "pair": int32 [n],
-      "timestamp": int64 [n], microseconds UTC}.
-
-    Raises:
-      IndexError: if there is no such sequence.
-    """
-    position = operator.index(index)
-    if not -self._length <= position < self._length:
-      raise IndexError(f"index {position} of {self._length} sequences")
-    row = self._open()[position % self._length]
-    return {
-        "user_id": row["user_id"].decode("utf-8"),
-        "start": int(row["start"]),
-        "pair": np.asarray(row["pair"], np.int32),
-        "timestamp": np.asarray(row["timestamp"], np.int64),
-    }
-
-  def __getstate__(self) -> dict[str, Any]:
-    return {
-        "folder": self.folder,
-        "split": self.split,
-        "_length": self._length,
-    }
-
-  def __setstate__(self, state: dict[str, Any]) -> None:
-    self.__dict__.update(state)
-    self._source = None
-    self._lock = threading.Lock()
-
-  def __repr__(self) -> str:
-    return f"EventSource({self.folder!r}, {self.split!r}, {self._length})"
-
-  def _open(self) -> Any:
-    if self._source is None:
-      with self._lock:
-        if self._source is None:
-          # A second of import that commands without data need not pay.
-          import tensorflow_datasets as tfds
-
-          builder = tfds.builder_from_directory(self.folder)
-          self._source = builder.as_data_source(split=self.split)
-    return self._source
+BUILDING = re.compile(r"\.building(-\d+)?$")
+# Read whole, and early: checked byte for byte as soon as a dataset is opened.
+_CHECKED_AT_OPENING = (".json", ".md")
 
 
 class Dataset:
@@ -111,19 +39,27 @@ class Dataset:
   def __init__(self, path: pathlib.Path, meta: dict[str, Any]):
     self.path = path
     self.meta = meta
+    self._checked: set[str] = set()
 
   @property
   def splits(self) -> list[str]:
     return list(self.meta["splits"])
 
+  @property
+  def extras(self) -> tuple[str, ...]:
+    """Names of the extra numeric columns."""
+    return tuple(self.meta["extras"])
+
   @functools.cached_property
   def pairs(self) -> pl.DataFrame:
     """event_id, design_id, train_count; the row number is the pair code."""
+    self._check_file(PAIRS_FILE)
     return pl.read_parquet(self.path / PAIRS_FILE)
 
   def sequences(self, split: str) -> pl.DataFrame:
     """One row a sequence, sorted by index; see the columns in the file."""
     self._check_split(split)
+    self._check_file(SEQUENCES_FILE)
     return (
         pl.scan_parquet(self.path / SEQUENCES_FILE)
         .filter(pl.col("split") == split)
@@ -138,7 +74,14 @@ class Dataset:
         self.path / self.meta["tfds_folder"],
         split,
         self.meta["splits"][split]["num_sequences"],
+        self.extras,
     )
+
+  def _check_file(self, name: str) -> None:
+    """Compares a file's hash before it is read first."""
+    if name not in self._checked:
+      integrity.check_file(self.path, name, self.meta["files"][name])
+      self._checked.add(name)
 
   def _check_split(self, split: str) -> None:
     if split not in self.meta["splits"]:
@@ -159,11 +102,12 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
 
   Raises:
     UserError: if the folder is missing, unfinished, of another schema
-      version, or lacks a file or a part of one.
+      version, or lacks a file or a part of one. Damage inside of a large file
+      is found when it is read, or by `verify`.
   """
   folder = pathlib.Path(path)
   if not folder.exists():
-    raise UserError(f"{folder}: no such dataset folder. {_AGAIN}")
+    raise UserError(f"{folder}: no such dataset folder. {AGAIN}")
   if not folder.is_dir():
     raise UserError(
         f"{folder}: is a file, not a dataset folder. Make one from a log with"
@@ -175,22 +119,40 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
         " Run it again with the same --out."
     )
   meta = _read_meta(folder)
-  version = meta.get("schema_version")
-  if version != schema.SCHEMA_VERSION:
-    raise UserError(
-        f"{folder}: has schema version {version!r}, this program reads"
-        f" {schema.SCHEMA_VERSION}. {_AGAIN}"
-    )
-  for name, size in meta.get("files", {}).items():
-    file = folder / name
-    if not file.is_file():
-      raise UserError(f"{file}: missing. The dataset is damaged. {_AGAIN}")
-    if file.stat().st_size != size:
-      raise UserError(
-          f"{file}: has {file.stat().st_size:,} bytes instead of {size:,}. The"
-          f" dataset is damaged. {_AGAIN}"
-      )
+  _check_meta(folder, meta)
+  for name, recorded in meta["files"].items():
+    if name.endswith(_CHECKED_AT_OPENING):
+      integrity.check_file(folder, name, recorded)
+    else:
+      integrity.check_size(folder, name, recorded)
   return Dataset(folder, meta)
+
+
+def verify(path: str | os.PathLike[str], progress: Progress) -> Dataset:
+  """Reads every byte of a dataset and compares it with what was written.
+
+  Args:
+    path: the folder.
+    progress: told how far it is.
+
+  Returns:
+    The dataset, if it is whole.
+
+  Raises:
+    UserError: names the files that are damaged.
+  """
+  dataset = open_dataset(path)
+  files = dataset.meta["files"]
+  damaged = []
+  for number, (name, recorded) in enumerate(files.items()):
+    progress.stage("verifying files", number, len(files))
+    try:
+      integrity.check_file(dataset.path, name, recorded)
+    except UserError as error:
+      damaged.append(str(error))
+  if damaged:
+    raise UserError("\n".join(damaged))
+  return dataset
 
 
 def is_dataset(path: pathlib.Path) -> bool:
@@ -207,12 +169,26 @@ def _read_meta(folder: pathlib.Path) -> dict[str, Any]:
   if not file.is_file():
     raise UserError(
         f"{folder}: is not a dataset folder or was not finished (no"
-        f" {META_FILE}). {_AGAIN}"
+        f" {META_FILE}). {AGAIN}"
     )
   try:
     meta = json.loads(file.read_text(encoding="utf-8"))
   except (ValueError, OSError) as error:
-    raise UserError(f"{file}: cannot be read ({error}). {_AGAIN}") from error
+    raise UserError(f"{file}: cannot be read ({error}). {AGAIN}") from error
   if not isinstance(meta, dict) or "schema_version" not in meta:
-    raise UserError(f"{file}: is not a dataset description. {_AGAIN}")
+    raise UserError(f"{file}: is not a dataset description. {AGAIN}")
   return meta
+
+
+def _check_meta(folder: pathlib.Path, meta: dict[str, Any]) -> None:
+  version = meta["schema_version"]
+  if version != schema.SCHEMA_VERSION:
+    raise UserError(
+        f"{folder}: has schema version {version!r}, this program reads"
+        f" {schema.SCHEMA_VERSION}. {AGAIN}"
+    )
+  if meta.get(integrity.SELF_HASH) != integrity.self_hash(meta):
+    raise UserError(
+        f"{folder / META_FILE}: its content has changed since it was written."
+        f" The dataset is damaged. {AGAIN}"
+    )

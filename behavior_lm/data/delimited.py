@@ -5,7 +5,7 @@ right number of fields: NumPy counts the separators of all lines at once, and
 Python looks at the lines with odd quotes alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import csv
 
 import numpy as np
@@ -15,8 +15,9 @@ from behavior_lm.data import clean
 from behavior_lm.data import columns
 from behavior_lm.data import quarantine
 from behavior_lm.data import schema
-from behavior_lm.data import sources
+from behavior_lm.data import source_file
 from behavior_lm.data import text_lines
+from behavior_lm.data.source_file import Source
 from behavior_lm.data.text_lines import Lines
 
 _QUOTE = ord('"')
@@ -27,18 +28,26 @@ _MAX_RECORD_BYTES = 1 << 20
 
 
 def read_delimited(
-    source: sources.Source,
+    source: Source,
     mapping: dict[str, str],
     encoding: str,
     rejected: quarantine.Quarantine,
+    extras: Sequence[str] = (),
+    *,
+    names: Sequence[str] | None = None,
+    separator: str | None = None,
 ) -> Iterator[pl.DataFrame]:
   """Yields batches as `clean.clean` takes them; `row` is the line.
 
   Args:
-    source: the file; its first line names the columns.
+    source: the file; its first line names the columns, unless `names` does.
     mapping: {ours: theirs} of the columns that differ.
     encoding: of the file.
     rejected: gets the lines that are no rows.
+    extras: further columns, by our names; yielded as text.
+    names: of the columns of a file without a header line.
+    separator: of the fields; a tab for TSV and the most frequent one of the
+      header line otherwise, unless given.
 
   Raises:
     UserError: if the file is no text, or lacks a column.
@@ -46,7 +55,7 @@ def read_delimited(
   table: _Table | None = None
   pending = b""
   for number, data, last in text_lines.read_chunks(
-      source, encoding, rejected, has_header=True
+      source, encoding, rejected, has_header=names is None
   ):
     number -= pending.count(b"\n")
     data = pending + data
@@ -56,9 +65,13 @@ def read_delimited(
       present = np.flatnonzero(~lines.blank())
       if not len(present):
         continue
-      header = lines.line(int(present[0])).decode()
-      table = _Table(source, mapping, header, rejected)
-      lines = lines.keep(np.arange(len(lines)) > present[0])
+      first = lines.line(int(present[0])).decode()
+      separator = separator or _separator(source, first)
+      header = names
+      if header is None:
+        lines = lines.keep(np.arange(len(lines)) > present[0])
+        header = [name.strip() for name in _fields(first, separator) or []]
+      table = _Table(source, mapping, header, separator, extras, rejected)
     frame, pending = table.read(lines, last=last, cut_off=cut_off)
     yield frame  # Without rows too: somebody counts the rejected ones.
 
@@ -69,26 +82,26 @@ class _Table:
   Args:
     source: the file.
     mapping: {ours: theirs} of the columns that differ.
-    header: its first line.
+    names: of its columns.
+    separator: of its fields.
+    extras: further columns, by our names.
     rejected: gets the lines that are no rows.
   """
 
   def __init__(
       self,
-      source: sources.Source,
+      source: Source,
       mapping: dict[str, str],
-      header: str,
+      names: Sequence[str],
+      separator: str,
+      extras: Sequence[str],
       rejected: quarantine.Quarantine,
   ):
     self._source = source
     self._rejected = rejected
-    self._separator = (
-        "\t"
-        if source.format == sources.TSV
-        else max(_SEPARATORS, key=header.count)
-    )
-    names = [name.strip() for name in self._fields(header) or []]
-    resolved = columns.resolve_columns(mapping, names, source.name)
+    self._separator = separator
+    resolved = columns.resolve_columns(mapping, names, source.name, extras)
+    self._ours = (*schema.EVENT_COLUMNS, *extras)
     self._num_fields = len(names)
     # Place in the file of each of our columns.
     self._places = {
@@ -224,7 +237,7 @@ class _Table:
             if ours in self._places
             else pl.lit(None, pl.String)
         ).alias(ours)
-        for ours in schema.EVENT_COLUMNS
+        for ours in self._ours
     )
 
   def _parse_slowly(self, lines: Lines) -> pl.DataFrame:
@@ -245,26 +258,36 @@ class _Table:
     data: dict[str, pl.Series] = {
         clean.ROW: pl.Series([number for number, _ in rows], dtype=pl.Int64)
     }
-    for ours in schema.EVENT_COLUMNS:
+    for ours in self._ours:
       place = self._places.get(ours)
       values = [None if place is None else fields[place] for _, fields in rows]
       data[ours] = pl.Series(values, dtype=pl.String)
     return pl.DataFrame(data)
 
   def _fields(self, text: str) -> list[str] | None:
-    """The fields of one row; None if its quotes are broken."""
-    reader = csv.reader(
-        [text.removesuffix("\r")], delimiter=self._separator, strict=True
-    )
-    try:
-      return next(reader, [])
-    except csv.Error:
-      return None
+    return _fields(text, self._separator)
 
   def _reject(self, number: int, reason: str, text: bytes) -> None:
     if number == self._cut_off:
       reason = quarantine.CUT_OFF
     self._rejected.add(self._source.name, number, reason, text)
+
+
+def _separator(source: Source, header: str) -> str:
+  if source.format == source_file.TSV:
+    return "\t"
+  return max(_SEPARATORS, key=header.count)
+
+
+def _fields(text: str, separator: str) -> list[str] | None:
+  """The fields of one row; None if its quotes are broken."""
+  reader = csv.reader(
+      [text.removesuffix("\r")], delimiter=separator, strict=True
+  )
+  try:
+    return next(reader, [])
+  except csv.Error:
+    return None
 
 
 def _codes(lines: Lines) -> np.ndarray:

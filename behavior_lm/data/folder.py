@@ -53,8 +53,8 @@ def atomic_folder(
   )
   try:
     yield building
-    owner.unlink()
-    _move_into_place(building, out)
+    owner.unlink(missing_ok=True)
+    move_into_place(building, out)
   except OSError as error:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
       raise
@@ -131,7 +131,8 @@ def _is_dead(path: pathlib.Path, pid: int) -> bool:
   return False
 
 
-def _move_into_place(building: pathlib.Path, out: pathlib.Path) -> None:
+def move_into_place(building: pathlib.Path, out: pathlib.Path) -> None:
+  """Gives a finished folder its name; one that is there goes afterwards."""
   if not out.exists():
     building.rename(out)
     return

@@ -1,6 +1,6 @@
-"""Reads JSON Lines logs: one object a line."""
+"""Reads JSON logs: one object a line, or one array of objects."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import json
 from typing import Any
 
@@ -8,44 +8,55 @@ import polars as pl
 
 from behavior_lm.data import clean
 from behavior_lm.data import columns
+from behavior_lm.data import json_array
 from behavior_lm.data import quarantine
 from behavior_lm.data import schema
-from behavior_lm.data import sources
 from behavior_lm.data import text_lines
+from behavior_lm.data.source_file import Source
 from behavior_lm.data.text_lines import Lines
-from behavior_lm.errors import UserError
 
 # So many lines are looked at for the names of the columns.
 _LOOK_LINES = 1_000
 
 
 def read_jsonl(
-    source: sources.Source,
+    source: Source,
     mapping: dict[str, str],
     encoding: str,
     rejected: quarantine.Quarantine,
+    extras: Sequence[str] = (),
+    *,
+    optional: Sequence[str] = (),
 ) -> Iterator[pl.DataFrame]:
-  """Yields batches as `clean.clean` takes them; `row` is the line.
+  """Yields batches as `clean.clean` takes them.
+
+  `row` is the line, or the number of the element in an array.
 
   Args:
     source: the file.
     mapping: {ours: theirs} of the keys that differ.
     encoding: of the file.
     rejected: gets the lines that are no objects.
+    extras: further keys, by our names; yielded as text.
+    optional: extras that the file need not have.
 
   Raises:
-    UserError: if the file is no text, is one JSON array, or lacks a key.
+    UserError: if the file is no text, is broken as an array, or lacks a key.
   """
   log: _Log | None = None
-  for number, data, last in text_lines.read_chunks(
-      source, encoding, rejected, has_header=False
-  ):
+  if json_array.is_array(source, encoding):
+    chunks = json_array.read_elements(source, encoding, rejected)
+  else:
+    chunks = text_lines.read_chunks(
+        source, encoding, rejected, has_header=False
+    )
+  for number, data, last in chunks:
     lines = Lines.of(data, number)
     lines = lines.keep(~lines.blank())
     if not len(lines):
       continue
     if log is None:
-      log = _Log(source, mapping, lines, rejected)
+      log = _Log(source, mapping, lines, extras, optional, rejected)
     if last and not data.endswith(b"\n"):
       log.cut_off = int(lines.numbers[-1])
     for frame, numbers in text_lines.parse_in_halves(
@@ -62,33 +73,38 @@ class _Log:
     source: the file.
     mapping: {ours: theirs} of the keys that differ.
     start: its first lines, to see the keys.
+    extras: further keys, by our names.
+    optional: the ones that need not be there.
     rejected: gets the lines that are no objects.
   """
 
   def __init__(
       self,
-      source: sources.Source,
+      source: Source,
       mapping: dict[str, str],
       start: Lines,
+      extras: Sequence[str],
+      optional: Sequence[str],
       rejected: quarantine.Quarantine,
   ):
     self._source = source
     self._rejected = rejected
     self.cut_off: int | None = None
-    if start.line(0).lstrip().startswith(b"["):
-      raise UserError(
-          f"{source.path}: is one JSON array; JSON Lines has one object a"
-          " line. Convert it: jq -c '.[]' FILE > FILE.jsonl"
-      )
     found: dict[str, None] = {}
     for index in range(min(len(start), _LOOK_LINES)):
       found |= dict.fromkeys(_object(start.line(index)) or {})
     if found:
-      self._names = columns.resolve_columns(mapping, list(found), source.name)
+      self._names = columns.resolve_columns(
+          mapping,
+          list(found),
+          source.name,
+          [name for name in extras if name not in optional],
+      )
     else:
       self._names = dict(mapping)
     # Rows without a design may come first; the key is looked for anyway.
-    for ours in schema.EVENT_COLUMNS:
+    self._ours = (*schema.EVENT_COLUMNS, *extras)
+    for ours in self._ours:
       self._names.setdefault(ours, mapping.get(ours, ours))
 
   def parse(self, data: bytes) -> pl.DataFrame:
@@ -97,13 +113,13 @@ class _Log:
         data, schema=dict.fromkeys(self._names.values(), pl.String())
     )
     return frame.select(
-        pl.col(self._names[ours]).alias(ours) for ours in schema.EVENT_COLUMNS
+        pl.col(self._names[ours]).alias(ours) for ours in self._ours
     )
 
   def parse_slowly(self, lines: Lines) -> pl.DataFrame:
     """Reads few lines, rejecting those that are no objects."""
     data: dict[str, list[Any]] = {clean.ROW: []}
-    data |= {ours: [] for ours in schema.EVENT_COLUMNS}
+    data |= {ours: [] for ours in self._ours}
     for index, number in enumerate(lines.numbers.tolist()):
       line = lines.line(index)
       if not line.strip():
@@ -116,9 +132,9 @@ class _Log:
         self._rejected.add(self._source.name, number, reason, line)
         continue
       data[clean.ROW].append(number)
-      for ours in schema.EVENT_COLUMNS:
+      for ours in self._ours:
         data[ours].append(_as_text(found.get(self._names[ours])))
-    kinds = dict.fromkeys(schema.EVENT_COLUMNS, pl.String())
+    kinds = dict.fromkeys(self._ours, pl.String())
     return pl.DataFrame(data, schema={clean.ROW: pl.Int64(), **kinds})
 
 

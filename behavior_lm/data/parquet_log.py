@@ -1,6 +1,6 @@
 """Reads Parquet logs in batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -10,36 +10,53 @@ from behavior_lm.data import clean
 from behavior_lm.data import columns
 from behavior_lm.data import quarantine
 from behavior_lm.data import schema
-from behavior_lm.data import sources
+from behavior_lm.data.source_file import Source
 from behavior_lm.errors import UserError
 
 BATCH_ROWS = 500_000
+_IDS = (schema.USER_ID, schema.EVENT_ID, schema.DESIGN_ID)
 
 
-def count_rows(source: sources.Source) -> int:
+def count_rows(source: Source) -> int:
   """Rows of the file, from its footer alone."""
   with _open(source) as file:
     return int(file.metadata.num_rows)
 
 
+def group_rows(source: Source) -> list[int]:
+  """Rows of each row group, from the footer alone."""
+  with _open(source) as file:
+    metadata = file.metadata
+    return [
+        int(metadata.row_group(group).num_rows)
+        for group in range(metadata.num_row_groups)
+    ]
+
+
 def read_parquet(
-    source: sources.Source, mapping: dict[str, str]
+    source: Source, mapping: dict[str, str], extras: Sequence[str] = ()
 ) -> Iterator[pl.DataFrame]:
   """Yields batches as `clean.clean` takes them.
 
   Args:
     source: the file.
     mapping: {ours: theirs} of the columns that differ.
+    extras: further columns, by our names; yielded as they are.
 
   Raises:
     UserError: if the file is not whole, or a column cannot be used.
   """
   with _open(source) as file:
     found = [field.name for field in file.schema_arrow]
-    resolved = columns.resolve_columns(mapping, found, source.name)
-    row = 1
+    resolved = columns.resolve_columns(mapping, found, source.name, extras)
+    first, last = source.groups or (0, file.metadata.num_row_groups)
+    row = 1 + sum(
+        file.metadata.row_group(group).num_rows for group in range(first)
+    )
     batches = file.iter_batches(
-        batch_size=BATCH_ROWS, columns=list(resolved.values())
+        batch_size=BATCH_ROWS,
+        row_groups=range(first, last),
+        columns=sorted(set(resolved.values())),
     )
     while True:
       try:
@@ -51,11 +68,11 @@ def read_parquet(
         ) from error
       if batch is None:
         return
-      yield _as_raw(batch, resolved, row, source.name)
+      yield _as_raw(batch, resolved, extras, row, source.name)
       row += batch.num_rows
 
 
-def _open(source: sources.Source) -> pq.ParquetFile:
+def _open(source: Source) -> pq.ParquetFile:
   try:
     return pq.ParquetFile(source.path, pre_buffer=False)
   except (OSError, pa.ArrowException) as error:
@@ -70,7 +87,11 @@ def _open(source: sources.Source) -> pq.ParquetFile:
 
 
 def _as_raw(
-    batch: pa.RecordBatch, resolved: dict[str, str], row: int, file: str
+    batch: pa.RecordBatch,
+    resolved: dict[str, str],
+    extras: Sequence[str],
+    row: int,
+    file: str,
 ) -> pl.DataFrame:
   data: dict[str, pl.Series] = {
       clean.ROW: pl.int_range(
@@ -78,17 +99,22 @@ def _as_raw(
       )
   }
   undecoded = pl.Series([False]).new_from_index(0, batch.num_rows)
-  for ours in schema.EVENT_COLUMNS:
+  for ours in (*schema.EVENT_COLUMNS, *extras):
     if ours not in resolved:
       data[ours] = pl.Series([None], dtype=pl.String).new_from_index(
           0, batch.num_rows
       )
       continue
     found = _to_series(batch.column(resolved[ours]))
-    if ours != schema.TIMESTAMP:
+    if ours in _IDS:
       data[ours] = _as_id(found, resolved[ours], file)
     elif found.dtype == pl.Binary:
       data[ours] = _decode(found)
+    elif ours == schema.TIMESTAMP and isinstance(found.dtype, pl.Duration):
+      raise UserError(
+          f"{file}: column {resolved[ours]!r} is of type {found.dtype}, which"
+          " is no time. Name another one with --columns."
+      )
     elif found.dtype in (pl.Categorical, pl.Enum):
       data[ours] = found.cast(pl.String)
     else:

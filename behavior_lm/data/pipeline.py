@@ -1,24 +1,20 @@
-"""source -> windows -> shuffle -> shard -> pack -> batch -> prefetch.
+"""windows -> packed rows -> shuffle -> shard -> batch -> prefetch.
 
 The iterator is checkpointable: `get_state` / `set_state` bring back the
 identical next batch.
 """
 
 import dataclasses
-from typing import Any
 
 import grain
 import numpy as np
 
-from behavior_lm.data import schema
-from behavior_lm.data.time_gaps import HIDDEN_GAP
+from behavior_lm.data.packed_rows import PADDING
+from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.windows import WindowSource
 from behavior_lm.errors import UserError
 
 Batch = dict[str, np.ndarray]
-
-# Rows that best-fit packing keeps open: more rows, less padding, more memory.
-PACKING_ROWS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,56 +40,56 @@ def make_loader(
     windows: WindowSource,
     spec: BatchSpec,
     *,
+    shuffle: bool = True,
+    num_epochs: int | None = None,
     host_index: int = 0,
     num_hosts: int = 1,
     drop_remainder: bool = True,
 ) -> grain.IterDataset:
   """Batches of packed windows.
 
+  Args:
+    windows: of a split.
+    spec: shape of a batch.
+    shuffle: rows in another order each epoch.
+    num_epochs: None repeats without end.
+    host_index, num_hosts: this host gets every num_hosts-th row.
+    drop_remainder: leave a last batch out that is not full; otherwise it is
+      filled up with rows of padding.
+
   Returns:
     A Grain dataset of dicts, arrays [batch_size, max_length]: `tokens`,
     `positions`, `segment_ids` (0 = padding), `time_gaps`, `times` (seconds
-    since the first event of the segment) and the annotations of `windows`.
-    The last batch of a finite source is filled up with padding rows unless
-    `drop_remainder`.
+    since the first event of the segment), `num_events` (raw events a token
+    spans), `sessions` (index inside the segment), and the features and
+    annotations of the token source.
 
   Raises:
     UserError: if the shape cannot hold the windows, or a host gets nothing.
   """
-  if windows.capacity + 1 > spec.max_length:
-    raise UserError(
-        f"windows of {windows.capacity + 1} tokens do not fit in rows of"
-        f" {spec.max_length}."
-    )
   if not 0 <= host_index < num_hosts:
     raise UserError(f"host {host_index} of {num_hosts} does not exist.")
-  if windows.windows_per_epoch < num_hosts:
+  rows = RowSource(
+      windows,
+      spec.max_length,
+      spec.max_segments if spec.pack else 1,
+      shuffle=shuffle,
+      num_epochs=num_epochs,
+  )
+  if rows.rows_per_epoch < num_hosts:
     raise UserError(
-        f"{windows.windows_per_epoch} windows for {num_hosts} hosts: some"
-        " would get none. Use fewer hosts or more data."
+        f"{rows.rows_per_epoch} rows for {num_hosts} hosts: some would get"
+        " none. Use fewer hosts or more data."
     )
-  first = windows[0]
-  lengths = dict.fromkeys(first, spec.max_length)
-  padding: dict[str, Any] = dict.fromkeys(first, 0)
-  padding |= {"tokens": schema.PAD_ID, "time_gaps": HIDDEN_GAP}
-  rows = (
-      grain.MapDataset.source(windows)[host_index::num_hosts]
+  batches = (
+      grain.MapDataset.source(rows)[host_index::num_hosts]
       # Reading is cheap next to a step; two threads suffice, and keep order.
       .to_iter_dataset(
           grain.ReadOptions(num_threads=2, prefetch_buffer_size=64)
       )
-  )
-  packed = grain.experimental.BestFitPackIterDataset(
-      rows,
-      length_struct=lengths,
-      num_packing_bins=PACKING_ROWS if spec.pack else spec.batch_size,
-      padding_struct=padding,
-      max_sequences_per_bin=spec.max_segments if spec.pack else 1,
-      shuffle_bins=windows.shuffle,
-      seed=windows.seed,
-  ).map(_rename)
-  batches = packed.batch(
-      spec.batch_size, drop_remainder=drop_remainder, batch_fn=_Stack(spec)
+      .batch(
+          spec.batch_size, drop_remainder=drop_remainder, batch_fn=_Stack(spec)
+      )
   )
   if spec.prefetch:
     batches = grain.experimental.ThreadPrefetchIterDataset(
@@ -107,18 +103,6 @@ def padding_share(batch: Batch) -> float:
   return float(np.mean(batch["segment_ids"] == 0))
 
 
-def _rename(row: Batch) -> Batch:
-  """Grain names segments and positions once for each field; one is enough."""
-  out = {
-      name: values
-      for name, values in row.items()
-      if not name.endswith(("_segment_ids", "_positions"))
-  }
-  out["segment_ids"] = row["tokens_segment_ids"]
-  out["positions"] = row["tokens_positions"]
-  return out
-
-
 class _Stack:
   """Stacks rows; fills a short last batch with rows of padding."""
 
@@ -130,12 +114,11 @@ class _Stack:
     missing = self.batch_size - len(rows)
     if not missing:
       return batch
-    fill = {"tokens": schema.PAD_ID, "time_gaps": HIDDEN_GAP}
     return {
         name: np.concatenate([
             values,
             np.full(
-                (missing, *values.shape[1:]), fill.get(name, 0), values.dtype
+                (missing, *values.shape[1:]), PADDING.get(name, 0), values.dtype
             ),
         ])
         for name, values in batch.items()

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 import dataclasses
 import json
 import pathlib
+import shutil
+from typing import Any
 
 from behavior_lm.errors import UserError
 
@@ -25,6 +27,11 @@ BAD_ENCODING = "invalid text encoding"
 NUL_BYTE = "NUL byte"
 BROKEN_JSON = "broken JSON"
 CUT_OFF = "cut-off last row"
+
+
+def not_a_number(column: str) -> str:
+  """Reason for a row whose further column `column` cannot be read."""
+  return f"extra column {column} is not a number"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +73,19 @@ class Quarantine:
   def add_all(self, rows: Iterable[tuple[str, int, str, str | bytes]]) -> None:
     for row in rows:
       self.add(*row)
+
+  def notes(self) -> dict[str, Any]:
+    """Counts and first rows, as JSON."""
+    first = {reason: vars(row) for reason, row in self.first.items()}
+    return {"counts": self.counts, "first": first}
+
+  def absorb(self, path: pathlib.Path, notes: dict[str, Any]) -> None:
+    """Appends what another quarantine collected in the file `path`."""
+    for reason, count in notes["counts"].items():
+      self.counts[reason] = self.counts.get(reason, 0) + count
+      self.first.setdefault(reason, Rejected(**notes["first"][reason]))
+    with path.open(encoding="utf-8") as file:
+      shutil.copyfileobj(file, self._file)
 
   def check(self, rows: int, max_bad_fraction: float) -> None:
     """Raises UserError if too large a part of `rows` rows was rejected."""

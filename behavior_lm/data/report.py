@@ -1,20 +1,21 @@
 """The data report: what is in a dataset, in numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from behavior_lm.data import gap_bins
 from behavior_lm.data import quarantine
 from behavior_lm.data import sequences
+from behavior_lm.data import session_statistics
 from behavior_lm.data import splits
+from behavior_lm.data import timestamps
 
 COVERAGE_SIZES = (1_000, 2_000, 5_000, 7_000, 20_000, 50_000)
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 _TOP_EVENTS = 20
-# Gaps are counted by their first three digits: 900 bins a power of ten.
-_BINS = 900
 # Edges of the histogram of gaps in seconds: 1, 2, 5, 10, ...
 _GAP_EDGES = [
     digit * 10.0**power for power in range(-6, 13) for digit in (1, 2, 5)
@@ -31,14 +32,16 @@ class Statistics:
   Attributes:
     pair_counts: [splits, num_pairs] int64, occurrences in each split.
     duplicates: rows equal to an earlier one.
+    sessions: of train.
   """
 
   def __init__(self, num_pairs: int):
+    self.sessions = session_statistics.SessionStatistics(_TRAIN)
     self.pair_counts = np.zeros((len(splits.SPLITS), num_pairs), np.int64)
     self.duplicates = 0
     # Which event of train showed a pair first; -1 is never.
     self._first_seen = np.full(num_pairs, -1, np.int64)
-    self._gap_counts = np.zeros(_BINS * 19 + 1, np.int64)
+    self._gap_counts = np.zeros(gap_bins.NUM_BINS, np.int64)
     self._train_events = 0
 
   def add(self, block: sequences.Block) -> None:
@@ -50,12 +53,45 @@ class Statistics:
       self.pair_counts[code] += np.bincount(pairs, minlength=num_pairs)
       if code == _TRAIN:
         self._grow(pairs)
+    self.sessions.add(block)
     if len(block.time):
-      inside = np.ones(len(block.time), bool)
-      inside[block.table["offset"].to_numpy()] = False
-      gaps = np.diff(block.time)[inside[1:]]
-      bins = _gap_bin(gaps)
+      time, lead = block.time, 0
+      if block.before is not None:
+        time, lead = np.append(np.int64(block.before), time), 1
+      inside = np.ones(len(time), bool)
+      inside[block.table["offset"].to_numpy() + lead] = False
+      gaps = np.diff(time)[inside[1:]]
+      bins = gap_bins.to_bin(gaps)
       self._gap_counts += np.bincount(bins, minlength=len(self._gap_counts))
+
+  def state(self) -> dict[str, np.ndarray]:
+    """All counts, without the zeros; `absorb` takes them elsewhere."""
+    found = {
+        "scalars": np.array([self.duplicates, self._train_events]),
+        "first_pairs": np.flatnonzero(self._first_seen >= 0),
+        "gap_bins": np.flatnonzero(self._gap_counts),
+    }
+    found["first_seen"] = self._first_seen[found["first_pairs"]]
+    found["gap_counts"] = self._gap_counts[found["gap_bins"]]
+    for code, counts in enumerate(self.pair_counts):
+      found[f"pairs_{code}"] = np.flatnonzero(counts)
+      found[f"counts_{code}"] = counts[found[f"pairs_{code}"]]
+    return found | self.sessions.state()
+
+  def absorb(self, state: Mapping[str, np.ndarray]) -> None:
+    """Adds the counts of the blocks that come behind those counted so far."""
+    duplicates, train_events = state["scalars"].tolist()
+    self.duplicates += duplicates
+    for code, counts in enumerate(self.pair_counts):
+      counts[state[f"pairs_{code}"]] += state[f"counts_{code}"]
+    first = state["first_pairs"]
+    new = self._first_seen[first] < 0
+    self._first_seen[first[new]] = (
+        state["first_seen"][new] + self._train_events
+    )
+    self._train_events += train_events
+    self._gap_counts[state["gap_bins"]] += state["gap_counts"]
+    self.sessions.absorb(state)
 
   def _grow(self, pairs: np.ndarray) -> None:
     places = np.flatnonzero(self._first_seen[pairs] < 0)[::-1]
@@ -80,7 +116,7 @@ class Statistics:
     counts, total = self._gap_counts, int(self._gap_counts.sum())
     if not total:
       return {"count": 0}
-    seconds = _gap_value(np.arange(len(counts))) / 1e6
+    seconds = gap_bins.from_bin(np.arange(len(counts))) / 1e6
     upto = np.cumsum(counts)
     quantiles = {
         _percent(q): float(seconds[np.searchsorted(upto, q * total)])
@@ -101,23 +137,6 @@ class Statistics:
             )
         ]),
     }
-
-
-def _gap_bin(gaps: np.ndarray) -> np.ndarray:
-  """[n] microseconds -> [n] bins; 0 is a gap of nothing."""
-  power = np.zeros(len(gaps), np.int64)
-  for exponent in range(3, 19):
-    power += gaps >= 10**exponent
-  digits = gaps // 10**power
-  small = power == 0  # Below 1,000 every number has a bin of its own.
-  return np.where(small, gaps, 1_000 + (power - 1) * _BINS + digits - 100)
-
-
-def _gap_value(bins: np.ndarray) -> np.ndarray:
-  """[n] bins -> [n] microseconds, the smallest gap of each bin."""
-  power, digits = np.divmod(np.maximum(bins - 1_000, 0), _BINS)
-  large = (digits + 100.0) * 10.0 ** (power + 1)
-  return np.where(bins < 1_000, bins, large)
 
 
 def lengths(num_events: pl.Series) -> dict[str, Any]:
@@ -266,6 +285,8 @@ def summarise(
       "times": {
           "zone": settings["timezone"],
           "read_as": sorted(set(time_kinds.values())),
+          # Gaps, days and hours mean nothing there.
+          "ordinal": timestamps.ORDINAL in time_kinds.values(),
       },
       "splits": {
           name: split_report(table, name, pairs, statistics)
@@ -274,6 +295,7 @@ def summarise(
       },
       "growth": statistics.growth(),
       "gaps": statistics.gaps(),
+      "sessions": statistics.sessions.summary(),
       "top_events": top_events(pairs, statistics.pair_counts[_TRAIN]),
       "duplicates": {"rows": statistics.duplicates, "dropped": dropped},
       "rejected": {

@@ -1,5 +1,6 @@
 """The data report as Markdown, and its short form for the screen."""
 
+import math
 from typing import Any
 
 
@@ -7,7 +8,8 @@ def to_markdown(report: dict[str, Any]) -> str:
   """The whole report."""
   parts = ["# Data report", _overview(report), _splits(report)]
   parts += [_coverage(report), _growth(report), _lengths(report)]
-  parts += [_gaps(report), _top_events(report), _rejected(report)]
+  parts += [_gaps(report), _sessions(report), _top_events(report)]
+  parts.append(_rejected(report))
   parts.append(_sources(report))
   return "\n\n".join(parts) + "\n"
 
@@ -64,6 +66,10 @@ def _overview(report: dict[str, Any]) -> str:
       f"- Times: {'; '.join(report['times']['read_as'])}",
       f"- Exact duplicates (user, event, design and time):"
       f" {report['duplicates']['rows']:,}",
+      *(
+          f"- Extra column `{name}`: {part['missing']:,} events without a value"
+          for name, part in report.get("extras", {}).items()
+      ),
   ]
   return "\n".join(lines)
 
@@ -151,6 +157,39 @@ def _gaps(report: dict[str, Any]) -> str:
   ]
   histogram = table(["seconds, from", "count"], bins)
   return title + table(["", "seconds"], rows) + "\n\n" + histogram
+
+
+def _sessions(report: dict[str, Any]) -> str:
+  sessions = report["sessions"]
+  title = "## Sessions of train\n\n"
+  if not sessions["events"]:
+    return title + "Train has no events."
+  learned = sessions["learned"]
+  if learned is None:
+    text = f"No threshold was learned: {sessions['not_learned']}"
+  else:
+    (short, long), (few, many) = learned["means"], learned["weights"]
+    text = (
+        "Learned from the gaps above 0, taken for two kinds:"
+        f" {few:.1%} short (median {math.exp(short):,.3g} s), {many:.1%} long"
+        f" (median {math.exp(long):,.3g} s); a gap counts by the square root of"
+        f" its length. Over {learned['threshold_seconds']:,.3g} s a gap is more"
+        " likely a long one, and ends a session:"
+        f" {sessions['at_learned']['sessions']:,} sessions with"
+        f" {sessions['at_learned']['mean']:,.1f} events each."
+    )
+  quantiles = list(sessions["by_threshold"][0]["quantiles"])
+  rows = [
+      [
+          f"{row['seconds']:,g} s",
+          f"{row['sessions']:,}",
+          f"{row['mean']:,.1f}",
+          *(f"{row['quantiles'][name]:,}" for name in quantiles),
+      ]
+      for row in sessions["by_threshold"]
+  ]
+  header = ["gaps over", "sessions", "events each, mean", *quantiles]
+  return title + text + "\n\n" + table(header, rows)
 
 
 def _top_events(report: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ One row is one event. Ids are strings: real logs hold `ai`, `Item_Garden` and
 import polars as pl
 
 # Written into every dataset; readers refuse another one.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 USER_ID = "user_id"
 EVENT_ID = "event_id"

@@ -1,13 +1,13 @@
 """Cuts sorted events into sequences: a user's day, or a user's history."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
-import pathlib
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from behavior_lm.data import rows as rows_lib
 from behavior_lm.data import schema
 from behavior_lm.data import splits
 
@@ -40,7 +40,7 @@ class Cut:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-  """One partition, sorted and cut.
+  """Events, sorted and cut: a partition or a part of one.
 
   Attributes:
     pair: [n] int32, final codes.
@@ -49,6 +49,9 @@ class Block:
     table: one row a sequence: split (code), user_id, start, end (Datetime us
       UTC), offset (of its first event in this block) and num_events.
     duplicates: rows equal to an earlier one.
+    extras: [n] float32 for each extra column.
+    before: where the first event continues a sequence, the time of the event
+      before it; the table has no row for that sequence then.
   """
 
   pair: np.ndarray
@@ -56,20 +59,20 @@ class Block:
   split: np.ndarray
   table: pl.DataFrame
   duplicates: int
+  extras: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  before: int | None = None
 
 
-def cut_partition(
-    rows: np.ndarray, users: pl.DataFrame, final: np.ndarray, cut: Cut
-) -> Block:
-  """Cuts one partition as `spill.Spill.read` gives it.
+def cut_rows(rows: np.ndarray, users: pl.DataFrame, cut: Cut) -> Block:
+  """Cuts sorted events.
 
   Args:
-    rows: [n] rows of spill.ROW_TYPE, sorted by user and time.
-    users: hash and user_id of its users, sorted by hash.
-    final: [num_pairs] the final code of each code in `rows`.
+    rows: [n] rows of `rows.row_type` with final codes, sorted by user hash
+      and time.
+    users: hash and user_id of their users, and maybe more, sorted by hash.
     cut: how.
   """
-  pair = final[rows["pair"]]
+  pair = np.ascontiguousarray(rows["pair"])
   duplicate = find_duplicates(rows["user"], rows["time"], pair)
   if cut.drop_duplicates and duplicate.any():
     rows, pair = rows[~duplicate], pair[~duplicate]
@@ -94,7 +97,11 @@ def cut_partition(
       "offset": first.astype(np.int64),
       "num_events": (after - first).astype(np.int64),
   })
-  return Block(pair, time, split, table, int(duplicate.sum()))
+  extras = {
+      name: np.ascontiguousarray(rows[rows_lib.extra_field(name)])
+      for name in rows_lib.extra_names(rows.dtype)
+  }
+  return Block(pair, time, split, table, int(duplicate.sum()), extras)
 
 
 def find_duplicates(
@@ -136,36 +143,76 @@ def _changes(values: np.ndarray) -> np.ndarray:
   return result
 
 
-@dataclasses.dataclass(frozen=True)
-class Stored:
-  """A block's events on disk, read back by slices."""
-
-  pair_file: pathlib.Path
-  time_file: pathlib.Path
+def columns(block: Block) -> dict[str, np.ndarray]:
+  """The arrays that examples are cut from: pair, timestamp and extras."""
+  return {"pair": block.pair, schema.TIMESTAMP: block.time, **block.extras}
 
 
-def store(block: Block, folder: pathlib.Path, partition: int) -> Stored:
-  """Writes the events of a block; the table stays in memory."""
-  stored = Stored(
-      folder / f"{partition:03d}.pair", folder / f"{partition:03d}.time"
+def join_tables(tables: Sequence[pl.DataFrame], cut: Cut) -> pl.DataFrame:
+  """Joins the tables of blocks that follow each other.
+
+  A sequence that goes on in the next block becomes one row.
+
+  Args:
+    tables: as in Block, each with the offsets of its own block.
+    cut: how they were cut.
+  """
+  sizes = [int(table["num_events"].sum()) for table in tables]
+  firsts = [0, *np.cumsum(sizes)[:-1].tolist()]
+  joined = pl.concat([
+      table.with_columns(pl.col("offset") + first)
+      for table, first in zip(tables, firsts, strict=True)
+  ])
+  start = joined["start"].to_physical().to_numpy()
+  begins = _changes(joined["split"].to_numpy())
+  begins |= _changes(joined[schema.USER_ID].rle_id().to_numpy())
+  if cut.unit == USER_DAY:
+    begins |= _changes(local_days(start, cut.zone))
+  return (
+      joined.with_columns(sequence=np.cumsum(begins))
+      .group_by("sequence", maintain_order=True)
+      .agg(
+          pl.col("split", schema.USER_ID, "start").first(),
+          pl.col("end").last(),
+          pl.col("offset").first(),
+          pl.col("num_events").sum(),
+      )
+      .drop("sequence")
   )
-  stored.pair_file.write_bytes(block.pair.tobytes())
-  stored.time_file.write_bytes(block.time.tobytes())
-  return stored
 
 
-def number_sequences(tables: list[pl.DataFrame]) -> pl.DataFrame:
+def parts(block: Block, max_events: int) -> Iterator[Block]:
+  """Cuts a block into parts of at most `max_events` events, in order."""
+  offsets = block.table["offset"].to_numpy()
+  for begin in range(0, len(block.pair), max_events):
+    end = min(begin + max_events, len(block.pair))
+    first, last = np.searchsorted(offsets, [begin, end])
+    continues = first == len(offsets) or offsets[first] != begin
+    yield Block(
+        pair=np.asarray(block.pair[begin:end]),
+        time=np.asarray(block.time[begin:end]),
+        split=np.asarray(block.split[begin:end]),
+        table=block.table.slice(first, last - first).with_columns(
+            pl.col("offset") - begin
+        ),
+        duplicates=0 if begin else block.duplicates,
+        extras={
+            name: np.asarray(values[begin:end])
+            for name, values in block.extras.items()
+        },
+        before=int(block.time[begin - 1]) if continues else None,
+    )
+
+
+def number_sequences(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
   """Joins the tables of all partitions and numbers the sequences.
 
   Returns:
     The columns of `Block.table` with the split's name instead of its code,
-    `partition`, and `index`: the position inside the split.
+    and `index`: the position inside the split.
   """
   names = pl.Series(splits.SPLITS, dtype=pl.String)
-  joined = pl.concat([
-      table.with_columns(pl.lit(number, pl.Int32).alias("partition"))
-      for number, table in enumerate(tables)
-  ])
+  joined = pl.concat(tables)
   return joined.with_columns(
       names.gather(joined["split"]).alias("split"),
       pl.int_range(pl.len(), dtype=pl.Int64).over("split").alias("index"),
@@ -183,27 +230,20 @@ def split_shards(rows: pl.DataFrame, max_events: int) -> list[pl.DataFrame]:
   ]
 
 
-def read_examples(
-    rows: pl.DataFrame, stored: list[Stored]
+def examples(
+    rows: pl.DataFrame, arrays: Mapping[str, np.ndarray]
 ) -> Iterator[dict[str, Any]]:
-  """Yields examples of the TFDS builder for sequences of one split.
+  """Yields the examples of sequences.
 
   Args:
-    rows: of the table that `number_sequences` returns, in order.
-    stored: the events of each partition.
+    rows: of the table of a block.
+    arrays: the events of that block, as `columns` gives them.
   """
-  for part in rows.partition_by("partition", maintain_order=True):
-    files = stored[part["partition"][0]]
-    pair = np.memmap(files.pair_file, np.int32, "r")
-    time = np.memmap(files.time_file, np.int64, "r")
-    fields = part.select(
-        schema.USER_ID, pl.col("start").to_physical(), "offset", "num_events"
-    )
-    for user, start, offset, length in fields.iter_rows():
-      events = slice(offset, offset + length)
-      yield {
-          schema.USER_ID: user,
-          "start": start,
-          "pair": pair[events],
-          "timestamp": time[events],
-      }
+  fields = rows.select(
+      schema.USER_ID, pl.col("start").to_physical(), "offset", "num_events"
+  )
+  for user, start, offset, length in fields.iter_rows():
+    events = slice(offset, offset + length)
+    yield {schema.USER_ID: user, "start": start} | {
+        name: array[events] for name, array in arrays.items()
+    }

@@ -1,15 +1,20 @@
 """Finds the files of a log and says what format each one has."""
 
-import dataclasses
+import fnmatch
 import glob
 import hashlib
 import os
 import pathlib
 
+from behavior_lm.data import formats
+from behavior_lm.data.source_file import CSV
+from behavior_lm.data.source_file import GENERIC
+from behavior_lm.data.source_file import JSONL
+from behavior_lm.data.source_file import PARQUET
+from behavior_lm.data.source_file import Source
+from behavior_lm.data.source_file import TSV
 from behavior_lm.errors import UserError
 
-CSV, TSV, JSONL, PARQUET = "csv", "tsv", "jsonl", "parquet"
-FORMATS = (CSV, TSV, JSONL, PARQUET)
 _EXTENSIONS = {
     ".csv": CSV,
     ".tsv": TSV,
@@ -24,39 +29,18 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-  """One file of a log.
-
-  Attributes:
-    path: where it is.
-    name: how reports call it: its path inside the folder given.
-    format: one of FORMATS.
-    gzipped: whether it is compressed.
-    size: bytes on disk.
-  """
-
-  path: pathlib.Path
-  name: str
-  format: str
-  gzipped: bool
-  size: int
-
-
 def find_sources(logs: str, log_format: str = "auto") -> list[Source]:
   """Lists the files of a log, sorted by path.
 
   Args:
     logs: a file, a folder (searched through all its folders) or a glob.
-    log_format: one of FORMATS, or auto.
+    log_format: auto, one of source_file.GENERIC, or a name in
+      formats.FORMATS.
 
   Raises:
     UserError: if nothing is there, nothing is a log, or formats are mixed.
   """
-  if log_format not in ("auto", *FORMATS):
-    raise UserError(
-        f"--format {log_format!r} is unknown; use auto, {', '.join(FORMATS)}."
-    )
+  formats.check(log_format)
   path = pathlib.Path(logs).expanduser()
   if path.is_dir():
     sources = _in_folder(path, log_format)
@@ -77,7 +61,7 @@ def find_sources(logs: str, log_format: str = "auto") -> list[Source]:
   else:
     raise UserError(f"--logs {logs}: no such file or folder.")
   _check_one_format(sources, logs)
-  return sources
+  return _with_companions(sources, log_format)
 
 
 def sha256(path: pathlib.Path) -> str:
@@ -97,17 +81,42 @@ def _in_folder(folder: pathlib.Path, log_format: str) -> list[Source]:
       continue
     if prepared.intersection(path.parents):
       continue
-    known = _by_extension(path)
-    if not path.is_file() or known is None:
-      continue
-    if log_format in ("auto", known):
+    if path.is_file() and _is_wanted(path, log_format):
       sources.append(_source(path, inside.as_posix(), log_format))
   if not sources:
-    wanted = FORMATS if log_format == "auto" else (log_format,)
-    raise UserError(
-        f"--logs {folder}: the folder holds no {', '.join(wanted)} files."
-    )
+    known = formats.FORMATS.get(log_format)
+    if known is not None:
+      wanted = f"file for --format {log_format} ({', '.join(known.files)})"
+    elif log_format == formats.AUTO:
+      wanted = f"{', '.join(GENERIC)} files"
+    else:
+      wanted = f"{log_format} files"
+    raise UserError(f"--logs {folder}: the folder holds no {wanted}.")
   return sources
+
+
+def _with_companions(sources: list[Source], log_format: str) -> list[Source]:
+  """Adds the files that some formats read together with these."""
+  if log_format not in formats.FORMATS:
+    return sources
+  there = {source.path for source in sources}
+  added = []
+  for source in sources:
+    for path in formats.FORMATS[log_format].companions(source.path):
+      if path not in there and path.is_file():
+        name = pathlib.PurePath(source.name).with_name(path.name).as_posix()
+        added.append(_source(path, name, log_format))
+  return sources + added
+
+
+def _is_wanted(path: pathlib.Path, log_format: str) -> bool:
+  """Whether a file in a folder is a log of this format, by its name."""
+  known = formats.FORMATS.get(log_format)
+  if known is not None:
+    name = path.name.lower()
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in known.files)
+  found = _by_extension(path)
+  return found is not None and log_format in (formats.AUTO, found)
 
 
 def _source(path: pathlib.Path, name: str, log_format: str) -> Source:
@@ -119,7 +128,7 @@ def _source(path: pathlib.Path, name: str, log_format: str) -> Source:
   except OSError as error:
     raise UserError(f"{path}: cannot be read: {error.strerror}.") from error
   found = log_format if log_format != "auto" else _by_extension(path)
-  if head == _PARQUET_MAGIC and found != PARQUET:
+  if head == _PARQUET_MAGIC and not _is_parquet(found):
     if found is not None:
       raise UserError(
           f"{path}: is a Parquet file, but its"
@@ -130,13 +139,18 @@ def _source(path: pathlib.Path, name: str, log_format: str) -> Source:
   if found is None:
     raise UserError(
         f"{path}: cannot tell the format from the name; pass --format with one"
-        f" of {', '.join(FORMATS)}."
+        f" of {', '.join(GENERIC)}, or a name that --list_formats shows."
     )
   # A name that is no UTF-8 could not be written into a report.
   name = os.fsencode(name).decode("utf-8", "backslashreplace")
   return Source(
       path, name, found, head[:2] == _GZIP_MAGIC, path.stat().st_size
   )
+
+
+def _is_parquet(log_format: str | None) -> bool:
+  known = formats.FORMATS.get(log_format or "")
+  return log_format == PARQUET if known is None else known.parquet
 
 
 def _by_extension(path: pathlib.Path) -> str | None:

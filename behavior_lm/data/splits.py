@@ -103,6 +103,9 @@ def check_splits(
 def check_leaks(sequences: pl.DataFrame, split_time: int | None) -> None:
   """Raises ValueError if a user or a later event crosses the splits.
 
+  This looks at the table alone; `leaks.check_dataset_leaks` reads a finished
+  dataset.
+
   Args:
     sequences: columns split, user_id, start, end (Datetime us UTC).
     split_time: microseconds UTC.
@@ -114,7 +117,10 @@ def check_leaks(sequences: pl.DataFrame, split_time: int | None) -> None:
       .filter(pl.col("any") != pl.col("all"))
   )
   if crossing.height:
-    raise ValueError(f"{crossing.height} users are both held out and not")
+    user = crossing[schema.USER_ID].min()
+    raise ValueError(
+        f"{crossing.height} users are both held out and not, such as {user!r}"
+    )
   if split_time is None:
     return
   late = pl.col("split").is_in([TEST, HELDOUT_USERS_TEST])
@@ -125,4 +131,9 @@ def check_leaks(sequences: pl.DataFrame, split_time: int | None) -> None:
       .otherwise(pl.col("end") >= cut)
   )
   if wrong.height:
-    raise ValueError(f"{wrong.height} sequences cross the split time")
+    first = wrong.row(0, named=True)
+    raise ValueError(
+        f"{wrong.height} sequences cross the split time, such as one of user"
+        f" {first[schema.USER_ID]!r} in {first['split']}, {first['start']} to"
+        f" {first['end']}"
+    )

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.data import quarantine
-from behavior_lm.data import sources
+from behavior_lm.data.source_file import Source
 from behavior_lm.errors import UserError
 
 CHUNK_BYTES = 16 << 20
@@ -117,7 +117,7 @@ def parse_in_halves(
 
 
 def read_chunks(
-    source: sources.Source,
+    source: Source,
     encoding: str,
     rejected: quarantine.Quarantine,
     *,
@@ -134,33 +134,80 @@ def read_chunks(
   Raises:
     UserError: if the file cannot be read as lines of text.
   """
+  number, rest = 1, b""
+  blocks = read_blocks(source, encoding)
+  block = next(blocks, b"")
+  _check_start(block, source, encoding, has_header=has_header)
+  while True:
+    following = next(blocks, None)
+    data = rest + block
+    cut = len(data) if following is None else data.rfind(b"\n") + 1
+    data, rest = data[:cut], data[cut:]
+    if len(rest) > MAX_LINE_BYTES:
+      raise UserError(
+          f"{source.path}: line {number + data.count(10):,} is longer than"
+          f" {MAX_LINE_BYTES >> 20} MB. Is it a text log?"
+      )
+    text = _as_utf8(data, number, source, encoding, rejected)
+    if text or following is None:
+      yield number, text, following is None
+    number += data.count(b"\n")
+    if following is None:
+      return
+    block = following
+
+
+def read_lines(
+    source: Source, encoding: str, rejected: quarantine.Quarantine
+) -> Iterator[tuple[list[int], list[str], bool]]:
+  """Yields ([n] line numbers, [n] lines that are not blank, cut off).
+
+  Args:
+    source: the file; it has no header line.
+    encoding: of its text.
+    rejected: gets the lines that are no text.
+
+  Raises:
+    UserError: if the file cannot be read as lines of text.
+  """
+  for first, data, last in read_chunks(
+      source, encoding, rejected, has_header=False
+  ):
+    lines = data.decode().split("\n")
+    kept = [place for place, line in enumerate(lines) if line.strip()]
+    numbers = [first + place for place in kept]
+    # The last line of a file without a line feed at its end.
+    cut_off = last and bool(kept) and kept[-1] == len(lines) - 1
+    yield numbers, [lines[place].rstrip("\r") for place in kept], cut_off
+
+
+def first_line(source: Source, encoding: str) -> str:
+  """The first line that is not blank; empty for an empty file.
+
+  Raises:
+    UserError: if it is no text.
+  """
+  start = b""
+  for block in read_blocks(source, encoding):
+    start = (start + block).lstrip(b"\r\n")
+    if b"\n" in start or len(start) > MAX_LINE_BYTES:
+      break
+  _check_start(start, source, encoding, has_header=True)
+  line = start.split(b"\n", 1)[0].decode(text_encoding(encoding))
+  return line.rstrip("\r")
+
+
+def read_blocks(source: Source, encoding: str) -> Iterator[bytes]:
+  """Yields the bytes of the file; UTF-8 where `encoding` is a wide one."""
   with _open(source) as stream:
-    number, rest = 1, b""
-    blocks = _blocks(stream, source, encoding)
-    block = next(blocks, b"")
-    block = block.removeprefix(codecs.BOM_UTF8)
-    _check_start(block, source, encoding, has_header=has_header)
-    while True:
-      following = next(blocks, None)
-      data = rest + block
-      cut = len(data) if following is None else data.rfind(b"\n") + 1
-      data, rest = data[:cut], data[cut:]
-      if len(rest) > MAX_LINE_BYTES:
-        raise UserError(
-            f"{source.path}: line {number + data.count(10):,} is longer than"
-            f" {MAX_LINE_BYTES >> 20} MB. Is it a text log?"
-        )
-      text = _as_utf8(data, number, source, encoding, rejected)
-      if text or following is None:
-        yield number, text, following is None
-      number += data.count(b"\n")
-      if following is None:
-        return
-      block = following
+    first = True
+    for block in _blocks(stream, source, encoding):
+      yield block.removeprefix(codecs.BOM_UTF8) if first else block
+      first = False
 
 
 def _blocks(
-    stream: BinaryIO, source: sources.Source, encoding: str
+    stream: BinaryIO, source: Source, encoding: str
 ) -> Iterator[bytes]:
   wide = _name(encoding).startswith(_WIDE)
   decoder = codecs.getincrementaldecoder(encoding)() if wide else None
@@ -188,14 +235,14 @@ def _blocks(
     yield block if decoder is None else block_text.encode()
 
 
-def _open(source: sources.Source) -> BinaryIO:
+def _open(source: Source) -> BinaryIO:
   if source.gzipped:
     return gzip.open(source.path, "rb")  # type: ignore[return-value]
   return source.path.open("rb")
 
 
 def _check_start(
-    block: bytes, source: sources.Source, encoding: str, *, has_header: bool
+    block: bytes, source: Source, encoding: str, *, has_header: bool
 ) -> None:
   """Refuses what is no text at all, with a word on what it may be."""
   if block.startswith(_UTF16_MARKS):
@@ -214,7 +261,7 @@ def _check_start(
     )
   if has_header:
     try:
-      first.decode(_text_name(encoding))
+      first.decode(text_encoding(encoding))
     except UnicodeDecodeError as error:
       raise UserError(
           f"{source.path}: its first line is not {encoding} text (byte"
@@ -233,8 +280,8 @@ def _name(encoding: str) -> str:
     ) from error
 
 
-def _text_name(encoding: str) -> str:
-  """Encoding of the lines that `_blocks` yields."""
+def text_encoding(encoding: str) -> str:
+  """Encoding of the bytes that `read_blocks` yields."""
   name = _name(encoding)
   decoded = name.startswith(_WIDE) or name in ("utf-8-sig", "ascii")
   return "utf-8" if decoded else name
@@ -243,12 +290,12 @@ def _text_name(encoding: str) -> str:
 def _as_utf8(
     data: bytes,
     number: int,
-    source: sources.Source,
+    source: Source,
     encoding: str,
     rejected: quarantine.Quarantine,
 ) -> bytes:
   """Checks the encoding; bad lines are rejected and left blank."""
-  name = _text_name(encoding)
+  name = text_encoding(encoding)
   if b"\0" in data:
     data = _blank_lines(
         data,
@@ -288,7 +335,7 @@ def _decodes(line: bytes, encoding: str) -> bool:
 def _blank_lines(
     data: bytes,
     number: int,
-    source: sources.Source,
+    source: Source,
     rejected: quarantine.Quarantine,
     reason: str,
     is_bad: Callable[[bytes], bool],

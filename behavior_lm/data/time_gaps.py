@@ -27,7 +27,8 @@ def time_gaps(timestamps: np.ndarray, kind: GapKind = "next") -> np.ndarray:
     kind: "next" or "previous".
 
   Returns:
-    [n] int32 in units of 100 ms, rounded down, at most 2**31 - 1.
+    [n] int32 in units of 100 ms, off by less than one unit, at most
+    2**31 - 1.
 
   Raises:
     UserError: if the times go backwards or `kind` is unknown.
@@ -36,14 +37,16 @@ def time_gaps(timestamps: np.ndarray, kind: GapKind = "next") -> np.ndarray:
     raise UserError(f"gap kind {kind!r}; choose 'next' or 'previous'.")
   gaps = np.zeros(len(timestamps), np.int64)
   if len(timestamps) > 1:
-    between = np.diff(timestamps)
-    if between.min() < 0:
-      row = int(np.argmax(between < 0)) + 1
+    backwards = timestamps[1:] < timestamps[:-1]
+    if backwards.any():
+      row = int(np.argmax(backwards)) + 1
       raise UserError(
           f"timestamps go backwards at position {row}; sort each sequence by"
           " time first."
       )
-    between //= schema.GAP_UNIT_US
+    # Differences of rounded times, not rounded differences: sums over the
+    # events of a token are exact, also where gaps are shorter than a unit.
+    between = np.diff(timestamps // schema.GAP_UNIT_US)
     if kind == "next":
       gaps[:-1] = between
     else:

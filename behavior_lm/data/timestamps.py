@@ -7,6 +7,7 @@ read in one time zone; times with one are taken as they are.
 
 import dataclasses
 import datetime
+from typing import Any
 import zoneinfo
 
 import polars as pl
@@ -16,6 +17,8 @@ from behavior_lm.data import time_text
 from behavior_lm.errors import UserError
 
 DEFAULT_ZONE = "UTC"
+# Kind of the times of a log that knows the order of its events alone.
+ORDINAL = "order of the lines, a second each (the log has no times)"
 # Microseconds in a unit; None divides by 1,000 instead.
 UNITS: dict[str, int | None] = {
     "s": 1_000_000,
@@ -79,13 +82,39 @@ class TimeReader:
     self._units: dict[str, str] = {}
     self._numeric: dict[str, bool] = {}
 
+  def notes(self) -> dict[str, Any]:
+    """What was seen so far, as JSON; `absorb` takes it elsewhere."""
+    return {
+        "kinds": self.kinds,
+        "units": self._units,
+        "numeric": self._numeric,
+        "naive": self._naive and dataclasses.asdict(self._naive),
+        "aware": self._aware and dataclasses.asdict(self._aware),
+    }
+
+  def absorb(self, notes: dict[str, Any]) -> None:
+    """Goes on as if this reader had seen what another one noted before.
+
+    Raises:
+      UserError: as `read` does, if the two do not fit together.
+    """
+    for file, said in notes["kinds"].items():
+      before = self.kinds.get(file, said)
+      self.kinds[file] = before if said in before else f"{before}; {said}"
+    self._units = notes["units"] | self._units
+    self._numeric = notes["numeric"] | self._numeric
+    self._naive = self._naive or (notes["naive"] and Seen(**notes["naive"]))
+    self._aware = self._aware or (notes["aware"] and Seen(**notes["aware"]))
+    self._refuse_mixture()
+
   def read(
       self, values: pl.Series, rows: pl.Series, file: str
   ) -> tuple[pl.Series, pl.Series]:
     """Reads one batch.
 
     Args:
-      values: the time column as it was found.
+      values: the time column as it was found; a Duration counts from 1970
+        and stands for the place in a log without times.
       rows: row numbers, same length, for messages.
       file: its name, for messages.
 
@@ -102,6 +131,10 @@ class TimeReader:
     if kind == pl.String:
       empty |= (values.str.strip_chars() == "").fill_null(False)
       times, skipped = self._read_text(values, rows, file)
+    elif isinstance(kind, pl.Duration):
+      self.kinds[file] = ORDINAL
+      times = values.cast(pl.Duration("us")).to_physical()
+      return times, self._reasons(times, empty, None, ordinal=True)
     elif kind.is_numeric():
       times, skipped = self._from_numbers(values, file), None
     elif isinstance(kind, pl.Datetime) and kind.time_zone is not None:
@@ -186,7 +219,12 @@ class TimeReader:
     )
 
   def _reasons(
-      self, times: pl.Series, empty: pl.Series, skipped: pl.Series | None
+      self,
+      times: pl.Series,
+      empty: pl.Series,
+      skipped: pl.Series | None,
+      *,
+      ordinal: bool = False,
   ) -> pl.Series:
     time = pl.col("time")
     if skipped is None:
@@ -201,7 +239,7 @@ class TimeReader:
         .then(pl.lit(quarantine.UNREADABLE_TIME))
         .when(time < 0)
         .then(pl.lit(quarantine.NEGATIVE_TIME))
-        .when(time < self._earliest)
+        .when((time < self._earliest) & ~pl.lit(ordinal))
         .then(pl.lit(quarantine.EARLY_TIME))
         .when(time > self._latest)
         .then(pl.lit(quarantine.FUTURE_TIME))
@@ -228,6 +266,9 @@ class TimeReader:
       self.kinds[file] = said
     elif said not in before:
       self.kinds[file] = f"{before}; {said}"
+    self._refuse_mixture()
+
+  def _refuse_mixture(self) -> None:
     if self._aware and self._naive and not self._zone_given:
       raise UserError(
           "the log mixes times with and without an offset, and --timezone is"
@@ -262,6 +303,11 @@ def to_microseconds(moment: datetime.datetime) -> int:
   """An aware datetime -> microseconds since 1970 UTC, exact."""
   epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
   return (moment - epoch) // datetime.timedelta(microseconds=1)
+
+
+def from_seconds(seconds: float) -> datetime.datetime:
+  """Seconds since 1970 UTC -> an aware datetime."""
+  return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
 
 
 def parse_moment(text: str, zone: str, flag: str) -> int:

@@ -1,32 +1,28 @@
-"""Windows over long histories: every event of every sequence, each epoch.
+"""Windows over long histories.
 
-A sequence longer than the model is cut in as few windows as it needs; all are
-full but one. Which one is short is drawn anew each epoch, so the cuts move,
-and an epoch visits the whole history, never only its head.
+A sequence longer than the model is cut by one of these plans (`history`):
+
+  windows  as few windows as it needs, all full but one. Which one is short is
+           drawn anew each epoch, so the cuts move, and an epoch visits every
+           token of every sequence once, never only its head.
+  strided  full windows `stride` tokens apart, the last one at the end: tokens
+           are seen up to max_length / stride times, with other context.
+  crop     one window a sequence and epoch, at a random place: short histories
+           weigh as much as long ones.
+  last     the last tokens of each sequence alone.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal
 
-from grain.experimental import index_shuffle
 import numpy as np
 
 from behavior_lm.data import schema
-from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.time_gaps import HIDDEN_GAP
-from behavior_lm.data.time_gaps import time_gaps
+from behavior_lm.data.token_source import TokenSource
 from behavior_lm.errors import UserError
 
-# Further [num_events] arrays of a sequence, by its index: masks of evaluators.
-Annotate = Callable[[int, Mapping[str, Any]], dict[str, np.ndarray]]
-
-
-class SequenceSource(Protocol):
-  """Random access to sequences: {"user_id", "start", "pair", "timestamp"}."""
-
-  def __len__(self) -> int: ...
-
-  def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+History = Literal["windows", "strided", "crop", "last"]
+HISTORIES = ("windows", "strided", "crop", "last")
 
 
 def mix64(*values: int) -> int:
@@ -42,11 +38,11 @@ def mix64(*values: int) -> int:
 
 
 def window_bounds(
-    num_events: int, capacity: int, window: int, short_window: int
+    num_tokens: int, capacity: int, window: int, short_window: int
 ) -> tuple[int, int]:
   """Start and end of one window, all full but `short_window`."""
-  num_windows = -(-num_events // capacity)
-  remainder = num_events - (num_windows - 1) * capacity
+  num_windows = -(-num_tokens // capacity)
+  remainder = num_tokens - (num_windows - 1) * capacity
   start = window * capacity
   if window > short_window:
     start -= capacity - remainder
@@ -55,113 +51,146 @@ def window_bounds(
 
 
 class WindowSource:
-  """Tokenised windows by (epoch, place in the epoch), for Grain.
+  """The windows of a split, epoch by epoch.
 
-  Element i is a pure function of i and the arguments: epoch i // n, and within
-  it the i-th of a seeded permutation. So any worker can make any element, and
-  an iterator is restored by one number.
+  A window is a pure function of its epoch, its number and the arguments. The
+  lengths are those of every epoch: where the short window moves, it keeps its
+  number, so that a packing of the lengths holds for all epochs.
 
   Args:
-    source: the sequences of a split.
-    num_events: [num_sequences] events in each of them.
-    pair_to_token: [num_pairs] token id of each pair code.
+    tokens: the token sequences of a split.
+    num_tokens: [num_sequences] tokens in each of them.
     max_length: tokens in a window, CLS included.
-    gap_kind: "next" or "previous", see `time_gaps`.
-    seed: of the permutation and the cuts.
-    shuffle: False keeps the order and puts the short window last.
-    num_epochs: None repeats without end.
-    annotate: further arrays of a sequence, cut in the same windows.
+    seed: of the cuts.
+    move_cuts: False puts every short window last and every crop first.
+    history: how long sequences are cut, see the head of this file.
+    stride: tokens between the starts of "strided" windows.
   """
 
   def __init__(
       self,
-      source: SequenceSource,
-      num_events: np.ndarray,
-      pair_to_token: np.ndarray,
+      tokens: TokenSource,
+      num_tokens: np.ndarray,
       *,
       max_length: int,
-      gap_kind: GapKind = "next",
       seed: int = 0,
-      shuffle: bool = True,
-      num_epochs: int | None = None,
-      annotate: Annotate | None = None,
+      move_cuts: bool = True,
+      history: History = "windows",
+      stride: int | None = None,
   ) -> None:
-    if max_length < 2:
+    _check(max_length, history, stride)
+    if len(tokens) != len(num_tokens):
       raise UserError(
-          f"max_length is {max_length}; a window holds CLS and at least one"
-          " event, so 2 is the least."
+          f"{len(tokens)} sequences but {len(num_tokens)} lengths."
       )
-    if len(source) != len(num_events):
-      raise UserError(
-          f"{len(source)} sequences but {len(num_events)} lengths."
-      )
-    self.source = source
-    self.num_events = np.asarray(num_events, np.int64)
-    self.pair_to_token = np.asarray(pair_to_token, np.int32)
+    self.tokens = tokens
+    self.num_tokens = np.asarray(num_tokens, np.int64)
     self.capacity = max_length - 1
-    self.gap_kind: GapKind = gap_kind
     self.seed = seed
-    self.shuffle = shuffle
-    self.annotate = annotate
-    windows = -(-self.num_events // self.capacity)
-    self._ends = np.cumsum(windows)
-    self.windows_per_epoch = int(self._ends[-1]) if len(self._ends) else 0
-    if not self.windows_per_epoch:
+    self.move_cuts = move_cuts
+    self.history = history
+    self.stride = stride
+    self._counts = self._count_windows()
+    self._ends = np.cumsum(self._counts)
+    if not self._counts.sum():
       raise UserError("the split has no events; choose another split.")
-    # Grain asks for a length; a billion epochs is "without end".
-    self.num_epochs = 10**9 if num_epochs is None else num_epochs
 
   def __len__(self) -> int:
-    return self.windows_per_epoch * self.num_epochs
+    """Windows in an epoch."""
+    return int(self._ends[-1])
 
-  def locate(self, index: int) -> tuple[int, int, int]:
-    """Element index -> (sequence, first event, end event)."""
-    epoch, place = divmod(index, self.windows_per_epoch)
-    if self.shuffle and self.windows_per_epoch > 1:
-      place = index_shuffle(
-          place,
-          max_index=self.windows_per_epoch - 1,
-          seed=mix64(self.seed, epoch) & 0xFFFFFFFF,
-          rounds=4,
-      )
-    sequence = int(np.searchsorted(self._ends, place, side="right"))
-    num_windows = -(-int(self.num_events[sequence]) // self.capacity)
-    window = place - (int(self._ends[sequence]) - num_windows)
-    short = num_windows - 1
-    if self.shuffle:
-      short = mix64(self.seed, epoch, sequence) % num_windows
-    start, end = window_bounds(
-        int(self.num_events[sequence]), self.capacity, window, short
-    )
-    return sequence, start, end
+  @property
+  def lengths(self) -> np.ndarray:
+    """[windows] int64 tokens of each window, CLS included, in every epoch."""
+    sequence = np.repeat(np.arange(len(self._counts)), self._counts)
+    size = self.num_tokens[sequence]
+    if self.history == "windows":
+      number = np.arange(len(self)) - (self._ends - self._counts)[sequence]
+      size = size - number * self.capacity
+    return np.minimum(size, self.capacity) + 1
 
-  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-    sequence, start, end = self.locate(int(index))
-    example = self.source[sequence]
-    timestamps = np.asarray(example["timestamp"])
-    if len(timestamps) != self.num_events[sequence]:
+  def locate(self, epoch: int, number: int) -> tuple[int, int, int]:
+    """A window -> (sequence, first token, end token)."""
+    sequence = int(np.searchsorted(self._ends, number, side="right"))
+    count = int(self._counts[sequence])
+    piece = number - int(self._ends[sequence]) + count
+    size = int(self.num_tokens[sequence])
+    if self.history == "windows":
+      short = count - 1
+      if self.move_cuts:
+        short = mix64(self.seed, epoch, sequence) % count
+      # The last piece is the short window, wherever it stands.
+      window = short if piece == count - 1 else piece + (piece >= short)
+      return sequence, *window_bounds(size, self.capacity, window, short)
+    last_start = max(0, size - self.capacity)
+    start = last_start
+    if self.history == "strided":
+      assert self.stride is not None
+      start = min(piece * self.stride, last_start)
+    elif self.history == "crop":
+      draw = mix64(self.seed, epoch, sequence) if self.move_cuts else 0
+      start = draw % (last_start + 1)
+    return sequence, start, min(start + self.capacity, size)
+
+  def read(self, epoch: int, number: int) -> dict[str, np.ndarray]:
+    """Arrays [tokens of the window + 1]; the first place is CLS."""
+    sequence, start, end = self.locate(epoch, number)
+    fields = self.tokens[sequence]
+    found = len(fields["tokens"])
+    if found != self.num_tokens[sequence]:
       raise UserError(
-          f"sequence {sequence} has {len(timestamps)} events, its index says"
-          f" {self.num_events[sequence]}: the dataset is damaged, prepare it"
+          f"sequence {sequence} has {found} tokens, its index says"
+          f" {self.num_tokens[sequence]}: the dataset is damaged, prepare it"
           " again."
       )
-    gaps = time_gaps(timestamps, self.gap_kind)[start:end]
-    seconds = (timestamps[start:end] - timestamps[start]) / 1e6
-    tokens = self.pair_to_token[np.asarray(example["pair"])[start:end]]
-    out = {
-        "tokens": _prepend(tokens, schema.CLS_ID, np.int32),
-        # CLS has no duration; "hidden" adds nothing to its embedding.
-        "time_gaps": _prepend(gaps, HIDDEN_GAP, np.int32),
-        "times": _prepend(seconds, 0, np.float32),
-    }
-    if self.annotate is not None:
-      for name, values in self.annotate(sequence, example).items():
-        out[name] = _prepend(values[start:end], 0, values.dtype)
+    out = {}
+    for name, values in fields.items():
+      cut = values[start:end]
+      if name == "times":
+        cut = (cut - cut[0]).astype(np.float32)
+      elif name == "sessions":
+        cut = cut - cut[0]
+      out[name] = _prepend(cut, _OF_CLS.get(name, 0))
     return out
 
+  def _count_windows(self) -> np.ndarray:
+    if self.history == "windows":
+      return -(-self.num_tokens // self.capacity)
+    if self.stride is not None:
+      after_first = np.maximum(self.num_tokens - self.capacity, 0)
+      count = 1 + -(-after_first // self.stride)
+      return np.where(self.num_tokens > 0, count, 0)
+    return (self.num_tokens > 0).astype(np.int64)
 
-def _prepend(values: np.ndarray, first: int, dtype: Any) -> np.ndarray:
-  out = np.empty(len(values) + 1, dtype)
+
+def _check(max_length: int, history: str, stride: int | None) -> None:
+  if max_length < 2:
+    raise UserError(
+        f"max_length is {max_length}; a window holds CLS and at least one"
+        " event, so 2 is the least."
+    )
+  if history not in HISTORIES:
+    raise UserError(
+        f"history {history!r}; choose one of {', '.join(HISTORIES)}."
+    )
+  if (history == "strided") != (stride is not None):
+    raise UserError(
+        f"history {history!r} with stride {stride}: strided windows need a"
+        " stride, others have none."
+    )
+  if stride is not None and not 0 < stride < max_length:
+    raise UserError(
+        f"stride {stride} must lie between 1 and {max_length - 1} (max_length"
+        " without CLS), or tokens would be left out."
+    )
+
+
+# CLS has no duration: "hidden" adds nothing to its embedding.
+_OF_CLS = {"tokens": schema.CLS_ID, "time_gaps": HIDDEN_GAP}
+
+
+def _prepend(values: np.ndarray, first: Any) -> np.ndarray:
+  out = np.empty(len(values) + 1, values.dtype)
   out[0] = first
   out[1:] = values
   return out

@@ -1,12 +1,16 @@
 """Reads label tables: a user id and 0/1 columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from behavior_lm.data import schema
+from behavior_lm.data.dataset import Dataset
+from behavior_lm.data.splits import HELDOUT_USERS
+from behavior_lm.data.splits import SPLITS
 from behavior_lm.errors import UserError
 
 # How a label may be written.
@@ -26,7 +30,10 @@ class Labels:
       has none; one row a user that is in the data and in the file.
     names: the label columns.
     ignored_columns: column -> why it is no label.
-    duplicates: users written more than once, with the same labels.
+    duplicates: users written more than once, with labels that agree.
+    contradictions: users written more than once, with labels that do not;
+      they are left out.
+    missing: label -> users of `table` for whom its cell is empty.
     unlabelled: users of the data that the file does not name.
     unknown: users of the file that the data does not hold.
   """
@@ -35,6 +42,8 @@ class Labels:
   names: list[str]
   ignored_columns: dict[str, str]
   duplicates: list[str]
+  contradictions: list[str]
+  missing: dict[str, list[str]]
   unlabelled: list[str]
   unknown: list[str]
 
@@ -45,7 +54,12 @@ class Labels:
         for name, why in self.ignored_columns.items()
     ]
     for users, text in (
-        (self.duplicates, "named more than once with the same labels"),
+        (self.duplicates, "named more than once with labels that agree"),
+        (self.contradictions, "with contradicting labels, left out"),
+        *(
+            (users, f"with an empty cell for the label {name!r}")
+            for name, users in self.missing.items()
+        ),
         (self.unlabelled, "of the data without a label, left out"),
         (self.unknown, "with a label but not in the data, left out"),
     ):
@@ -53,9 +67,32 @@ class Labels:
         lines.append(f"{len(users)} users {text} ({_some(users)})")
     return lines
 
+  def counts(self) -> dict[str, Any]:
+    """How many users fit and how many did not, as JSON."""
+    return {
+        "users": self.table.height,
+        "labels": {
+            name: {
+                "positive": int((self.table[name] == 1).sum()),
+                "negative": int((self.table[name] == 0).sum()),
+                "missing": len(self.missing[name]),
+            }
+            for name in self.names
+        },
+        "duplicates": len(self.duplicates),
+        "contradictions": len(self.contradictions),
+        "unlabelled": len(self.unlabelled),
+        "unknown": len(self.unknown),
+        "ignored_columns": self.ignored_columns,
+    }
+
 
 def read_labels(
-    path: str | Path, users: Sequence[str], names: Sequence[str] = ()
+    path: str | Path,
+    users: Sequence[str],
+    names: Sequence[str] = (),
+    *,
+    drop_contradictions: bool = False,
 ) -> Labels:
   """Reads the labels of `users` from a CSV or Parquet file.
 
@@ -64,6 +101,8 @@ def read_labels(
       empty cell is no label. Other columns are ignored and named.
     users: the users of the data.
     names: which columns to take; all labels without it.
+    drop_contradictions: leave users with contradicting labels out and report
+      them, instead of refusing the file.
 
   Raises:
     UserError: if the file is unreadable, has no user_id or no label, a wanted
@@ -107,21 +146,32 @@ def read_labels(
           for name in columns
       ),
   )
-  table, duplicates = _merge_duplicates(table, path)
+  table, duplicates, contradictions = _merge_duplicates(table)
+  if contradictions and not drop_contradictions:
+    raise UserError(
+        f"{path}: {len(contradictions)} users have contradicting labels"
+        f" ({_some(contradictions)}). Keep one row a user."
+    )
   known = set(users)
-  labelled = set(table[schema.USER_ID])
+  labelled = set(table[schema.USER_ID]) | set(contradictions)
   if known and not known & labelled:
     raise UserError(
         f"{path}: none of its {len(labelled)} users ({_some(labelled)}) is in"
         f" the data ({_some(known)}). Are the ids written the same way?"
     )
+  table = table.filter(pl.col(schema.USER_ID).is_in(list(known))).sort(
+      schema.USER_ID
+  )
   return Labels(
-      table=table.filter(pl.col(schema.USER_ID).is_in(list(known))).sort(
-          schema.USER_ID
-      ),
+      table=table,
       names=columns,
       ignored_columns=ignored,
       duplicates=duplicates,
+      contradictions=contradictions,
+      missing={
+          name: table.filter(pl.col(name).is_null())[schema.USER_ID].to_list()
+          for name in columns
+      },
       unlabelled=sorted(known - labelled),
       unknown=sorted(labelled - known),
   )
@@ -159,20 +209,77 @@ def _why_no_label(column: pl.Series) -> str:
 
 
 def _merge_duplicates(
-    table: pl.DataFrame, path: str | Path
-) -> tuple[pl.DataFrame, list[str]]:
-  repeated = table.filter(pl.col(schema.USER_ID).is_duplicated())
-  different = repeated.unique().filter(
-      pl.col(schema.USER_ID).is_duplicated()
+    table: pl.DataFrame,
+) -> tuple[pl.DataFrame, list[str], list[str]]:
+  """One row a user.
+
+  An empty cell agrees with everything: of rows that agree, the first value of
+  each label is taken.
+
+  Returns:
+    The table without the users whose rows contradict each other; the users
+    with several rows that agree; and those with rows that do not.
+  """
+  user = pl.col(schema.USER_ID)
+  labels = pl.all().exclude(schema.USER_ID)
+  merged = table.group_by(schema.USER_ID, maintain_order=True).agg(
+      labels.drop_nulls().first(),
+      pl.len().alias("_rows"),
+      pl.any_horizontal(labels.drop_nulls().n_unique() > 1).alias("_differ"),
   )
-  if not different.is_empty():
-    users = sorted(set(different[schema.USER_ID]))
+  differ = merged.filter("_differ")
+  repeated = merged.filter((pl.col("_rows") > 1) & ~pl.col("_differ"))
+  once = merged.filter(~pl.col("_differ")).drop("_rows", "_differ")
+  return (
+      once,
+      repeated.select(user.sort()).to_series().to_list(),
+      differ.select(user.sort()).to_series().to_list(),
+  )
+
+
+def check_label_leaks(
+    tables: Mapping[str, Labels | pl.DataFrame], dataset: Dataset
+) -> None:
+  """Raises UserError if labels for different splits share a user.
+
+  Args:
+    tables: the labels that belong to each split: what is fitted to the table
+      of `train` is scored on that of `heldout_users`. Tables of `train` and
+      `test` may name the same users, whose label is the same on both sides of
+      the split time; they are one side here.
+    dataset: whose users they are.
+
+  Raises:
+    UserError: names a user in tables of both sides, a user on one side whom
+      the dataset has on the other one, or a table without such a split.
+  """
+  found: dict[bool, dict[str, str]] = {False: {}, True: {}}
+  for split, table in tables.items():
+    if split not in SPLITS:
+      raise UserError(
+          f"labels of {split!r}: no such split; there are {', '.join(SPLITS)}."
+      )
+    frame = table.table if isinstance(table, Labels) else table
+    side = SPLITS.index(split) >= SPLITS.index(HELDOUT_USERS)
+    found[side] |= dict.fromkeys(frame[schema.USER_ID].to_list(), split)
+  both = set(found[False]) & set(found[True])
+  if both:
+    user = min(both)
     raise UserError(
-        f"{path}: {len(users)} users have contradicting labels"
-        f" ({_some(users)}). Keep one row a user."
+        f"{len(both)} users ({_some(both)}) have labels in"
+        f" {found[False][user]} and in {found[True][user]}: what is fitted to"
+        " the one is scored on the other. Keep each user on one side."
     )
-  once = table.unique(subset=schema.USER_ID, keep="first", maintain_order=True)
-  return once, sorted(set(repeated[schema.USER_ID]))
+  for split in dataset.splits:
+    side = SPLITS.index(split) >= SPLITS.index(HELDOUT_USERS)
+    here = set(dataset.sequences(split)[schema.USER_ID].to_list())
+    wrong = here & set(found[not side])
+    if wrong:
+      raise UserError(
+          f"{len(wrong)} users ({_some(wrong)}) have labels for"
+          f" {found[not side][min(wrong)]}, but {dataset.path} has them in"
+          f" {split}. Give the labels of each split's own users."
+      )
 
 
 def _some(values: object) -> str:

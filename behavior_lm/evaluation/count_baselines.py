@@ -1,13 +1,12 @@
 """Plain count models scored on the events that a masked model is asked for."""
 
-from typing import Any
-
 import numpy as np
 
 from behavior_lm.data.dataset import Dataset
+from behavior_lm.data.token_source import open_tokens
+from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.evaluation.count_models import NGramModel
-from behavior_lm.evaluation.fixed_mask import fixed_mask
-from behavior_lm.evaluation.masked_perplexity import BITS_PER_HIDDEN_BYTE
+from behavior_lm.evaluation.masked_perplexity import EvalAnnotations
 from behavior_lm.evaluation.masked_perplexity import SequenceScores
 from behavior_lm.evaluation.neighbour_model import NeighbourModel
 
@@ -20,7 +19,7 @@ FULL_CONTEXT = "neighbours (full context)"
 
 def score_baselines(
     dataset: Dataset,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     *,
     split: str,
     mask_rate: float,
@@ -40,34 +39,21 @@ def score_baselines(
   Returns:
     name -> scores, with the sequences in the order of the split.
   """
-  table = tokenizer.encode_table(dataset.pairs)
-  hidden_bytes = tokenizer.hidden_bytes(dataset.pairs)
   source = dataset.source(train_split)
-  examples = [source[i] for i in range(len(source))]
-  train = [table[example["pair"]] for example in examples]
-  starts = [example["start"] for example in examples]
-  source = dataset.source(split)
-  examples = [source[i] for i in range(len(source))]
-  test = [table[example["pair"]] for example in examples]
-  masks = [
-      fixed_mask(
-          example["user_id"],
-          example["start"],
-          len(example["pair"]),
-          mask_rate=mask_rate,
-          seed=mask_seed,
-      )
-      for example in examples
-  ]
+  starts = [source[i]["start"] for i in range(len(source))]
+  tokens = open_tokens(dataset, train_split, tokenizer)
+  train = [tokens[i]["tokens"] for i in range(len(tokens))]
+  annotate = EvalAnnotations(dataset, tokenizer, mask_rate, mask_seed)
+  tokens = open_tokens(dataset, split, tokenizer, annotate=annotate)
+  scored = [tokens[i] for i in range(len(tokens))]
+  test = [fields["tokens"] for fields in scored]
+  masks = [fields["masked"] > 0 for fields in scored]
   count = np.asarray([mask.sum() for mask in masks], np.float64)
   owner = np.repeat(np.arange(len(masks)), count.astype(np.int64))
-  truth = np.concatenate(
-      [tokens[mask] for tokens, mask in zip(test, masks, strict=True)]
+  join = lambda name: np.concatenate(
+      [fields[name][mask] for fields, mask in zip(scored, masks, strict=True)]
   )
-  spelled = np.concatenate([
-      hidden_bytes[example["pair"][mask]]
-      for example, mask in zip(examples, masks, strict=True)
-  ])
+  truth, spelled, spanned = map(join, ("tokens", "hidden_bits", "num_events"))
   users = dataset.sequences(split)["user_id"].to_numpy()
 
   def scores(log_probs: np.ndarray, best: np.ndarray) -> SequenceScores:
@@ -75,8 +61,9 @@ def score_baselines(
     return SequenceScores(
         nats=add(-log_probs),
         correct=add((best == truth).astype(np.float64)),
-        hidden_bits=add(spelled * BITS_PER_HIDDEN_BYTE),
+        hidden_bits=add(spelled),
         count=count,
+        num_events=add(spanned),
         users=users,
     )
 

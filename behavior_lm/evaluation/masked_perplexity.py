@@ -1,6 +1,6 @@
 """Masked perplexity, accuracy and bits per raw event under one fixed mask."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import math
 from typing import Any
@@ -15,7 +15,10 @@ from behavior_lm.data import schema
 from behavior_lm.data.dataset import Dataset
 from behavior_lm.data.pipeline import Batch
 from behavior_lm.data.pipeline import make_loader
+from behavior_lm.data.time_features import NO_EVENT as HIDDEN_FEATURE
 from behavior_lm.data.time_gaps import HIDDEN_GAP
+from behavior_lm.data.tokenizers import Tokenizer
+from behavior_lm.data.tokenizers.base import Tokens
 from behavior_lm.errors import UserError
 from behavior_lm.evaluation.fixed_mask import fixed_mask
 from behavior_lm.objectives.cross_entropy import token_scores
@@ -32,16 +35,29 @@ class EvalAnnotations:
   """The fixed mask, and whose event is where, beside each window."""
 
   def __init__(
-      self, hidden_bytes: np.ndarray, mask_rate: float, mask_seed: int
+      self,
+      dataset: Dataset,
+      tokenizer: Tokenizer,
+      mask_rate: float,
+      mask_seed: int,
   ) -> None:
-    self.hidden_bytes = hidden_bytes.astype(np.int32)
+    self.tokenizer = tokenizer
+    self.unit_of_pair = tokenizer.unit_table(dataset.pairs)
+    self.hidden_bits = (
+        tokenizer.hidden_bytes(dataset.pairs) * BITS_PER_HIDDEN_BYTE
+    )
     self.mask_rate = mask_rate
     self.mask_seed = mask_seed
 
   def __call__(
-      self, index: int, example: Mapping[str, Any]
+      self, index: int, example: Mapping[str, Any], tokens: Tokens
   ) -> dict[str, np.ndarray]:
+    """A token is masked if its first event is: that many, whatever it spans."""
     pairs = np.asarray(example["pair"])
+    first, spans = first_events(tokens), tokens.num_events > 0
+    hidden = self.hidden_bits[pairs] + self.tokenizer.repeat_bits(
+        self.unit_of_pair[pairs], np.asarray(example["timestamp"])
+    )
     mask = fixed_mask(
         example["user_id"],
         example["start"],
@@ -50,10 +66,23 @@ class EvalAnnotations:
         seed=self.mask_seed,
     )
     return {
-        "masked": mask.astype(np.int32),
-        "sequence": np.full(len(pairs), index, np.int32),
-        "hidden_bytes": self.hidden_bytes[pairs],
+        "masked": (mask[first] & spans).astype(np.int32),
+        "sequence": np.full(len(tokens), index, np.int32),
+        "hidden_bits": sum_events(hidden, tokens),
     }
+
+
+def first_events(tokens: Tokens) -> np.ndarray:
+  """[num_tokens] place of the first event of each token (SEP: the last)."""
+  first = np.cumsum(tokens.num_events) - tokens.num_events
+  return first - (tokens.num_events == 0)
+
+
+def sum_events(values: np.ndarray, tokens: Tokens) -> np.ndarray:
+  """[num_events] -> [num_tokens] float32 sums over each token's events."""
+  before = np.concatenate([[0.0], np.cumsum(values)])
+  ends = np.cumsum(tokens.num_events)
+  return (before[ends] - before[ends - tokens.num_events]).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +94,8 @@ class SequenceScores:
     correct: top-1 hits.
     hidden_bits: what the tokens cannot say, spelled out (the same for every
       model over one tokenizer).
-    count: masked events.
+    count: masked tokens.
+    num_events: raw events that they span.
     users: user ids.
   """
 
@@ -73,6 +103,7 @@ class SequenceScores:
   correct: np.ndarray
   hidden_bits: np.ndarray
   count: np.ndarray
+  num_events: np.ndarray
   users: np.ndarray
 
   def summary(self) -> dict[str, float]:
@@ -82,9 +113,7 @@ class SequenceScores:
     return {
         "perplexity": math.exp(min(nats, 700.0)),
         "accuracy": float(self.correct.sum() / total),
-        "bits_per_event": float(
-            nats / math.log(2) + self.hidden_bits.sum() / total
-        ),
+        "bits_per_event": float(self.bits.sum() / self.num_events.sum()),
     }
 
   @property
@@ -113,7 +142,7 @@ class MaskedPerplexity:
       self,
       config: ml_collections.ConfigDict,
       dataset: Dataset,
-      tokenizer: Any,
+      tokenizer: Tokenizer,
       graphdef: Any,
       mesh: Mesh,
       split: str | None = None,
@@ -126,19 +155,19 @@ class MaskedPerplexity:
           " no evaluation; --split_time of prepare.py makes a 'test' split."
       )
     self._users = dataset.sequences(self.split)["user_id"].to_numpy()
-    self._windows = build.build_windows(
+    self._windows = build.build_scored_windows(
         config,
         dataset,
         tokenizer,
         self.split,
-        shuffle=False,
-        num_epochs=1,
-        annotate=EvalAnnotations(
-            tokenizer.hidden_bytes(dataset.pairs),
+        EvalAnnotations(
+            dataset,
+            tokenizer,
             config.eval.mask_rate,
             config.eval.mask_seed,
         ),
     )
+    self._features = build.feature_names(config)
     self._spec = build.batch_spec(config)
     self._mesh = mesh
     self._score = jax.jit(make_score(graphdef))
@@ -150,32 +179,44 @@ class MaskedPerplexity:
   def scores(self, params: Any) -> SequenceScores:
     """Sums over the masked events of each sequence."""
     size = len(self._users)
-    nats, correct, hidden, count = (np.zeros(size) for _ in range(4))
-    loader = iter(make_loader(self._windows, self._spec, drop_remainder=False))
+    nats, correct, hidden, count, events = (np.zeros(size) for _ in range(5))
+    loader = iter(
+        make_loader(
+            self._windows,
+            self._spec,
+            shuffle=False,
+            num_epochs=1,
+            drop_remainder=False,
+        )
+    )
     try:
       for batch in loader:
         at, valid = masked_offsets(batch["masked"])
         truth = np.take_along_axis(batch["tokens"], at, 1)
-        inputs = hide_masked(batch)
+        inputs = hide_masked(batch, self._features)
         got = self._score(
             params,
             put_batch(inputs, self._mesh),
             put_batch({"at": at, "tokens": truth}, self._mesh),
         )
         where = np.take_along_axis(batch["sequence"], at, 1)[valid]
-        spelled = np.take_along_axis(batch["hidden_bytes"], at, 1)[valid]
+        spelled = np.take_along_axis(batch["hidden_bits"], at, 1)[valid]
+        spanned = np.take_along_axis(batch["num_events"], at, 1)[valid]
         add = lambda out, values, where=where: np.add.at(out, where, values)
         add(nats, np.asarray(got[0], np.float64)[valid])
         add(correct, np.asarray(got[1], np.float64)[valid])
-        add(hidden, spelled * BITS_PER_HIDDEN_BYTE)
+        add(hidden, spelled)
         add(count, 1.0)
+        add(events, spanned)
     finally:
       loader.close()
     if not count.sum():
       raise UserError(
           f"split {self.split!r} has too few events for any to be masked."
       )
-    return SequenceScores(nats, correct, hidden, count, self._users)
+    return SequenceScores(
+        nats, correct, hidden, count, events, self._users
+    )
 
 
 def make_evaluators(
@@ -192,8 +233,8 @@ def make_evaluators(
   return {config.eval.split: evaluator}
 
 
-def hide_masked(batch: Batch) -> Batch:
-  """Model inputs: masked tokens and their gaps hidden, annotations gone."""
+def hide_masked(batch: Batch, features: Sequence[str] = ()) -> Batch:
+  """Model inputs: masked tokens hidden with all they carry; no annotation."""
   masked = batch["masked"] > 0
   inputs = {
       name: batch[name] for name in ("positions", "segment_ids", "times")
@@ -204,6 +245,10 @@ def hide_masked(batch: Batch) -> Batch:
   inputs["time_gaps"] = np.where(
       masked, HIDDEN_GAP, batch["time_gaps"]
   ).astype(np.int32)
+  for name in features:
+    values = batch[name]
+    hidden = np.nan if values.dtype.kind == "f" else HIDDEN_FEATURE
+    inputs[name] = np.where(masked, hidden, values).astype(values.dtype)
   return inputs
 
 

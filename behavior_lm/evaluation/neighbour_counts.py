@@ -54,7 +54,7 @@ class Places:
   def patterns(self) -> np.ndarray:
     """[m] int64 in [0, 16): which neighbours are hidden, as bits."""
     bits = [self.hidden[offset] << i for i, offset in enumerate(OFFSETS)]
-    return np.sum(bits, axis=0, dtype=np.int64)
+    return np.asarray(np.sum(bits, axis=0, dtype=np.int64))
 
   def take(self, rows: np.ndarray | slice) -> "Places":
     """The places of these rows."""

@@ -49,7 +49,7 @@ def make_rows(
     row: dict[str, Any] = {"model": name, **scores.summary()}
     many_users = len(set(scores.users[scores.count > 0])) > 1
     row["bits_per_event_ci"] = (
-        bootstrap_ratio(scores.bits, scores.count, scores.users).interval
+        bootstrap_ratio(scores.bits, scores.num_events, scores.users).interval
         if many_users
         else None
     )
@@ -58,7 +58,7 @@ def make_rows(
       row["difference_to_best_baseline"] = None
       if many_users:
         gap = bootstrap_difference(
-            scores.bits, fair[best].bits, scores.count, scores.users
+            scores.bits, fair[best].bits, scores.num_events, scores.users
         )
         row["difference_to_best_baseline"] = {
             "baseline": best,

@@ -128,5 +128,6 @@ def _full_rows(
       "positions": positions.astype(np.int32),
       "segment_ids": np.ones(shape, np.int32),
       "time_gaps": rng.integers(0, 600, shape).astype(np.int32),
+      "num_events": np.ones(shape, np.int32),
       "times": positions.astype(np.float32),
   }

@@ -1,9 +1,10 @@
 """Sequences of any length -> batches of few shapes.
 
 A sequence that is longer than the model is cut into as few windows as it
-needs, of equal length (give or take one event), so that no event is left with
-a short context. A window is padded to the smallest bucket that holds it: its
-shape depends on its own length alone, never on its neighbours.
+needs, of equal length (give or take one token), so that no token is left with
+a short context; or, with a stride, into windows that overlap. A window is
+padded to the smallest bucket that holds it: its shape depends on its own
+length alone, never on its neighbours.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 
 from behavior_lm.data import schema
 from behavior_lm.data.time_gaps import HIDDEN_GAP
+from behavior_lm.errors import UserError
 from behavior_lm.inference.sequences import TokenSequence
 
 _SHORTEST = 16
@@ -32,10 +34,43 @@ def bucket_lengths(max_length: int) -> list[int]:
   return sorted(n for n in found if n <= max_length)
 
 
-def window_cuts(num_events: int, capacity: int) -> list[tuple[int, int]]:
+@dataclasses.dataclass(frozen=True)
+class Cut:
+  """How long sequences are read.
+
+  Attributes:
+    stride: tokens between the starts of full windows that overlap, the last
+      one at the end; None for windows side by side.
+    last: only so many tokens at the end; None for all.
+  """
+
+  stride: int | None = None
+  last: int | None = None
+
+  def check(self, capacity: int) -> None:
+    """Raises UserError for values that do not fit windows of `capacity`."""
+    if self.stride is not None and not 0 < self.stride <= capacity:
+      raise UserError(
+          f"stride {self.stride} must lie between 1 and {capacity}, the"
+          " tokens of a window, or events would be left out."
+      )
+    if self.last is not None and self.last < 1:
+      raise UserError(f"last {self.last} must be at least 1 token.")
+
+
+def window_cuts(
+    num_tokens: int, capacity: int, cut: Cut | None = None
+) -> list[tuple[int, int]]:
   """(start, end) of the windows of a sequence, lengths equal or one apart."""
-  count = -(-num_events // capacity)
-  cuts = [i * num_events // count for i in range(count + 1)]
+  cut = cut or Cut()
+  first = max(0, num_tokens - cut.last) if cut.last else 0
+  size = num_tokens - first
+  if cut.stride is not None:
+    end = max(size - capacity, 0)
+    starts = [*range(0, end, cut.stride), end]
+    return [(first + s, min(first + s + capacity, num_tokens)) for s in starts]
+  count = -(-size // capacity)
+  cuts = [first + i * size // count for i in range(count + 1)]
   return list(zip(cuts[:-1], cuts[1:], strict=True))
 
 
@@ -44,16 +79,16 @@ class Batch:
   """Windows of one bucket.
 
   Attributes:
-    arrays: `tokens`, `positions`, `segment_ids`, `time_gaps` int32 and
-      `times` float32, [batch_size, length]; rows after the windows are
+    arrays: `tokens`, `positions`, `segment_ids`, `time_gaps` int32, `times`
+      float32 and features, [batch_size, length]; rows after the windows are
       padding.
     rows: output row of each window.
-    num_events: of each window.
+    num_tokens: of each window, CLS not counted.
   """
 
   arrays: dict[str, np.ndarray]
   rows: list[int] = dataclasses.field(default_factory=list)
-  num_events: list[int] = dataclasses.field(default_factory=list)
+  num_tokens: list[int] = dataclasses.field(default_factory=list)
 
 
 class Batcher:
@@ -78,7 +113,10 @@ class Batcher:
     length = next(n for n in self._lengths if n >= size)
     batch = self._filling.get(length)
     if batch is None:
-      batch = self._filling[length] = Batch(_padding(self.batch_size, length))
+      arrays = _padding(self.batch_size, length)
+      for name, values in sequence.features.items():
+        arrays[name] = np.zeros((self.batch_size, length), values.dtype)
+      batch = self._filling[length] = Batch(arrays)
     place, arrays = len(batch.rows), batch.arrays
     arrays["tokens"][place, 0] = schema.CLS_ID
     arrays["tokens"][place, 1:size] = sequence.tokens[start:end]
@@ -87,10 +125,12 @@ class Batcher:
     arrays["times"][place, 1:size] = (
         sequence.seconds[start:end] - sequence.seconds[start]
     )
+    for name, values in sequence.features.items():
+      arrays[name][place, 1:size] = values[start:end]
     arrays["positions"][place, :size] = np.arange(size)
     arrays["segment_ids"][place, :size] = 1
     batch.rows.append(row)
-    batch.num_events.append(size - 1)
+    batch.num_tokens.append(size - 1)
     if len(batch.rows) < self.batch_size:
       return None
     return self._filling.pop(length)

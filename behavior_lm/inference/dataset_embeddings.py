@@ -1,6 +1,6 @@
 """Embeds a dataset, part by part, so that a killed run goes on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 import contextlib
 import dataclasses
 from pathlib import Path
@@ -13,8 +13,10 @@ from behavior_lm.data import schema
 from behavior_lm.data.dataset import Dataset
 from behavior_lm.data.sequences import UNITS
 from behavior_lm.data.sequences import USER
+from behavior_lm.data.token_source import open_tokens
 from behavior_lm.errors import UserError
 from behavior_lm.inference import stores
+from behavior_lm.inference.batching import Cut
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.inference.parts import differences
 from behavior_lm.inference.parts import Parts
@@ -41,6 +43,7 @@ class Request:
       empty.
     overwrite: replace a file of other settings.
     part_events: events between two saves.
+    cut: how long sequences are read.
   """
 
   splits: Sequence[str] = ()
@@ -51,6 +54,7 @@ class Request:
   out: str = ""
   overwrite: bool = False
   part_events: int = PART_EVENTS
+  cut: Cut = Cut()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +125,8 @@ def embed_dataset(
       "pooling": request.pooling,
       "layer": layer,
       "part_events": request.part_events,
+      "stride": request.cut.stride,
+      "last": request.cut.last,
       "embed_dim": embedder.embed_dim,
       "run": run.resolve().name,
       "data": dataset.path.resolve().name,
@@ -176,6 +182,11 @@ def _check(dataset: Dataset, request: Request) -> tuple[list[str], str]:
 def _default_path(run: Path, settings: dict[str, Any]) -> Path:
   parts = [settings["data"], *settings["splits"], settings["unit"]]
   parts += [settings["pooling"], f"layer{settings['layer']}"]
+  parts += [
+      f"{name}{settings[name]}"
+      for name in ("stride", "last")
+      if settings[name] is not None
+  ]
   name = "_".join([*parts, f"step{settings['step']}.parquet"])
   return run / "embeddings" / name
 
@@ -254,15 +265,28 @@ def _make_parts(
     say(f"{parts.folder / name}: was damaged; computed again.")
   if there := sum(path is not None for path in found.values()):
     say(f"going on: {there} of {len(plan)} parts are there already")
-  sources = {split: dataset.source(split) for split in dataset.splits}
-  tokens = embedder.tokenizer.encode_table(dataset.pairs)
+  reader = embedder.reader
+  sources = {
+      split: open_tokens(
+          dataset,
+          split,
+          embedder.tokenizer,
+          gap_kind=reader.gap_kind,
+          features=reader.features,
+          zone=reader.zone,
+      )
+      for split in dataset.splits
+  }
   missing = [part for part in plan if found[part.name] is None]
   bar = Bar(sum(part.rows.height for part in missing))
   try:
     for part in missing:
       vectors = embedder.encode_rows(
           (
-              _read(embedder, sources[split], tokens, split, indices)
+              (
+                  TokenSequence.of(sources[split][index], reader.features)
+                  for index in indices
+              )
               for split, indices in part.rows.select(
                   "split", "sequences"
               ).iter_rows()
@@ -272,6 +296,7 @@ def _make_parts(
           batch_size=request.batch_size,
           num_rows=part.rows.height,
           watch=bar.add,
+          cut=request.cut,
       )
       table = part.rows.drop("sequences").with_columns(
           stores.embedding_column(vectors)
@@ -280,21 +305,3 @@ def _make_parts(
   finally:
     bar.close()
   return [path for path in found.values() if path is not None], bar
-
-
-def _read(
-    embedder: Embedder,
-    source: Any,
-    pair_to_token: np.ndarray,
-    split: str,
-    indices: list[int],
-) -> Iterator[TokenSequence]:
-  """Sequences of one row, one at a time."""
-  for index in indices:
-    example = source[index]
-    yield embedder.reader.from_tokens(
-        pair_to_token[example["pair"]],
-        example["timestamp"],
-        f"split {split}, sequence {index}",
-    )
-

@@ -18,6 +18,7 @@ import polars as pl
 from behavior_lm.errors import UserError
 from behavior_lm.inference.batching import Batch
 from behavior_lm.inference.batching import Batcher
+from behavior_lm.inference.batching import Cut
 from behavior_lm.inference.batching import window_cuts
 from behavior_lm.inference.frames import cut_frame
 from behavior_lm.inference.pooling import find_pooling
@@ -27,6 +28,7 @@ from behavior_lm.inference.progress import Bar
 from behavior_lm.inference.sequences import Reader
 from behavior_lm.inference.sequences import TokenSequence
 from behavior_lm.inference.stores import embedding_column
+from behavior_lm.training.build import feature_names
 from behavior_lm.training.loading import load_run
 from behavior_lm.training.run_folder import config_hash
 from behavior_lm.training.state import merge_model
@@ -72,7 +74,12 @@ class Embedder:
     self.num_layers = int(config.model.num_layers)
     self.embed_dim = int(config.model.embed_dim)
     self.max_length = int(config.data.max_length)
-    self.reader = Reader(tokenizer, config.data.gap_kind)
+    self.reader = Reader(
+        tokenizer,
+        config.data.gap_kind,
+        feature_names(config),
+        config.data.feature_zone or "UTC",
+    )
     self._graphdef = graphdef
     self._programs: dict[tuple[int, str], Any] = {}
 
@@ -96,7 +103,14 @@ class Embedder:
     model = self.config.model.to_dict()
     digest.update(
         json.dumps(
-            [model, self.max_length, self.reader.gap_kind], sort_keys=True
+            [
+                model,
+                self.max_length,
+                self.reader.gap_kind,
+                self.reader.features,
+                self.reader.zone,
+            ],
+            sort_keys=True
         ).encode()
     )
     for path, leaf in jax.tree_util.tree_leaves_with_path(self.params):
@@ -115,6 +129,7 @@ class Embedder:
       layer: int | None = None,
       batch_size: int | None = None,
       progress: bool = False,
+      cut: Cut | None = None,
   ) -> np.ndarray:
     """Encodes sequences of any number and length.
 
@@ -131,13 +146,17 @@ class Embedder:
         and timestamp: one vector a user, in the order of first appearance.
       pooling: over the windows of a sequence: "mean", over all its events
         (without CLS); "max", over all its events; "cls", the windows' CLS
-        weighted by their events; "last", its last event.
+        weighted by their events; "last", its last event. With a tokenizer
+        that spans several events, read "token" for "event".
       layer: 0 (embeddings) to num_layers; negative counts from the last one,
         which is -1 and None.
       batch_size: windows computed at once; None chooses by the model's length.
         A batch is always computed in full: for one short sequence at a time,
         1 is fastest.
       progress: show a bar.
+      cut: how sequences longer than the model are read; side by side when
+        None. Windows that overlap count their tokens as often as they hold
+        them.
 
     Returns:
       [num_sequences, embed_dim] float32.
@@ -161,7 +180,7 @@ class Embedder:
       read = self.reader.read_all(sequences)
       total = len(sequences) if isinstance(sequences, Sized) else None
     return self._encode_shown(
-        read, total, progress, pooling, layer, batch_size
+        read, total, progress, pooling, layer, batch_size, cut
     )
 
   def encode_frame(
@@ -173,6 +192,7 @@ class Embedder:
       layer: int | None = None,
       batch_size: int | None = None,
       progress: bool = False,
+      cut: Cut | None = None,
   ) -> pl.DataFrame:
     """Encodes a Polars frame; see `encode` for the arguments not named here.
 
@@ -192,7 +212,7 @@ class Embedder:
       )
     table, read = cut_frame(frame, self.reader, unit=unit, timezone=timezone)
     vectors = self._encode_shown(
-        read, table.height, progress, pooling, layer, batch_size
+        read, table.height, progress, pooling, layer, batch_size, cut
     )
     return table.with_columns(embedding_column(vectors))
 
@@ -205,12 +225,13 @@ class Embedder:
       batch_size: int | None = None,
       num_rows: int = 0,
       watch: Callable[[int], None] | None = None,
+      cut: Cut | None = None,
   ) -> np.ndarray:
     """One vector for each row, pooled over all sequences of the row.
 
     Args:
       rows: each at least one sequence, in order of time; from `reader`.
-      pooling, layer, batch_size: see `encode`.
+      pooling, layer, batch_size, cut: see `encode`.
       num_rows: how many are expected, if known.
       watch: told the number of events of each row that was read.
 
@@ -220,6 +241,8 @@ class Embedder:
     chosen = find_pooling(pooling)
     program = self._program(self.layer_number(layer), pooling)
     batcher = Batcher(self.max_length, self.choose_batch_size(batch_size))
+    cut = cut or Cut()
+    cut.check(batcher.capacity)
     sums = RowSums(chosen, self.embed_dim, num_rows)
     running: collections.deque[tuple[jax.Array, Batch]] = collections.deque()
 
@@ -227,10 +250,10 @@ class Embedder:
       while len(running) > keep:
         vectors, batch = running.popleft()
         windows = zip(
-            batch.rows, np.asarray(vectors), batch.num_events, strict=False
+            batch.rows, np.asarray(vectors), batch.num_tokens, strict=False
         )
-        for row, vector, num_events in windows:
-          sums.add(row, vector, num_events)
+        for row, vector, num_tokens in windows:
+          sums.add(row, vector, num_tokens)
 
     def compute(batch: Batch) -> None:
       running.append((program(self.params, batch.arrays), batch))
@@ -238,8 +261,10 @@ class Embedder:
 
     for row, sequences in enumerate(rows):
       num_events = 0
-      for sequence, start, end in _windows(sequences, batcher, chosen):
-        num_events += end - start
+      for sequence, start, end in _windows(
+          sequences, batcher, chosen, cut
+      ):
+        num_events += int(sequence.num_events[start:end].sum())
         sums.expect(row)
         batch = batcher.add(row, sequence, start, end)
         if batch is not None:
@@ -260,6 +285,7 @@ class Embedder:
       pooling: str,
       layer: int | None,
       batch_size: int | None,
+      cut: Cut | None,
   ) -> np.ndarray:
     bar = Bar(total, shown=progress)
     try:
@@ -270,6 +296,7 @@ class Embedder:
           batch_size=batch_size,
           num_rows=total or 0,
           watch=bar.add,
+          cut=cut,
       )
     finally:
       bar.close()
@@ -323,13 +350,16 @@ def make_program(graphdef: Any, layer: int, pooling: Pooling) -> Any:
 
 
 def _windows(
-    sequences: Iterable[TokenSequence], batcher: Batcher, pooling: Pooling
+    sequences: Iterable[TokenSequence],
+    batcher: Batcher,
+    pooling: Pooling,
+    cut: Cut,
 ) -> Iterator[tuple[TokenSequence, int, int]]:
   """Windows of a row that its pooling needs."""
   if pooling.last_only:
     for sequence in collections.deque(sequences, maxlen=1):
-      yield sequence, *window_cuts(len(sequence), batcher.capacity)[-1]
+      yield sequence, *window_cuts(len(sequence), batcher.capacity, cut)[-1]
     return
   for sequence in sequences:
-    for start, end in window_cuts(len(sequence), batcher.capacity):
+    for start, end in window_cuts(len(sequence), batcher.capacity, cut):
       yield sequence, start, end

@@ -11,10 +11,11 @@ from behavior_lm.data.sequences import local_days
 from behavior_lm.data.sequences import UNITS
 from behavior_lm.data.sequences import USER_DAY
 from behavior_lm.data.timestamps import check_timezone
+from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.errors import UserError
-from behavior_lm.inference.sequences import microseconds
 from behavior_lm.inference.sequences import Reader
 from behavior_lm.inference.sequences import TokenSequence
+from behavior_lm.inference.values import microseconds
 
 _USER, _TIME = "_user", "_time"
 _IDS = (schema.USER_ID, schema.EVENT_ID, schema.DESIGN_ID)
@@ -35,8 +36,9 @@ def cut_frame(
 
   Args:
     frame: user_id, event_id, design_id (optional) and timestamp (Datetime of
-      any unit and zone, without a zone UTC; or integers, microseconds UTC);
-      further columns are not read.
+      any unit and zone, without a zone UTC; or integers, microseconds UTC),
+      and the extra columns that the model reads. The account's age counts
+      from a user's first row.
     reader: of the model.
     unit: "user", or "user_day" for calendar days.
     timezone: of the days.
@@ -51,7 +53,7 @@ def cut_frame(
   if unit not in UNITS:
     raise UserError(f"unit {unit!r}; known are {', '.join(UNITS)}.")
   check_timezone(timezone)
-  events = _sorted_events(_canonical(frame))
+  events = _sorted_events(_canonical(frame, reader.extras))
   user, time = events[_USER].to_numpy(), events[_TIME].to_numpy()
   begins = np.ones(len(user), bool)
   begins[1:] = np.diff(user) != 0
@@ -66,18 +68,27 @@ def cut_frame(
       ),
       "num_events": pl.Series(after - first, dtype=pl.Int64),
   })
-  tokens = _encode(events, reader.tokenizer)
+  units = _encode(events, reader.tokenizer)
+  extras = {name: events[name].to_numpy() for name in reader.extras}
+  born = time[np.searchsorted(user, user[first])]
 
   def sequences() -> Iterator[TokenSequence]:
-    for begin, end, name in zip(first, after, table["user_id"], strict=True):
-      yield reader.from_tokens(
-          tokens[begin:end], time[begin:end], f"user {name!r}"
+    for row, name in enumerate(table[schema.USER_ID]):
+      events = slice(first[row], after[row])
+      yield reader.from_units(
+          units[events],
+          time[events],
+          f"user {name!r}",
+          extras={key: values[events] for key, values in extras.items()},
+          first_event=int(born[row]),
       )
 
   return table, sequences()
 
 
-def _canonical(frame: pl.DataFrame) -> pl.DataFrame:
+def _canonical(
+    frame: pl.DataFrame, extras: tuple[str, ...]
+) -> pl.DataFrame:
   """Ids as texts, _TIME as Int64 microseconds; checked."""
   missing = [name for name in _REQUIRED if name not in frame.columns]
   if missing:
@@ -89,8 +100,15 @@ def _canonical(frame: pl.DataFrame) -> pl.DataFrame:
   design = pl.lit(None, pl.String).alias(schema.DESIGN_ID)
   if schema.DESIGN_ID in frame.columns:
     design = pl.col(schema.DESIGN_ID)
+  for name in extras:
+    if name not in frame.columns or not frame.schema[name].is_numeric():
+      raise UserError(
+          f"the model reads the column {name!r}, but the frame has"
+          f" {'no such column' if name not in frame.columns else 'texts there'}"
+          "; give numbers, null where there is none."
+      )
   frame = frame.select(
-      schema.USER_ID, schema.EVENT_ID, design, schema.TIMESTAMP
+      schema.USER_ID, schema.EVENT_ID, design, schema.TIMESTAMP, *extras
   )
   for name in _REQUIRED:
     if nulls := frame[name].null_count():
@@ -117,6 +135,7 @@ def _canonical(frame: pl.DataFrame) -> pl.DataFrame:
   return texts.with_columns(
       pl.col(schema.DESIGN_ID).replace("", None).fill_null(schema.NO_DESIGN),
       pl.Series(_TIME, _times(frame[schema.TIMESTAMP]), pl.Int64),
+      *(frame[name].cast(pl.Float32).fill_null(np.nan) for name in extras),
   )
 
 
@@ -146,14 +165,14 @@ def _sorted_events(events: pl.DataFrame) -> pl.DataFrame:
   ).sort(_USER, _TIME, maintain_order=True)
 
 
-def _encode(events: pl.DataFrame, tokenizer: Any) -> np.ndarray:
+def _encode(events: pl.DataFrame, tokenizer: Tokenizer) -> np.ndarray:
   """[num_rows] int32: each distinct pair is looked up once."""
   pair = [schema.EVENT_ID, schema.DESIGN_ID]
   pairs = events.select(pair).unique(maintain_order=True)
   pairs = pairs.with_columns(
-      pl.Series("token", tokenizer.encode_table(pairs), pl.Int32)
+      pl.Series("unit", tokenizer.unit_table(pairs), pl.Int32)
   )
   joined = events.select(pair).join(
       pairs, on=pair, how="left", maintain_order="left"
   )
-  return joined["token"].to_numpy()
+  return joined["unit"].to_numpy()

@@ -2,33 +2,31 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dataclasses
-import datetime
+import math
 from typing import Any
 
 import numpy as np
 
 from behavior_lm.data import schema
+from behavior_lm.data import time_features
 from behavior_lm.data.time_gaps import GapKind
-from behavior_lm.data.time_gaps import HIDDEN_GAP
-from behavior_lm.data.time_gaps import time_gaps
+from behavior_lm.data.token_source import feature_fields
+from behavior_lm.data.token_source import token_fields
+from behavior_lm.data.tokenizers import Tokenizer
+from behavior_lm.data.tokenizers.base import Tokens
 from behavior_lm.errors import UserError
+from behavior_lm.inference import values
 
 TOKENS = "tokens"
-_FIELDS = (TOKENS, schema.EVENT_ID, schema.DESIGN_ID, schema.TIMESTAMP)
-
-_FORMS = (
-    "a sequence is a dict of event_id, design_id (optional) and timestamp, or"
-    " a list of event ids, or a list of (event id, design id) pairs"
+# microseconds UTC, for a model that reads the account's age.
+FIRST_EVENT = "first_event"
+_FIELDS = (
+    TOKENS,
+    schema.EVENT_ID,
+    schema.DESIGN_ID,
+    schema.TIMESTAMP,
+    FIRST_EVENT,
 )
-# Counts from 1970 that no microseconds of a real log are.
-_OTHER_UNITS = (
-    ("seconds", 10**9, 10**10, "multiply them by 1,000,000"),
-    ("milliseconds", 10**12, 10**13, "multiply them by 1,000"),
-    ("nanoseconds", 10**18, 2**64, "divide them by 1,000"),
-)
-_UTC = datetime.UTC
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
-_MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +34,31 @@ class TokenSequence:
   """One sequence as the model reads it, without CLS.
 
   Attributes:
-    tokens: [num_events] int32.
-    time_gaps: [num_events] int32 in 100 ms; -1 = hidden (no time known).
-    seconds: [num_events] float64 since the first event; 0 without time.
+    tokens: [num_tokens] int32.
+    time_gaps: [num_tokens] int32 in 100 ms; -1 = hidden (no time known).
+    seconds: [num_tokens] float64 since the first event; 0 without time.
+    num_events: [num_tokens] int32 raw events that each token spans.
+    features: {name: [num_tokens]} of the further fields of the model.
   """
 
   tokens: np.ndarray
   time_gaps: np.ndarray
   seconds: np.ndarray
+  num_events: np.ndarray
+  features: dict[str, np.ndarray]
+
+  @classmethod
+  def of(
+      cls, fields: Mapping[str, np.ndarray], features: Sequence[str]
+  ) -> "TokenSequence":
+    """From the fields of `data.token_source`."""
+    return cls(
+        fields[TOKENS],
+        fields["time_gaps"],
+        fields["times"],
+        fields["num_events"],
+        {name: fields[name] for name in features},
+    )
 
   def __len__(self) -> int:
     return len(self.tokens)
@@ -56,10 +71,19 @@ class Reader:
   Attributes:
     tokenizer: of the model.
     gap_kind: which gap the model was trained with.
+    features: further fields of the model.
+    zone: of hour and weekday.
   """
 
-  tokenizer: Any
+  tokenizer: Tokenizer
   gap_kind: GapKind
+  features: tuple[str, ...] = ()
+  zone: str = "UTC"
+
+  @property
+  def extras(self) -> tuple[str, ...]:
+    """Columns of the log that the model reads."""
+    return tuple(n for n in self.features if n not in time_features.NAMES)
 
   def read_all(self, items: Iterable[Any]) -> Iterator[TokenSequence]:
     """Reads each item of an iterable, named by its place."""
@@ -71,62 +95,139 @@ class Reader:
 
     Args:
       item: a mapping of `event_id` [n], `design_id` [n] (optional) and
-        `timestamp` [n] (optional: without it all gaps are hidden); a mapping
-        of `tokens` [n], already encoded, and `timestamp`; a list, tuple or
-        array of event ids; or of (event id, design id) pairs.
+        `timestamp` [n] (optional: without it all gaps are hidden), with the
+        extra columns [n] that the model reads, and `first_event` (when the
+        user was first seen) if it reads the account's age; a mapping of
+        `tokens` [n], already encoded, and `timestamp`; a list, tuple or array
+        of event ids; or of (event id, design id) pairs.
       name: of the sequence, for messages.
 
     Raises:
       UserError: if it is empty, of another form, or not sorted by time.
     """
     if not isinstance(item, Mapping):
-      tokens = self._tokens(*_ids_of_list(item, name), name)
-      return self.from_tokens(tokens, None, name)
-    unknown = [str(key) for key in item if key not in _FIELDS]
+      units = self._units(*values.ids_of_list(item, name), name)
+      return self.from_units(units, None, name)
+    known = (*_FIELDS, *self.extras)
+    unknown = [str(key) for key in item if key not in known]
     if unknown:
       raise UserError(
-          f"{name}: unknown field {unknown[0]!r}; {_FORMS}."
+          f"{name}: unknown field {unknown[0]!r}; {values.FORMS}."
       )
+    times = item.get(schema.TIMESTAMP)
+    if times is not None:
+      times = values.microseconds(times, name)
     if TOKENS in item:
       if schema.EVENT_ID in item or schema.DESIGN_ID in item:
         raise UserError(f"{name}: give either tokens or event ids, not both.")
-      tokens = self._check_tokens(item[TOKENS], name)
-    elif schema.EVENT_ID in item:
-      events = _column(item[schema.EVENT_ID], schema.EVENT_ID, name)
+      ids = self._check_tokens(item[TOKENS], name)
+      return self._of_tokens(ids, times, name)
+    if schema.EVENT_ID in item:
+      events = values.column(item[schema.EVENT_ID], schema.EVENT_ID, name)
       designs = item.get(schema.DESIGN_ID)
       if designs is not None:
-        designs = _column(designs, schema.DESIGN_ID, name)
-      tokens = self._tokens(events, designs, name)
-    else:
-      raise UserError(f"{name}: has no event_id; {_FORMS}.")
-    times = item.get(schema.TIMESTAMP)
-    if times is not None:
-      times = microseconds(times, name)
-    return self.from_tokens(tokens, times, name)
+        designs = values.column(designs, schema.DESIGN_ID, name)
+      first = item.get(FIRST_EVENT)
+      return self.from_units(
+          self._units(events, designs, name),
+          times,
+          name,
+          extras={key: item[key] for key in self.extras if key in item},
+          first_event=None
+          if first is None
+          else int(values.microseconds([first], name)[0]),
+      )
+    raise UserError(f"{name}: has no event_id; {values.FORMS}.")
 
-  def from_tokens(
-      self, tokens: np.ndarray, times: np.ndarray | None, name: str
+  def from_units(
+      self,
+      units: np.ndarray,
+      times: np.ndarray | None,
+      name: str,
+      *,
+      extras: Mapping[str, Any] | None = None,
+      first_event: int | None = None,
   ) -> TokenSequence:
-    """[n] int32 tokens and [n] int64 microseconds UTC (None: no time)."""
-    if not len(tokens):
-      raise UserError(
-          f"{name}: has no events, so it has no vector. Leave it out."
-      )
-    if times is None:
-      hidden = np.full(len(tokens), HIDDEN_GAP, np.int32)
-      return TokenSequence(tokens, hidden, np.zeros(len(tokens)))
-    if len(times) != len(tokens):
-      raise UserError(
-          f"{name}: {len(tokens)} events but {len(times)} timestamps; every"
-          " event needs one."
-      )
+    """Makes a sequence of the tokenizer's units.
+
+    Args:
+      units: [n] int32.
+      times: [n] int64 microseconds UTC; None: no time.
+      name: of the sequence, for messages.
+      extras: [n] each, the extra columns that the model reads.
+      first_event: of the user, microseconds UTC.
+    """
+    _check_lengths(units, times, name)
+    if self.features:
+      extras = self._check_features(times, extras or {}, len(units), name)
     try:
-      gaps = time_gaps(times, self.gap_kind)
+      tokens = self.tokenizer.tokenise(units, times)
+      fields = token_fields(tokens, times, self.gap_kind)
+      if self.features:
+        assert times is not None
+        fields |= feature_fields(
+            tokens,
+            times,
+            self.features,
+            extras=extras or {},
+            zone=self.zone,
+            first_event=first_event,
+        )
     except UserError as error:
       raise UserError(f"{name}: {error}") from error
-    return TokenSequence(tokens, gaps, (times - times[0]) / 1e6)
+    return TokenSequence.of(fields, self.features)
 
-  def _tokens(
+  def _of_tokens(
+      self, ids: np.ndarray, times: np.ndarray | None, name: str
+  ) -> TokenSequence:
+    """Tokens that were encoded elsewhere; each has a time of its own."""
+    _check_lengths(ids, times, name)
+    if self.features:
+      raise UserError(
+          f"{name}: the model reads {', '.join(self.features)} too; give event"
+          " ids instead of tokens."
+      )
+    one = np.ones(len(ids), np.int32)
+    try:
+      fields = token_fields(Tokens(ids, one, one - 1), times, self.gap_kind)
+    except UserError as error:
+      raise UserError(f"{name}: {error}") from error
+    return TokenSequence.of(fields, ())
+
+  def _check_features(
+      self,
+      times: np.ndarray | None,
+      extras: Mapping[str, Any],
+      size: int,
+      name: str,
+  ) -> dict[str, np.ndarray]:
+    missing = [key for key in self.extras if key not in extras]
+    if times is None:
+      missing.insert(0, schema.TIMESTAMP)
+    if missing:
+      raise UserError(
+          f"{name}: has no {missing[0]}, which the model reads (its features:"
+          f" {', '.join(self.features)})."
+      )
+    found = {}
+    for key in self.extras:
+      try:
+        # Lists say None, Polars null, where a number is missing.
+        column = np.asarray(extras[key])
+        if column.dtype == object:
+          column = np.asarray([math.nan if v is None else v for v in column])
+        found[key] = column.astype(np.float32)
+      except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{name}: {key} is not a list of numbers ({error})."
+        ) from error
+      if found[key].shape != (size,):
+        raise UserError(
+            f"{name}: {size} events but {key} has shape {found[key].shape}."
+        )
+    return found
+
+  def _units(
       self, events: Sequence[Any], designs: Sequence[Any] | None, name: str
   ) -> np.ndarray:
     if designs is None:
@@ -136,13 +237,13 @@ class Reader:
           f"{name}: {len(events)} event ids but {len(designs)} design ids;"
           f" every event needs one ({schema.NO_DESIGN!r} when it has none)."
       )
-    return self.tokenizer.encode(
-        [_event_text(e, i, name) for i, e in enumerate(events)],
-        [_design_text(d, i, name) for i, d in enumerate(designs)],
+    return self.tokenizer.alphabet.units(
+        [values.event_text(e, i, name) for i, e in enumerate(events)],
+        [values.design_text(d, i, name) for i, d in enumerate(designs)],
     )
 
-  def _check_tokens(self, values: Any, name: str) -> np.ndarray:
-    tokens = np.asarray(values)
+  def _check_tokens(self, given: Any, name: str) -> np.ndarray:
+    tokens = np.asarray(given)
     if tokens.ndim != 1 or (len(tokens) and tokens.dtype.kind not in "iu"):
       raise UserError(
           f"{name}: tokens must be a list of whole numbers, not an array of"
@@ -158,123 +259,15 @@ class Reader:
     return tokens.astype(np.int32)
 
 
-def microseconds(values: Any, name: str) -> np.ndarray:
-  """Timestamps of one sequence -> [n] int64 microseconds since 1970, UTC.
-
-  Args:
-    values: datetimes (without a zone: UTC), np.datetime64, or integers that
-      are microseconds UTC.
-    name: of the sequence, for messages.
-
-  Raises:
-    UserError: for anything else, or integers that are plainly another unit.
-  """
-  times = values if isinstance(values, list | tuple) else _array(values, name)
-  if isinstance(times, np.ndarray) and times.dtype == object:
-    times = times.tolist()
-  if isinstance(times, list | tuple):
-    if times and all(isinstance(v, datetime.datetime) for v in times):
-      return np.fromiter(map(_of_datetime, times), np.int64, len(times))
-    times = np.asarray(times)
-  if times.ndim != 1:
+def _check_lengths(
+    events: np.ndarray, times: np.ndarray | None, name: str
+) -> None:
+  if not len(events):
     raise UserError(
-        f"{name}: timestamps have shape {times.shape}; give one for each event."
+        f"{name}: has no events, so it has no vector. Leave it out."
     )
-  if not len(times):
-    return np.zeros(0, np.int64)
-  if times.dtype.kind == "M":
-    if np.isnat(times).any():
-      place = int(np.argmax(np.isnat(times)))
-      raise UserError(f"{name}: event {place} has no timestamp (NaT).")
-    return times.astype("datetime64[us]").astype(np.int64)
-  if times.dtype.kind not in "iu":
+  if times is not None and len(times) != len(events):
     raise UserError(
-        f"{name}: cannot read timestamps such as {times[0]!r}; give datetimes,"
-        " np.datetime64, or integers in microseconds UTC, one kind for all."
+        f"{name}: {len(events)} events but {len(times)} timestamps; every"
+        " event needs one."
     )
-  first = int(times[0])
-  for unit, low, high, remedy in _OTHER_UNITS:
-    if low <= first < high:
-      raise UserError(
-          f"{name}: integer timestamps are microseconds UTC, but the first,"
-          f" {first}, seems to be {unit}; {remedy}."
-      )
-  return times.astype(np.int64)
-
-
-def _of_datetime(moment: datetime.datetime) -> int:
-  if moment.tzinfo is None:
-    moment = moment.replace(tzinfo=_UTC)
-  return (moment - _EPOCH) // _MICROSECOND
-
-
-def _column(values: Any, field: str, name: str) -> list[Any]:
-  """A field of a sequence as a list."""
-  if isinstance(values, list | tuple):
-    return list(values)
-  array = _array(values, name)
-  if array.ndim != 1:
-    raise UserError(
-        f"{name}: {field} has shape {array.shape}; give one for each event."
-    )
-  return array.tolist()
-
-
-def _array(values: Any, name: str) -> np.ndarray:
-  """Arrays, and columns of Polars and pandas."""
-  if not hasattr(values, "__array__"):
-    raise UserError(
-        f"{name}: holds a {type(values).__name__} where a list or an array"
-        " belongs."
-    )
-  return np.asarray(values)
-
-
-def _ids_of_list(item: Any, name: str) -> tuple[list[Any], list[Any] | None]:
-  """A list of ids, or of (event, design) pairs -> both columns."""
-  if isinstance(item, str | bytes):
-    raise UserError(
-        f"{name}: is the text {item!r}, not a sequence. One sequence is given"
-        " as [[...]]: a list that holds one list."
-    )
-  if isinstance(item, np.ndarray) and item.ndim == 2 and item.shape[1] == 2:
-    return item[:, 0].tolist(), item[:, 1].tolist()
-  try:
-    elements = _column(item, "it", name)
-  except UserError:
-    raise UserError(
-        f"{name}: is a {type(item).__name__}; {_FORMS}."
-    ) from None
-  if not any(isinstance(element, list | tuple) for element in elements):
-    return elements, None
-  for place, element in enumerate(elements):
-    if not isinstance(element, list | tuple) or len(element) != 2:
-      raise UserError(
-          f"{name}: event {place} is {element!r}, others are pairs; {_FORMS}."
-      )
-  return [pair[0] for pair in elements], [pair[1] for pair in elements]
-
-
-def _event_text(value: Any, place: int, name: str) -> str:
-  text = _text(value, place, schema.EVENT_ID, name)
-  if not text.strip():
-    raise UserError(f"{name}: event {place} has an empty event id.")
-  return text
-
-
-def _design_text(value: Any, place: int, name: str) -> str:
-  """As experiments/prepare.py reads it: nothing means "no design"."""
-  if value is None or value == "":
-    return schema.NO_DESIGN
-  return _text(value, place, schema.DESIGN_ID, name)
-
-
-def _text(value: Any, place: int, field: str, name: str) -> str:
-  if isinstance(value, str):
-    return value
-  if isinstance(value, int | np.integer) and not isinstance(value, bool):
-    return str(value)
-  raise UserError(
-      f"{name}: event {place} has the {field} {value!r}; ids are texts (whole"
-      " numbers are taken as texts)."
-  )

@@ -1,9 +1,12 @@
 """Tokens, time and positions to the first hidden states."""
 
+from collections.abc import Mapping
+
 from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.layers.feature_encoding import FeatureEncoding
 from behavior_lm.layers.position_encoding import POSITION_ENCODINGS
 from behavior_lm.layers.position_encoding import sinusoid_table
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
@@ -29,6 +32,7 @@ class EventEmbeddings(nnx.Module):
       time_encoding: str,
       position_encoding: str,
       dropout_rate: float,
+      features: tuple[str, ...] = (),
       *,
       norm_epsilon: float,
       dtype: jnp.dtype,
@@ -54,6 +58,9 @@ class EventEmbeddings(nnx.Module):
         "rotary": lambda: None,
     }[position_encoding]()
     self.time = TIME_ENCODINGS[time_encoding](embed_dim, rngs=rngs, dtype=dtype)
+    self.features = FeatureEncoding(
+        features, embed_dim, rngs=rngs, dtype=dtype
+    )
     self.norm = nnx.LayerNorm(
         embed_dim, epsilon=norm_epsilon, dtype=dtype, rngs=rngs
     )
@@ -64,12 +71,14 @@ class EventEmbeddings(nnx.Module):
       tokens: jax.Array,
       positions: jax.Array,
       time_gaps: jax.Array,
+      features: Mapping[str, jax.Array],
       *,
       deterministic: bool,
       rngs: nnx.Rngs | None,
   ) -> jax.Array:
     """[batch, length] each -> [batch, length, embed_dim]."""
     hidden = self.time(self.token(tokens), time_gaps)
+    hidden = self.features(hidden, features)
     if self.position is not None:
       hidden = hidden + self.position(positions)
     hidden = self.norm(hidden)

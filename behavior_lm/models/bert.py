@@ -35,6 +35,7 @@ class BertConfig:
   max_length: int
   max_segments: int = 16
   time_encoding: str = "gate"
+  features: tuple[str, ...] = ()
   position_encoding: str = "learned"
   norm_position: str = "post"
   dropout_rate: float = 0.1
@@ -58,6 +59,7 @@ class Bert(nnx.Module):
         config.time_encoding,
         config.position_encoding,
         config.dropout_rate,
+        config.features,
         **shared,
     )
     self.layers = nnx.List([
@@ -95,7 +97,7 @@ class Bert(nnx.Module):
 
     Args:
       batch: `tokens`, `positions`, `segment_ids`, `time_gaps`, each
-        [batch, length] int32.
+        [batch, length] int32, and the features of the config.
       deterministic: no dropout.
       rngs: a `dropout` stream; needed when not deterministic.
       layer: hidden states after so many layers, 0 = embeddings; all of them
@@ -114,6 +116,7 @@ class Bert(nnx.Module):
         batch["tokens"],
         positions,
         batch["time_gaps"],
+        {name: batch[name] for name in self.config.features},
         deterministic=deterministic,
         rngs=rngs,
     )

@@ -19,8 +19,9 @@ HIDDEN_GAP = -1
 class MaskedEvents:
   """Predict chosen tokens from all others, on the device.
 
-  A token is masked whole: its gap goes with it, or the duration would give the
-  event away. A random token brings a random gap of the batch along.
+  A token is masked whole: its gap and its features go with it, or the duration
+  would give the event away. A random token brings those of a random place of
+  its row along.
 
   Attributes:
     vocab_size, num_special, mask_id, unk_id: of the tokenizer; of the ids
@@ -32,6 +33,7 @@ class MaskedEvents:
     mask_share, random_share: of the chosen, so many become [MASK] and so many
       a random token; the rest stays as it is. BERT (arXiv 1810.04805), section
       3.1: 80 %, 10 %, 10 %.
+    features: further fields of the batch that belong to a token.
   """
 
   vocab_size: int
@@ -43,6 +45,7 @@ class MaskedEvents:
   strategy: str = "uniform"
   mask_share: float = 0.8
   random_share: float = 0.1
+  features: tuple[str, ...] = ()
 
   def __post_init__(self) -> None:
     if self.strategy != "uniform":
@@ -88,7 +91,6 @@ class MaskedEvents:
         max_segments=self.max_segments,
     )
     truth = jnp.take_along_axis(tokens, at, 1)
-    gaps = jnp.take_along_axis(batch["time_gaps"], at, 1)
     role = jax.random.uniform(role_key, at.shape)
     is_mask = role < self.mask_share
     is_random = ~is_mask & (role < self.mask_share + self.random_share)
@@ -96,21 +98,26 @@ class MaskedEvents:
         token_key, at.shape, self.num_special, self.vocab_size
     )
     elsewhere = jax.random.randint(gap_key, at.shape, 0, tokens.shape[1])
-    drawn_gaps = jnp.take_along_axis(batch["time_gaps"], elsewhere, 1)
     new_tokens = jnp.where(
         is_mask, self.mask_id, jnp.where(is_random, drawn, truth)
     )
-    new_gaps = jnp.where(
-        is_mask, HIDDEN_GAP, jnp.where(is_random, drawn_gaps, gaps)
-    )
     inputs = dict(batch)
     inputs["tokens"] = _write(tokens, at, new_tokens, valid)
-    inputs["time_gaps"] = _write(batch["time_gaps"], at, new_gaps, valid)
+    for name in ("time_gaps", *self.features):
+      field = batch[name]
+      drawn = jnp.take_along_axis(field, elsewhere, 1)
+      kept = jnp.take_along_axis(field, at, 1)
+      kept = jnp.where(is_random, drawn, kept)
+      # A missing float is NaN, see `data.time_features`.
+      hidden = jnp.nan if field.dtype.kind == "f" else HIDDEN_GAP
+      kept = jnp.where(is_mask, jnp.asarray(hidden, field.dtype), kept)
+      inputs[name] = _write(field, at, kept, valid)
     targets = {
         "at": at,
         "tokens": truth,
         "weights": valid.astype(jnp.float32),
         "num_eligible": eligible.sum(),
+        "num_events": batch["num_events"].sum(),
     }
     return inputs, targets
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+from behavior_lm.reporting.session_record import parse_sessions
+from behavior_lm.reporting.session_record import Sessions
+
 
 @dataclasses.dataclass(frozen=True)
 class Bin:
@@ -64,7 +67,10 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class DataReport:
-  """data_report.json; `growth` is (events of train, distinct pairs)."""
+  """data_report.json; `growth` is (events of train, distinct pairs).
+
+  Datasets that were prepared before sessions were counted have no `sessions`.
+  """
 
   rows: int
   num_events: int
@@ -83,6 +89,7 @@ class DataReport:
   rejected: int
   rejected_by_reason: Mapping[str, int]
   sources: tuple[Source, ...]
+  sessions: Sessions | None = None
 
 
 def parse_data_report(content: Mapping[str, Any]) -> DataReport:
@@ -128,6 +135,11 @@ def parse_data_report(content: Mapping[str, Any]) -> DataReport:
               times=str(row["times"]),
           )
           for row in content["sources"]
+      ),
+      sessions=(
+          parse_sessions(content["sessions"])
+          if "sessions" in content
+          else None
       ),
   )
 

@@ -11,6 +11,7 @@ from behavior_lm.reporting.markup import paragraph
 from behavior_lm.reporting.markup import percent
 from behavior_lm.reporting.section import figure_grid
 from behavior_lm.reporting.section import Section
+from behavior_lm.reporting.session_part import sessions_part
 
 
 def data_section(report: DataReport | None) -> Section:
@@ -24,6 +25,7 @@ def data_section(report: DataReport | None) -> Section:
     )
     return Section("data", "Data", missing, [])
   figures = distributions.data_figures(report)
+  session_part, session_figures = sessions_part(report.sessions)
   body = join(
       _overview(report),
       markup.tag("h3", "Splits"),
@@ -35,13 +37,14 @@ def data_section(report: DataReport | None) -> Section:
       ),
       figure_grid(figures),
       markup.details("Lengths and gaps as numbers", _quantiles(report)),
+      session_part,
       markup.tag("h3", "Most frequent events of train"),
       _top_events(report),
       markup.tag("h3", "Rejected rows"),
       _rejected(report),
       markup.details("Log files", _sources(report)),
   )
-  return Section("data", "Data", body, figures)
+  return Section("data", "Data", body, figures + session_figures)
 
 
 def _overview(report: DataReport) -> Markup:

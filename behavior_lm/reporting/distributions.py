@@ -104,7 +104,7 @@ def _gaps(report: DataReport) -> plots.Figure | None:
           fontsize=8.5,
           color=LIGHT["muted"],
       )
-    ticks = _time_ticks(left[~is_tie], width[~is_tie])
+    ticks = time_ticks(left[~is_tie], width[~is_tie])
     ticks |= {
         float(left[place] + 0.47 * width[place]): "0"
         for place in np.flatnonzero(is_tie)
@@ -119,8 +119,8 @@ def _gaps(report: DataReport) -> plots.Figure | None:
       "Share of the gaps that are as long as a bar is wide, both axes"
       f" logarithmic. {percent(ties)} are ties, two events with the same time"
       " stamp (the bar at 0). Half of all gaps are at most"
-      f" {_time(gaps.quantiles.get('p50', math.nan))}, one in a hundred is over"
-      f" {_time(gaps.quantiles.get('p99', math.nan))}.",
+      f" {time_text(gaps.quantiles.get('p50', math.nan))}, one in a hundred is"
+      f" over {time_text(gaps.quantiles.get('p99', math.nan))}.",
       paint,
   )
 
@@ -156,8 +156,15 @@ _MOMENTS = (
 )
 
 
-def _time_ticks(left: np.ndarray, width: np.ndarray) -> dict[float, str]:
-  """Marks that people know, the best known first, with room between them."""
+def time_ticks(left: np.ndarray, width: np.ndarray) -> dict[float, str]:
+  """Marks that people know, the best known first, with room between them.
+
+  Args:
+    left, width: [n] of the bars, in powers of ten of a second.
+
+  Returns:
+    {place: name}.
+  """
   used = width > 0
   if not used.any():
     return {}
@@ -240,7 +247,7 @@ def _unit(report: DataReport) -> str:
   return report.unit.replace("_", "-")
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
   """0.5 s, 17 min, 2.8 h."""
   for size, unit in ((86_400, "d"), (3_600, "h"), (600, "min")):
     if seconds >= size:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from behavior_lm.data.tokenizers import load_tokenizer
-from behavior_lm.data.tokenizers import PairTokenizer
+from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.errors import UserError
 from behavior_lm.reporting import data_record
 from behavior_lm.reporting import json_files
@@ -40,7 +40,7 @@ class Run:
   dataset: dict[str, Any] | None
   evaluation: records.Evaluation | None
   probe: records.Probe | None
-  tokenizer: PairTokenizer | None
+  tokenizer: Tokenizer | None
   num_parameters: int | None
   embeddings: tuple[Path, ...]
 

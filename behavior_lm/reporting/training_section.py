@@ -96,9 +96,10 @@ def _facts(run: Run, config_hash: str) -> list[tuple[str, object]]:
       ("tokenizer", tokenizer.kind),
       (
           "vocabulary",
-          f"{tokenizer.vocab_size:,} tokens (pairs {len(tokenizer.pairs):,},"
-          f" events alone {len(tokenizer.events):,}, special"
-          f" {schema.NUM_SPECIAL})",
+          f"{tokenizer.vocab_size:,} tokens over"
+          f" {len(tokenizer.alphabet.pairs):,} pairs and"
+          f" {len(tokenizer.alphabet.events):,} events alone; special"
+          f" {schema.NUM_SPECIAL}",
       ),
       ("tokenizer fingerprint", markup.code(tokenizer.fingerprint[:12])),
   ]

@@ -8,11 +8,15 @@ from typing import Any
 import ml_collections
 
 from behavior_lm.data import schema
+from behavior_lm.data import time_features
 from behavior_lm.data.dataset import Dataset
 from behavior_lm.data.pipeline import BatchSpec
+from behavior_lm.data.token_lengths import token_lengths
+from behavior_lm.data.token_source import Annotate
+from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import load_tokenizer
-from behavior_lm.data.tokenizers import TOKENIZERS
-from behavior_lm.data.windows import Annotate
+from behavior_lm.data.tokenizers import Tokenizer
+from behavior_lm.data.tokenizers.training import train_tokenizer
 from behavior_lm.data.windows import WindowSource
 from behavior_lm.errors import UserError
 from behavior_lm.models import MODELS
@@ -21,36 +25,95 @@ from behavior_lm.objectives import OBJECTIVES
 
 def build_tokenizer(
     config: ml_collections.ConfigDict, dataset: Dataset
-) -> Any:
-  """The tokenizer of the config, counted on the training split alone."""
+) -> Tokenizer:
+  """The tokenizer of the config, trained on the training split alone."""
   if config.tokenizer.path:
     return load_tokenizer(config.tokenizer.path)
-  kind = _known("tokenizer.kind", config.tokenizer.kind, TOKENIZERS)
-  return kind.train(dataset.pairs, config.tokenizer.vocab_size)
+  values = config.tokenizer.to_dict()
+  del values["path"]
+  try:
+    return train_tokenizer(dataset, **values, seed=config.seed)
+  except TypeError as error:
+    raise UserError(f"config.tokenizer: {error}") from error
+
+
+def feature_names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """Further fields of a token that the model reads."""
+  names = (name.strip() for name in config.data.features.split(","))
+  return tuple(name for name in names if name)
 
 
 def build_windows(
     config: ml_collections.ConfigDict,
     dataset: Dataset,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     split: str,
-    *,
-    shuffle: bool = True,
-    num_epochs: int | None = None,
-    annotate: Annotate | None = None,
 ) -> WindowSource:
-  """Windows of a split as the config cuts them."""
-  return WindowSource(
-      dataset.source(split),
-      dataset.sequences(split)["num_events"].to_numpy(),
-      tokenizer.encode_table(dataset.pairs),
-      max_length=config.data.max_length,
+  """Windows of a split for training, as the config cuts them.
+
+  Raises:
+    UserError: if the fields would tell a causal model its answers.
+  """
+  tokens = open_tokens(
+      dataset,
+      split,
+      tokenizer,
       gap_kind=config.data.gap_kind,
+      features=feature_names(config),
+      zone=config.data.feature_zone or None,
+  )
+  check_causal(config, tokenizer)
+  return WindowSource(
+      tokens,
+      token_lengths(dataset, split, tokens),
+      max_length=config.data.max_length,
       seed=config.seed,
-      shuffle=shuffle,
-      num_epochs=num_epochs,
+      history=config.data.history,
+      stride=config.data.stride or None,
+  )
+
+
+def build_scored_windows(
+    config: ml_collections.ConfigDict,
+    dataset: Dataset,
+    tokenizer: Tokenizer,
+    split: str,
+    annotate: Annotate,
+) -> WindowSource:
+  """Windows for an evaluation: every token once, in order."""
+  tokens = open_tokens(
+      dataset,
+      split,
+      tokenizer,
+      gap_kind=config.data.gap_kind,
+      features=feature_names(config),
+      zone=config.data.feature_zone or None,
       annotate=annotate,
   )
+  return WindowSource(
+      tokens,
+      token_lengths(dataset, split, tokens),
+      max_length=config.data.max_length,
+      move_cuts=False,
+  )
+
+
+def check_causal(
+    config: ml_collections.ConfigDict, tokenizer: Tokenizer
+) -> None:
+  """Raises UserError if what a causal model reads looks ahead."""
+  if not config.model.causal:
+    return
+  time_features.check_names(
+      [n for n in feature_names(config) if n in time_features.NAMES],
+      causal=True,
+  )
+  if tokenizer.settings.sessions.looks_ahead and tokenizer.kind == "bpe":
+    raise UserError(
+        "model.causal with sessions by a quantile of the whole sequence: later"
+        " events move earlier boundaries. Set --config.tokenizer.sessions to"
+        " seconds, or to learned."
+    )
 
 
 def batch_spec(
@@ -94,6 +157,7 @@ def build_model(
         vocab_size=vocab_size,
         max_length=config.data.max_length,
         max_segments=config.data.max_segments,
+        features=feature_names(config),
         **sizes,
     )
   except TypeError as error:
@@ -116,6 +180,7 @@ def build_objective(
         mask_id=schema.MASK_ID,
         unk_id=schema.UNK_ID,
         max_segments=config.data.max_segments,
+        features=feature_names(config),
         **values,
     )
   except (TypeError, ValueError) as error:

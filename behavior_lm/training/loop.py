@@ -130,8 +130,8 @@ def train(
   progress.say(
       f"{config.model.name}: {count_params(state['params']) / 1e6:.2f} M"
       f" parameters, vocabulary {tokenizer.vocab_size:,},"
-      f" {windows.num_events.sum():,} events in"
-      f" {windows.windows_per_epoch:,} windows an epoch, {mesh.size} device(s),"
+      f" {windows.num_tokens.sum():,} tokens in"
+      f" {len(windows):,} windows an epoch, {mesh.size} device(s),"
       f" config {config_hash(config)}"
   )
   evaluators = (

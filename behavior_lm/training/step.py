@@ -65,7 +65,7 @@ def make_train_step(
     }
     metrics["grad_norm"] = optax.global_norm(grads)
     metrics["learning_rate"] = schedule(state["step"])
-    metrics["num_events"] = targets["num_eligible"]
+    metrics["num_events"] = targets["num_events"]
     return new_state, metrics
 
   return train_step

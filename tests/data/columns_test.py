@@ -25,7 +25,8 @@ def test_a_mapping_is_read():
         (
             "uid=user_id",
             "--columns: 'uid' is not a column of ours; they are user_id,"
-            " event_id, design_id, timestamp (ours=theirs)",
+            " event_id, design_id, timestamp (ours=theirs). Further numeric"
+                " columns are named with --extras first.",
         ),
         ("user_id=a,user_id=b", "--columns: user_id is given twice"),
     ],
@@ -84,3 +85,38 @@ def test_a_column_that_is_not_there_is_named(mapping, found, message):
   with pytest.raises(UserError) as caught:
     columns.resolve_columns(mapping, found, "f.csv")
   assert str(caught.value) == message
+
+
+def test_extras_are_named_and_may_be_mapped():
+  assert columns.parse_extras(" level, price2 ,") == ("level", "price2")
+  assert columns.parse_extras("") == ()
+  mapping = columns.parse_columns("level=lvl,user_id=uid", ("level",))
+  assert mapping == {"level": "lvl", "user_id": "uid"}
+  found = columns.resolve_columns(
+      mapping, ["uid", "event_id", "timestamp", "lvl"], "log", ("level",)
+  )
+  assert found["level"] == "lvl"
+  with pytest.raises(UserError, match="log: no column 'level'"):
+    columns.resolve_columns(
+        {}, ["user_id", "event_id", "timestamp"], "log", ("level",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Level", "'Level' is no name for a column; use small letters"),
+        ("2x", "'2x' is no name"),
+        ("a b", "'a b' is no name"),
+        ("_a", "'_a' is no name"),
+        ("level,level", "level is given twice"),
+        *[
+            (name, f"--extras my_{name} --columns my_{name}={name}")
+            for name in ("user_id", "timestamp", "start", "pair", "row", "why")
+        ],
+    ],
+)
+def test_bad_names_of_extras_are_refused(text, message):
+  with pytest.raises(UserError) as caught:
+    columns.parse_extras(text)
+  assert message in str(caught.value)

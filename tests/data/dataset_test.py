@@ -131,7 +131,7 @@ def test_another_schema_version_is_refused(copy):
   with pytest.raises(UserError) as caught:
     open_dataset(copy)
   assert str(caught.value) == (
-      f"{copy}: has schema version 99, this program reads 1. Run"
+      f"{copy}: has schema version 99, this program reads 2. Run"
       " experiments/prepare.py again."
   )
 
@@ -141,8 +141,8 @@ def files():
       "pairs.parquet",
       "sequences.parquet",
       "report.json",
-      "tfds/event_log/1.0.0/features.json",
-      "tfds/event_log/1.0.0/event_log-train.array_record-00000-of-00001",
+      "tfds/event_log/2.0.0/features.json",
+      "tfds/event_log/2.0.0/event_log-train.array_record-00000-of-00001",
   ]
 
 

@@ -176,3 +176,35 @@ def test_a_log_of_good_rows_survives_a_stray_quote(tmp_path):
   rows, bad = read(tmp_path, path.read_bytes())
   assert bad == [(102, quarantine.BROKEN_QUOTES)]
   assert len(rows) == 4_999
+
+
+def test_a_file_without_a_header_is_given_its_names(tmp_path):
+  path = tmp_path / "log.csv"
+  path.write_bytes(b'"a|x"|e|d|3|7\nb|e|d|4|\n')
+  rejected = quarantine.Quarantine(tmp_path / "quarantine.jsonl")
+  [source] = sources.find_sources(str(path))
+  [frame] = delimited.read_delimited(
+      source,
+      {"level": "lvl"},
+      "utf-8",
+      rejected,
+      ("level",),
+      names=[*_NAMES, "lvl"],
+      separator="|",
+  )
+  rejected.close()
+  assert frame.rows() == [
+      (1, "a|x", "e", "d", "3", "7"), (2, "b", "e", "d", "4", None)
+  ]  # fmt: skip
+
+
+def test_extras_of_rows_over_several_lines_are_read(tmp_path):
+  path = tmp_path / "log.csv"
+  path.write_bytes(_HEAD[:-1] + b',level\nu,"a\nb",d,3,7\nu,e,d,4,8\n')
+  rejected = quarantine.Quarantine(tmp_path / "quarantine.jsonl")
+  [source] = sources.find_sources(str(path))
+  frames = delimited.read_delimited(source, {}, "utf-8", rejected, ("level",))
+  found = pl.concat(frames)
+  rejected.close()
+  assert found["event_id"].to_list() == ["a\nb", "e"]
+  assert found["level"].to_list() == ["7", "8"]

@@ -6,6 +6,7 @@ import random
 import polars as pl
 import pytest
 
+from behavior_lm.data import formats
 from behavior_lm.data import text_lines
 from behavior_lm.errors import UserError
 from tests.data import log_files
@@ -75,11 +76,12 @@ _FILES = {
         "{log}: its lines end with carriage returns alone. Convert them: tr"
         " '\\r' '\\n' < FILE > NEW",
     ),
-    "a JSON array": (
+    "a broken JSON array": (
         "log.json",
-        "[" + _JSON.strip() + ",\n" + _JSON.strip() + "]\n",
-        "{log}: is one JSON array; JSON Lines has one object a line. Convert"
-        " it: jq -c '.[]' FILE > FILE.jsonl",
+        "[" + _JSON.strip() + "\n" + _JSON.strip() + "]\n",
+        "{log}: element 2 of the JSON array is broken (no comma before it), so"
+        " the next one cannot be found. Repair the file, or write one object a"
+        " line.",
     ),
     "a gzip file that is cut off": (
         "log.csv.gz",
@@ -176,7 +178,7 @@ def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch):
 
 
 def test_reading_stops_early_when_there_is_no_hope(tmp_path, monkeypatch):
-  monkeypatch.setattr("behavior_lm.data.ingest._HOPELESS_ROWS", 100)
+  monkeypatch.setattr("behavior_lm.data.read_stage._HOPELESS_ROWS", 100)
   monkeypatch.setattr(text_lines, "CHUNK_BYTES", 1_000)
   log = write(tmp_path, "log.csv", _HEAD + "u,e,d,never\n" * 50_000)
   found = message(log, tmp_path / "out")
@@ -267,7 +269,7 @@ _OPTIONS = {
     "log_format": [
         (
             "xml",
-            "--format 'xml' is unknown; use auto, csv, tsv, jsonl, parquet.",
+            "--format 'xml' is unknown; there are\n" + formats.describe(),
         )
     ],
     "encoding": [

@@ -9,6 +9,7 @@ import polars as pl
 from polars.testing import assert_frame_equal
 import pytest
 
+from behavior_lm.data import checksum
 from tests.data import log_files
 
 _DAY = 86_400
@@ -213,7 +214,7 @@ def test_the_dataset_does_not_depend_on_the_number_of_partitions(
   log_files.event_frame(rows).write_parquet(tmp_path / "log.parquet")
   one = log_files.prepared(tmp_path / "log.parquet", tmp_path / "one")
   monkeypatch.setattr(
-      "behavior_lm.data.ingest._estimate_rows", lambda source: 50_000_000
+      "behavior_lm.data.spill.partition_bits", lambda rows: 5
   )
   many = log_files.prepared(tmp_path / "log.parquet", tmp_path / "many")
   assert one.meta["fingerprint"] == many.meta["fingerprint"]
@@ -225,7 +226,7 @@ def test_shards_follow_each_other_in_the_order_of_the_index(
 ):
   rows = [(f"u{n % 23}", f"e{n % 7}", None, 997.0 * n) for n in range(900)]
   log_files.event_frame(rows).write_parquet(tmp_path / "log.parquet")
-  monkeypatch.setattr("behavior_lm.data.dataset_writer.SHARD_EVENTS", 100)
+  monkeypatch.setattr("behavior_lm.data.sort_stage.SHARD_EVENTS", 100)
   dataset = log_files.prepared(tmp_path / "log.parquet", tmp_path / "out")
   assert len(list(dataset.path.glob("tfds/**/*array_record*"))) > 3
   table, source = dataset.sequences("train"), dataset.source("train")
@@ -251,3 +252,32 @@ def test_rows_in_are_events_out_plus_rejected_rows(tmp_path, bad):
   meta = json.loads((tmp_path / "out" / "dataset.json").read_text())
   assert meta["quarantined_rows"] == bad
   assert meta["sources"][0]["rows"] == 300 + bad
+
+
+def test_missing_values_of_an_extra_column_are_counted(tmp_path):
+  rows = [f"u,e,{1_700_000_000 + n},{'' if n % 4 else n}" for n in range(40)]
+  log_files.write_csv(
+      tmp_path / "log.csv", rows, "user_id,event_id,timestamp,level"
+  )
+  dataset = log_files.prepared(
+      tmp_path / "log.csv", tmp_path / "out", extras=("level",)
+  )
+  report = json.loads((tmp_path / "out" / "report.json").read_text())
+  assert report["extras"] == {"level": {"missing": 30}}
+  page = (tmp_path / "out" / "report.md").read_text()
+  assert "- Extra column `level`: 30 events without a value" in page
+  example = dataset.source("train")[0]
+  assert np.isnan(example["level"]).sum() == 30
+  assert dataset.meta["ordinal"] is False
+
+
+def test_the_files_read_beside_a_file_are_hashed_too(tmp_path):
+  (tmp_path / "shop_item.txt").write_text("1 17 4 9\n")
+  times = tmp_path / "shop_time.txt"
+  times.write_text("1 1318896000 1318896000 1328140800\n")
+  dataset = log_files.prepared(
+      tmp_path / "shop_item.txt", tmp_path / "out", log_format="sasrec_time"
+  )
+  [source] = [s for s in dataset.meta["sources"] if s["rows"]]
+  assert source["name"] == "shop_item.txt" and source["rows"] == 3
+  assert source["companions"] == {times.name: checksum.sha256(times)}

@@ -123,9 +123,39 @@ def test_chunks_keep_the_line_numbers(tmp_path, monkeypatch):
   assert [row[0] for row in rows] == list(range(1, 100, 2))
 
 
-def test_a_json_array_is_named_as_such(tmp_path):
-  with pytest.raises(UserError, match=r"log\.jsonl: is one JSON array; JSON"):
-    read(tmp_path, "[\n" + _GOOD + ",\n" + _GOOD + "\n]\n")
+def test_an_array_is_read_like_lines_with_its_elements_numbered(tmp_path):
+  want = [(n, "u", "e", "d", "t") for n in (1, 3)]
+  array = f"[\n{_GOOD},5,\n{_GOOD}\n]\n"
+  assert read(tmp_path, array) == (want, [(2, quarantine.BROKEN_JSON)])
+  assert read(tmp_path, "[]") == ([], [])
+
+
+def test_extras_are_yielded_as_text(tmp_path):
+  path = tmp_path / "log.jsonl"
+  path.write_text(
+      _GOOD[:-1] + ',"lvl":7.5}\n' + _GOOD + "\n" + _GOOD[:-1] + ',"lvl":[1]}'
+  )
+  rejected = quarantine.Quarantine(tmp_path / "quarantine.jsonl")
+  [source] = sources.find_sources(str(path))
+  [frame] = jsonl.read_jsonl(
+      source, {"level": "lvl"}, "utf-8", rejected, ("level",)
+  )
+  rejected.close()
+  assert frame["level"].to_list() == ["7.5", None, "[1]"]
+
+
+def test_extras_may_be_optional(tmp_path):
+  path = tmp_path / "log.jsonl"
+  path.write_text(_GOOD)
+  rejected = quarantine.Quarantine(tmp_path / "quarantine.jsonl")
+  [source] = sources.find_sources(str(path))
+  with pytest.raises(UserError, match="no column 'level'"):
+    list(jsonl.read_jsonl(source, {}, "utf-8", rejected, ("level",)))
+  [frame] = jsonl.read_jsonl(
+      source, {}, "utf-8", rejected, ("level",), optional=("level",)
+  )
+  rejected.close()
+  assert frame["level"].to_list() == [None]
 
 
 def test_a_missing_key_is_named(tmp_path):

@@ -145,3 +145,26 @@ def test_a_text_file_called_parquet_is_refused(tmp_path):
       f"{path}: is not a Parquet file. Pass the right --format or the right"
       " file."
   )
+
+
+def test_extras_are_yielded_as_they_are(tmp_path):
+  path = write(tmp_path / "log.parquet", lvl=[7], other=[b"x"])
+  [source] = sources.find_sources(str(path))
+  [frame] = parquet_log.read_parquet(source, {"level": "lvl"}, ("level",))
+  assert frame["level"].to_list() == [7]
+  assert "other" not in frame.columns
+  with pytest.raises(UserError, match="no column 'price'"):
+    list(parquet_log.read_parquet(source, {}, ("price",)))
+
+
+def test_an_extra_that_is_no_text_rejects_its_row(tmp_path):
+  path = write(tmp_path / "log.parquet", level=[b"\xff"])
+  [source] = sources.find_sources(str(path))
+  [frame] = parquet_log.read_parquet(source, {}, ("level",))
+  assert frame["why"].to_list() == [quarantine.BAD_ENCODING]
+
+
+def test_a_column_of_durations_is_no_time(tmp_path):
+  path = write(tmp_path / "log.parquet", timestamp=[datetime.timedelta(1)])
+  with pytest.raises(UserError, match="'timestamp' is of type Duration"):
+    read(path)

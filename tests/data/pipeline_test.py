@@ -13,6 +13,7 @@ from behavior_lm.data.pipeline import padding_share
 from behavior_lm.errors import UserError
 from tests.data.windows_test import windows_of
 
+ONCE = dict(num_epochs=1, drop_remainder=False)
 SPEC = BatchSpec(batch_size=4, max_length=16, max_segments=4)
 
 
@@ -40,12 +41,12 @@ def test_packing_keeps_every_event_and_every_sequence_whole(
     lengths, max_segments, pack
 ):
   spec = BatchSpec(4, 16, max_segments, pack=pack, prefetch=0)
-  windows = windows_of(lengths, max_length=16, num_epochs=1)
+  windows = windows_of(lengths, max_length=16)
   want = sorted(
-      tuple(windows[i]["tokens"]) for i in range(windows.windows_per_epoch)
+      tuple(windows.read(0, i)["tokens"]) for i in range(len(windows))
   )
   got = []
-  for batch in batches_of(windows, spec, drop_remainder=False):
+  for batch in batches_of(windows, spec, **ONCE):
     assert batch["tokens"].shape == (4, 16)
     for row in range(4):
       ids = batch["segment_ids"][row]
@@ -60,8 +61,8 @@ def test_packing_keeps_every_event_and_every_sequence_whole(
 
 
 def test_padding_positions_hold_pad_and_no_time():
-  windows = windows_of([3, 5], max_length=16, num_epochs=1)
-  (batch,) = batches_of(windows, drop_remainder=False)
+  windows = windows_of([3, 5], max_length=16)
+  (batch,) = batches_of(windows, **ONCE)
   padding = batch["segment_ids"] == 0
   assert padding.any()
   assert (batch["tokens"][padding] == schema.PAD_ID).all()
@@ -94,12 +95,10 @@ def test_the_same_seed_gives_the_same_batches_and_another_does_not():
 
 def test_hosts_share_an_epoch_without_overlap():
   lengths = [60, 33, 8, 21]
-  windows = windows_of(lengths, max_length=16, num_epochs=1)
+  windows = windows_of(lengths, max_length=16)
   rows = []
   for host in range(3):
-    for batch in batches_of(
-        windows, host_index=host, num_hosts=3, drop_remainder=False
-    ):
+    for batch in batches_of(windows, host_index=host, num_hosts=3, **ONCE):
       tokens = batch["tokens"]
       rows += tokens[tokens >= schema.NUM_SPECIAL].tolist()
   want = np.concatenate([np.arange(n) for n in lengths]) + schema.NUM_SPECIAL

@@ -34,7 +34,9 @@ def test_totals(log):
   assert found["start"] == "2024-03-04T00:00:00Z"
   assert found["end"] == "2024-03-06T00:00:01Z"
   assert found["unit"] == "user_day"
-  assert found["times"] == {"zone": "UTC", "read_as": ["with an offset"]}
+  assert found["times"] == {
+      "zone": "UTC", "read_as": ["with an offset"], "ordinal": False,
+  }  # fmt: skip
   assert found["sources"][0]["rows"] == 13
 
 
@@ -78,6 +80,36 @@ def test_gaps_are_inside_of_sequences(log):
   }
 
 
+def test_sessions_are_those_of_train(log):
+  sessions = log[0]["sessions"]
+  assert (sessions["sequences"], sessions["events"]) == (2, 11)
+  rows = {row["seconds"]: row for row in sessions["by_threshold"]}
+  # a: 8 events 10 s apart; b: 0, 0 and 5.5 s.
+  assert rows[7]["sessions"] == 9 and rows[5]["sessions"] == 10
+  assert rows[10]["sessions"] == 2
+  assert rows[10]["mean"] == 5.5 and rows[10]["quantiles"]["p5"] == 3
+  assert "only 8 gaps are above 0" in sessions["not_learned"]
+
+
+def test_a_learned_threshold_is_in_the_page(tmp_path):
+  gaps = [2.0, 3.0, 5.0, 4.0, 2.0, 7.0, 3.0, 900.0 + 7 * math.pi] * 60
+  times = [sum(gaps[:n]) * (1 + n / 1e5) for n in range(len(gaps))]
+  rows = [("a", f"e{n % 4}", None, time) for n, time in enumerate(times)]
+  log_files.event_frame(rows).write_parquet(tmp_path / "log.parquet")
+  found = log_files.prepare(
+      tmp_path / "log.parquet", tmp_path / "out", unit="user"
+  )
+  sessions = found["sessions"]
+  assert sessions["not_learned"] is None
+  # The long ones end a session: 60 of them but the last, which nothing ends.
+  assert sessions["at_learned"]["sessions"] == 60
+  page = (tmp_path / "out" / "report.md").read_text()
+  threshold = sessions["learned"]["threshold_seconds"]
+  assert 7 < threshold < 900
+  assert f"Over {threshold:,.3g} s a gap is more likely a long one" in page
+  assert "60 sessions with 8.0 events each" in page
+
+
 def test_top_events_join_their_designs_and_count_train_alone(log):
   assert log[0]["top_events"][0] == {
       "event_id": "e0",
@@ -92,7 +124,10 @@ def test_the_page_and_the_screen_show_the_numbers(log):
   found, out = log
   page = (out / "report.md").read_text()
   assert page == report_text.to_markdown(found)
-  for word in ("| train | 2 | 11 | 2 | 5 | 0 |", "`e0`", "50.000%", "None."):
+  for word in (
+      "| train | 2 | 11 | 2 | 5 | 0 |", "`e0`", "50.000%", "None.",
+      "No threshold was learned: only 8 gaps", "| 10 s | 2 | 5.5 | 3 |",
+  ):
     assert word in page
   screen = report_text.to_screen(found)
   assert screen.splitlines() == [
@@ -118,18 +153,6 @@ def test_rejected_rows_are_counted_by_reason(tmp_path):
       "rejected: 3 of 503 rows (2 unreadable time, 1 no user; see"
       " quarantine.jsonl)"
   )
-
-
-@given(st.lists(st.integers(0, 10**14), min_size=1))
-def test_gap_bins_keep_three_digits(gaps):
-  bins = report._gap_bin(np.array(gaps))
-  values = report._gap_value(bins)
-  for gap, value in zip(gaps, values.tolist(), strict=True):
-    assert value <= gap
-    assert gap - value <= gap / 100
-    if gap:
-      digits = 10 ** max(math.floor(math.log10(gap)) - 2, 0)
-      assert value == gap // digits * digits or gap < 1_000
 
 
 @given(

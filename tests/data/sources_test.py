@@ -82,7 +82,8 @@ def test_a_name_that_is_no_utf8_can_be_written_down(tmp_path):
         (
             "log.txt",
             "{}/log.txt: cannot tell the format from the name; pass --format"
-            " with one of csv, tsv, jsonl, parquet.",
+            " with one of csv, tsv, jsonl, parquet, or a name that"
+            " --list_formats shows.",
         ),
         (
             "parquet.csv",
@@ -112,7 +113,7 @@ def test_what_is_no_log_is_refused(tmp_path, logs, message):
 
 
 def test_a_format_that_does_not_exist_is_refused(tmp_path):
-  with pytest.raises(UserError, match="--format 'xml' is unknown; use auto, c"):
+  with pytest.raises(UserError, match="'xml' is unknown; there are\n  auto"):
     names(tmp_path, "xml")
 
 

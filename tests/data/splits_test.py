@@ -124,11 +124,17 @@ def test_the_leak_check_passes_what_is_right():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([("train", "a", 0, 100)], "1 sequences cross the split time"),
-        ([("test", "a", 99, 100)], "1 sequences cross the split time"),
+        (
+            [("train", "a", 0, 100)],
+            "1 sequences cross the split time, such as one of user 'a' in tra",
+        ),
+        (
+            [("test", "a", 99, 100)],
+            "1 sequences cross the split time, such as one of user 'a' in test",
+        ),
         (
             [("train", "a", 0, 1), ("heldout_users", "a", 2, 3)],
-            "1 users are both held out and not",
+            "1 users are both held out and not, such as 'a'",
         ),
     ],
 )

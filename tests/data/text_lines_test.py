@@ -2,7 +2,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
 import polars as pl
+import pytest
 
+from behavior_lm.data import text_lines
+from behavior_lm.data.quarantine import Quarantine
+from behavior_lm.data.source_file import CSV
+from behavior_lm.data.source_file import Source
 from behavior_lm.data.text_lines import Lines
 from behavior_lm.data.text_lines import parse_in_halves
 
@@ -67,3 +72,51 @@ def test_only_blocks_around_bad_lines_are_parsed_slowly(bad):
   assert numbers.tolist() == [n + 1 for n in range(1_000) if n not in bad]
   assert sum(frame.height for frame, _ in parts) == len(numbers)
   assert len(slow) <= 64 * len(bad)
+
+
+def source_of(path):
+  data = path.read_bytes()
+  return Source(path, path.name, CSV, data[:2] == b"\x1f\x8b", len(data))
+
+
+def test_lines_come_with_their_numbers_and_without_blank_ones(
+    tmp_path, monkeypatch
+):
+  path = tmp_path / "log"
+  lines = [f"line {n}" if n % 3 else " \r" for n in range(1, 100)]
+  path.write_text("\n".join(lines))
+  monkeypatch.setattr(text_lines, "CHUNK_BYTES", 64)
+  rejected = Quarantine(tmp_path / "q")
+  found = list(text_lines.read_lines(source_of(path), "utf-8", rejected))
+  rejected.close()
+  assert len(found) > 5
+  pairs = [
+      pair
+      for numbers, part, _ in found
+      for pair in zip(numbers, part, strict=True)
+  ]
+  assert pairs == [(n, f"line {n}") for n in range(1, 100) if n % 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "cut_off"),
+    [("a\nb", True), ("a\nb\n", False), ("a\nb\n \n", False), ("a\n ", False)],
+)
+def test_only_a_last_line_without_its_end_may_be_cut_off(
+    tmp_path, text, cut_off
+):
+  path = tmp_path / "log"
+  path.write_text(text)
+  rejected = Quarantine(tmp_path / "q")
+  [found] = text_lines.read_lines(source_of(path), "utf-8", rejected)
+  rejected.close()
+  assert found[2] is cut_off
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gbk", "utf-16", "utf-8-sig"])
+def test_the_first_line_is_read_without_the_rest(tmp_path, encoding):
+  path = tmp_path / "log"
+  path.write_bytes("\r\n\u7389 a\r\nb\n".encode(encoding))
+  assert text_lines.first_line(source_of(path), encoding) == "\u7389 a"
+  path.write_bytes(b"")
+  assert text_lines.first_line(source_of(path), encoding) == ""

@@ -45,3 +45,10 @@ def test_an_unknown_kind_is_an_error():
 
 def test_an_empty_sequence_has_no_gaps():
   assert time_gaps(np.asarray([], np.int64)).shape == (0,)
+
+
+@given(TIMES)
+def test_gaps_shorter_than_a_unit_add_up(times):
+  total = time_gaps(times).astype(np.int64).sum()
+  if times[-1] - times[0] < 2**31 * 100_000:
+    assert total == times[-1] // 100_000 - times[0] // 100_000

@@ -243,3 +243,12 @@ def test_a_moment_that_is_none_is_refused():
       "--split_time 'Tuesday' is not a time; write it as 2019-12-15 or"
       " 2019-12-15T06:00:00+08:00."
   )
+
+
+def test_a_duration_is_a_place_in_a_log_without_times():
+  found = reader()
+  places = pl.Series([1_000_000, None]).cast(pl.Duration("us"))
+  times, why = found.read(places, pl.Series([1, 2]), "log")
+  assert times.to_list() == [1_000_000, None]
+  assert why.to_list() == [None, quarantine.NO_TIME]
+  assert found.kinds == {"log": timestamps.ORDINAL}

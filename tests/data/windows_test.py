@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from behavior_lm.data import schema
+from behavior_lm.data.token_source import TokenSource
+from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.data.windows import mix64
 from behavior_lm.data.windows import window_bounds
 from behavior_lm.data.windows import WindowSource
@@ -15,25 +17,50 @@ from tests.data.fakes import FakeSource
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=8)
 
 
-def windows_of(lengths, **options):
+def windows_of(lengths, *, annotate=None, **options):
+  """Windows over pair code i -> token 5 + i."""
   options = {"max_length": 9, "seed": 3} | options
-  source = FakeSource(lengths)
-  table = np.arange(max(lengths), dtype=np.int32) + schema.NUM_SPECIAL
-  return WindowSource(source, np.asarray(lengths), table, **options)
+  size = max(lengths, default=1)
+  tokens = TokenSource(
+      FakeSource(lengths),
+      PairTokenizer([], [(str(i), "0") for i in range(size)]),
+      np.arange(size),
+      annotate=annotate,
+  )
+  return WindowSource(tokens, np.asarray(lengths, np.int64), **options)
 
 
 @given(LENGTHS, st.integers(2, 12), st.integers(0, 5), st.booleans())
 def test_every_epoch_visits_every_event_exactly_once(
-    lengths, max_length, epoch, shuffle
+    lengths, max_length, epoch, move_cuts
 ):
-  windows = windows_of(lengths, max_length=max_length, shuffle=shuffle)
+  windows = windows_of(lengths, max_length=max_length, move_cuts=move_cuts)
   seen = [np.zeros(n, int) for n in lengths]
-  first = epoch * windows.windows_per_epoch
-  for index in range(first, first + windows.windows_per_epoch):
-    sequence, start, end = windows.locate(index)
-    assert 0 < end - start < max_length
+  for number in range(len(windows)):
+    sequence, start, end = windows.locate(epoch, number)
     seen[sequence][start:end] += 1
   assert all((count == 1).all() for count in seen)
+
+
+@given(
+    LENGTHS,
+    st.integers(2, 12),
+    st.integers(0, 5),
+    st.sampled_from(["windows", "strided", "crop", "last"]),
+)
+def test_lengths_are_those_of_the_windows_in_every_epoch(
+    lengths, max_length, epoch, history
+):
+  stride = {"stride": max(1, max_length // 2)} if history == "strided" else {}
+  windows = windows_of(
+      lengths, max_length=max_length, history=history, **stride
+  )
+  found = [windows.locate(epoch, number) for number in range(len(windows))]
+  np.testing.assert_array_equal(
+      windows.lengths, [end - start + 1 for _, start, end in found]
+  )
+  assert windows.lengths.max() <= max_length
+  assert windows.lengths.min() > 1
 
 
 @given(st.integers(1, 500), st.integers(1, 40), st.integers(0, 600))
@@ -49,25 +76,24 @@ def test_all_windows_are_full_but_the_short_one(num_events, capacity, draw):
   assert full == [capacity] * (num_windows - 1)
 
 
-def test_cuts_and_order_move_between_epochs():
-  windows = windows_of([1000], max_length=33)
-  per_epoch = windows.windows_per_epoch
-  epochs = [
-      [windows.locate(e * per_epoch + i)[1] for i in range(per_epoch)]
-      for e in range(6)
-  ]
-  assert len({tuple(starts) for starts in epochs}) == 6
-  assert len({tuple(sorted(starts)) for starts in epochs}) > 1
+def test_cuts_move_between_epochs_and_stand_still_when_told():
+  starts = lambda windows, epoch: tuple(
+      sorted(windows.locate(epoch, i)[1] for i in range(len(windows)))
+  )
+  moving = windows_of([1000], max_length=33)
+  assert len({starts(moving, epoch) for epoch in range(6)}) > 1
+  still = windows_of([1000], max_length=33, move_cuts=False)
+  assert len({starts(still, epoch) for epoch in range(6)}) == 1
 
 
 def test_an_element_holds_cls_tokens_gaps_and_times_of_its_window():
-  windows = windows_of([5], max_length=4, shuffle=False)
-  element = windows[0]
+  windows = windows_of([5], max_length=4, move_cuts=False)
+  element = windows.read(0, 0)
   assert element["tokens"].tolist() == [schema.CLS_ID, 5, 6, 7]
   # CLS has a hidden gap; the last token still knows what came after it.
   assert element["time_gaps"].tolist() == [-1, 3, 3, 3]
   np.testing.assert_allclose(element["times"], [0, 0, 0.3, 0.6], atol=1e-6)
-  second = windows[1]
+  second = windows.read(0, 1)
   assert second["tokens"].tolist() == [schema.CLS_ID, 8, 9]
   assert second["time_gaps"].tolist() == [-1, 3, 0]
   assert second["times"][1] == 0
@@ -77,26 +103,28 @@ def test_annotations_are_cut_with_the_tokens():
   windows = windows_of(
       [6],
       max_length=4,
-      shuffle=False,
-      annotate=lambda i, example: {"code": example["pair"] + 100},
+      move_cuts=False,
+      annotate=lambda i, example, tokens: {"code": example["pair"] + 100},
   )
-  assert windows[1]["code"].tolist() == [0, 103, 104, 105]
+  assert windows.read(0, 1)["code"].tolist() == [0, 103, 104, 105]
 
 
 def test_elements_do_not_depend_on_who_makes_them():
   windows = windows_of([50, 3, 20])
   copy = pickle.loads(pickle.dumps(windows))
-  for index in (0, 7, 100):
+  for epoch, number in ((0, 0), (0, 7), (3, 4)):
     np.testing.assert_array_equal(
-        windows[index]["tokens"], copy[index]["tokens"]
+        windows.read(epoch, number)["tokens"],
+        copy.read(epoch, number)["tokens"],
     )
 
 
 def test_a_wrong_length_in_the_index_is_found():
   windows = windows_of([5])
-  windows.source.lengths = [6]
+  windows.tokens.source.lengths = [6]
+  windows.tokens.unit_of_pair = np.arange(6)
   with pytest.raises(UserError, match="the dataset is damaged"):
-    windows[0]
+    windows.read(0, 0)
 
 
 def test_windows_without_room_for_an_event_are_refused():
@@ -106,7 +134,55 @@ def test_windows_without_room_for_an_event_are_refused():
 
 def test_an_empty_split_is_an_error():
   with pytest.raises(UserError, match="no events"):
-    WindowSource(FakeSource([]), np.asarray([]), np.zeros(1), max_length=8)
+    windows_of([])
+
+
+@given(LENGTHS, st.integers(2, 12), st.data())
+def test_strided_windows_overlap_and_leave_no_token_out(
+    lengths, max_length, data
+):
+  stride = data.draw(st.integers(1, max_length - 1))
+  windows = windows_of(
+      lengths, max_length=max_length, history="strided", stride=stride
+  )
+  seen = [np.zeros(n, int) for n in lengths]
+  for number in range(len(windows)):
+    sequence, start, end = windows.locate(0, number)
+    assert end - start == min(max_length - 1, lengths[sequence])
+    seen[sequence][start:end] += 1
+  assert all((count >= 1).all() for count in seen)
+
+
+@given(LENGTHS, st.integers(2, 12))
+def test_last_windows_end_where_the_sequence_does(lengths, max_length):
+  windows = windows_of(lengths, max_length=max_length, history="last")
+  assert len(windows) == len(lengths)
+  for number in range(len(lengths)):
+    sequence, start, end = windows.locate(0, number)
+    assert end == lengths[sequence]
+    assert end - start == min(max_length - 1, end)
+
+
+def test_crops_visit_all_of_a_long_history_in_time():
+  windows = windows_of([20, 1], max_length=5, history="crop")
+  seen = np.zeros(20, int)
+  for epoch in range(100):
+    sequence, start, end = windows.locate(epoch, 0)
+    assert sequence == 0 and end - start == 4
+    seen[start:end] += 1
+  assert len(windows) == 2 and seen.all()
+
+
+@pytest.mark.parametrize("options", [
+    {"history": "strided"},
+    {"history": "strided", "stride": 9},
+    {"history": "strided", "stride": 0},
+    {"stride": 2},
+    {"history": "first"},
+])
+def test_histories_that_make_no_sense_are_refused(options):
+  with pytest.raises(UserError, match="stride|history"):
+    windows_of([5], **options)
 
 
 def test_mix64_is_the_same_on_every_machine():

@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from behavior_lm.downstream.labels import check_label_leaks
 from behavior_lm.downstream.labels import read_labels
 from behavior_lm.errors import UserError
 
@@ -26,11 +27,13 @@ def test_labels_of_known_users_are_read(tmp_path):
   assert got.table.schema == {
       "user_id": pl.String, "bot": pl.Int8, "churn": pl.Int8,
   }  # fmt: skip
+  assert got.missing == {"bot": [], "churn": ["b"]}
   assert got.unlabelled == ["c"]
   assert got.unknown == ["x"]
   assert "'3', '4', '5', ..." in got.ignored_columns["level"]
   notes = "\n".join(got.notes())
   assert "column 'level' is no label" in notes
+  assert "1 users with an empty cell for the label 'churn' ('b')" in notes
   assert "1 users of the data without a label, left out ('c')" in notes
   assert "1 users with a label but not in the data, left out ('x')" in notes
 
@@ -51,6 +54,106 @@ def test_equal_duplicates_are_merged_and_told(tmp_path):
   got = read_labels(path, USERS)
   assert got.duplicates == ["a"]
   assert got.table.rows() == [("a", 1), ("b", 0)]
+
+
+def test_an_empty_cell_agrees_with_every_label(tmp_path):
+  path = csv(
+      tmp_path, "user_id,bot,churn\na,,1\na,1,\na,1,1\nb,,0\nb,,\nc,0,0\n"
+  )
+  got = read_labels(path, USERS)
+  assert got.table.rows() == [("a", 1, 1), ("b", None, 0), ("c", 0, 0)]
+  assert got.duplicates == ["a", "b"]
+  assert got.missing == {"bot": ["b"], "churn": []}
+
+
+def test_contradictions_are_refused_or_left_out_and_told(tmp_path):
+  path = csv(
+      tmp_path, "user_id,bot,churn\na,1,0\nb,0,1\nc,0,0\nb,0,0\nx,1,1\nx,0,1\n"
+  )
+  with pytest.raises(UserError, match="2 users have contradicting labels"):
+    read_labels(path, USERS)
+  got = read_labels(path, USERS, drop_contradictions=True)
+  assert got.table.rows() == [("a", 1, 0), ("c", 0, 0)]
+  assert got.contradictions == ["b", "x"]
+  # They are in the file: neither unlabelled nor forgotten.
+  assert (got.unlabelled, got.unknown) == (["007"], ["x"])
+  assert "2 users with contradicting labels, left out ('b', 'x')" in got.notes()
+  # A label that was not asked for contradicts nothing.
+  assert read_labels(path, ["b"], ["bot"], drop_contradictions=True).table.rows(
+  ) == [("b", 0)]
+
+
+def test_every_user_is_counted_somewhere(tmp_path):
+  path = csv(
+      tmp_path, "user_id,bot\na,1\na,1\nb,\nc,0\nc,1\nx,0\nlevel,1\n"
+  )
+  got = read_labels(path, USERS, drop_contradictions=True)
+  assert got.counts() == {
+      "users": 2,
+      "labels": {"bot": {"positive": 1, "negative": 0, "missing": 1}},
+      "duplicates": 1,
+      "contradictions": 1,
+      "unlabelled": 1,
+      "unknown": 2,
+      "ignored_columns": {},
+  }
+
+
+class FakeDataset:
+  path = "data"
+
+  def __init__(self, **users):
+    self.users = users
+    self.splits = list(users)
+
+  def sequences(self, split):
+    return pl.DataFrame({"user_id": self.users[split]})
+
+
+def test_labels_of_users_on_both_sides_are_found():
+  dataset = FakeDataset(
+      train=["a", "a", "b"], test=["a"], heldout_users=["c"],
+      heldout_users_test=["c", "d"],
+  )  # fmt: skip
+  table = lambda *users: pl.DataFrame({"user_id": list(users)})
+  check_label_leaks(
+      {
+          "train": table("a", "b", "x"),
+          "test": table("a"),
+          "heldout_users": table("c"),
+          "heldout_users_test": table("c", "d", "y"),
+      },
+      dataset,
+  )
+  with pytest.raises(UserError, match="1 users .'x'. have labels in train and"):
+    check_label_leaks(
+        {"train": table("a", "x"), "heldout_users": table("c", "x")}, dataset
+    )
+  with pytest.raises(UserError, match=r"1 users \('d'\) have labels for train"):
+    check_label_leaks({"train": table("a", "d")}, dataset)
+  with pytest.raises(UserError, match=r"\('b'\) have labels for heldout_users"):
+    check_label_leaks({"heldout_users": table("c", "b")}, dataset)
+  with pytest.raises(UserError, match="labels of 'dev': no such split"):
+    check_label_leaks({"dev": table("a")}, dataset)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "label", "users", "positive"),
+    [("bot_train", "bot", 1_600, 800), ("churn_242", "churned", 195, 100)],
+)
+def test_the_labels_of_the_real_logs_fit_their_users(
+    data_root, name, label, users, positive
+):
+  folder = data_root / "justice"
+  log = pl.scan_parquet(folder / f"{name}.parquet")
+  known = log.select(pl.col("user_id").unique()).collect()["user_id"].to_list()
+  found = read_labels(folder / f"{name}_labels.csv", known)
+  counts = found.counts()
+  assert counts["users"] == users
+  assert counts["labels"][label]["positive"] == positive
+  for kind in ("duplicates", "contradictions", "unlabelled", "unknown"):
+    assert counts[kind] == 0
 
 
 def test_only_wanted_labels_are_taken(tmp_path):

@@ -129,7 +129,7 @@ def test_the_unigram_baseline_equals_counting_by_hand(dataset_path):
   dataset = open_dataset(dataset_path)
   config = tiny_config(dataset_path)
   tokenizer = build.build_tokenizer(config, dataset)
-  table = tokenizer.encode_table(dataset.pairs)
+  table = 5 + tokenizer.unit_table(dataset.pairs)
   tokens = lambda split: [
       (example, table[example["pair"]])
       for example in (
@@ -160,12 +160,13 @@ def test_a_summary_is_weighted_by_events():
       correct=np.asarray([0.0, 3.0]),
       hidden_bits=np.asarray([8.0, 0.0]),
       count=np.asarray([1.0, 3.0]),
+      num_events=np.asarray([2.0, 6.0]),
       users=np.asarray(["a", "b"]),
   )
   summary = scores.summary()
   assert summary["perplexity"] == pytest.approx(math.exp(0.5))
   assert summary["accuracy"] == 0.75
-  assert summary["bits_per_event"] == pytest.approx(0.5 / math.log(2) + 2)
+  assert summary["bits_per_event"] == pytest.approx((2 / math.log(2) + 8) / 8)
 
 
 def test_an_unknown_split_names_those_there_are(dataset_path):

@@ -21,6 +21,7 @@ def scores(bits_per_event, seed=0, users=USERS):
       correct=count * 0.5,
       hidden_bits=np.zeros(len(users)),
       count=count,
+      num_events=count,
       users=users,
   )
 

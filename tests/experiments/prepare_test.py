@@ -125,18 +125,49 @@ def test_a_second_run_says_how_to_replace_the_first(tmp_path):
   assert run(*flags, "--overwrite")[0] == 0
 
 
+def test_extra_columns_are_kept_and_a_changed_byte_is_found(tmp_path):
+  rows = [f"u{n % 3},e,{1_700_000_000 + 9 * n},{n / 4}" for n in range(20)]
+  log = log_files.write_csv(
+      tmp_path / "log.csv", rows, "user_id,event_id,timestamp,lvl"
+  )
+  out = tmp_path / "out"
+  status, _, error = run(
+      f"--logs={log}", f"--out={out}", "--extras=level", "--columns=level=lvl"
+  )
+  assert (status, error) == (0, "")
+  source = open_dataset(out).source("train")
+  levels = np.concatenate([source[i]["level"] for i in range(len(source))])
+  assert sorted(levels) == [n / 4 for n in range(20)]
+  status, text, _ = run(f"--verify={out}")
+  assert status == 0 and "files," in text and "all as they were" in text
+  [shard] = out.glob("tfds/**/*array_record*")
+  content = bytearray(shard.read_bytes())
+  content[-1] ^= 1  # In the padding, where reading never looks.
+  shard.write_bytes(content)
+  status, _, error = run(f"--verify={out}")
+  assert status == 2
+  assert error.startswith(f"error: {shard}: its bytes have changed since")
+
+
+def test_the_formats_are_listed():
+  status, text, _ = run("--list_formats")
+  assert status == 0
+  assert {"auto", "csv", "tsv", "jsonl", "parquet"} <= set(text.split())
+
+
 def test_help_names_every_flag():
   _, out, _ = run("--help")
   for flag in (
       "logs", "out", "unit", "split_time", "user_fraction", "columns",
       "timezone", "time_unit", "format", "encoding", "max_bad_fraction",
-      "seed", "overwrite", "drop_duplicates",
+      "seed", "overwrite", "drop_duplicates", "extras", "verify",
+      "list_formats", "restart", "workers", "beam_runner", "beam_options",
   ):  # fmt: skip
     assert f"--{flag}:" in out or f"--[no]{flag}:" in out
 
 
-# Files that mark how far a run is: reading, sorting, writing examples.
-_MARKS = ["work/*.rows", "work/*.pair", "tfds/*/*/*array_record*"]
+# Files that mark how far a run is: reading, sorting, finishing.
+_MARKS = ["work/read/*.rows", "work/sort/*/*.array_record", "tfds/*/*/*.json"]
 
 
 def interrupted(number, mark, flags, folder):
@@ -146,9 +177,9 @@ def interrupted(number, mark, flags, folder):
     Exit status, standard output and error.
   """
   for _ in range(5):
-    process = start(*flags, "--overwrite")
+    process = start(*flags)
     while process.poll() is None:
-      if any(folder.glob(f"out.building-*/{mark}")):
+      if any(folder.glob(f"out.building/{mark}")):
         process.send_signal(number)
         break
       time.sleep(0.002)
@@ -159,12 +190,28 @@ def interrupted(number, mark, flags, folder):
   raise AssertionError(f"{mark} was never seen in time")
 
 
+@pytest.fixture(scope="module")
+def large_hash(tmp_path_factory, large_log):
+  """What an undisturbed run makes of the large log."""
+  out = tmp_path_factory.mktemp("undisturbed") / "out"
+  assert run(f"--logs={large_log}", f"--out={out}", "--unit=user")[0] == 0
+  return open_dataset(out).meta["examples_hash"]
+
+
 @pytest.mark.parametrize("mark", _MARKS)
-def test_a_killed_run_leaves_no_dataset_and_the_next_one_succeeds(
-    tmp_path, large_log, mark
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_run_leaves_no_dataset_and_is_continued(
+    tmp_path, large_log, large_hash, number, mark
 ):
   flags = [f"--logs={large_log}", f"--out={tmp_path / 'out'}", "--unit=user"]
-  interrupted(signal.SIGKILL, mark, flags, tmp_path)
+  status, out, error = interrupted(number, mark, flags, tmp_path)
+  if number == signal.SIGTERM:
+    assert (status, out) == (128 + number, "")
+    assert error.splitlines()[-1] == (
+        f"stopped by SIGTERM; nothing was written at {tmp_path / 'out'}. Run"
+        " the same command again to continue."
+    )
+  assert "Traceback" not in error
   [leftover] = tmp_path.iterdir()
   for folder in (tmp_path / "out", leftover):
     with pytest.raises(UserError):
@@ -173,21 +220,25 @@ def test_a_killed_run_leaves_no_dataset_and_the_next_one_succeeds(
   assert status == 0, error
   assert [path.name for path in tmp_path.iterdir()] == ["out"]
   dataset = open_dataset(tmp_path / "out")
-  assert dataset.meta["splits"]["train"]["num_events"] == _EVENTS
+  assert dataset.meta["examples_hash"] == large_hash
+  assert sorted(path.name for path in dataset.path.iterdir()) == [
+      "dataset.json", "pairs.parquet", "quarantine.jsonl", "report.json",
+      "report.md", "sequences.parquet", "tfds",
+  ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("number", "mark"),
-    [(signal.SIGINT, _MARKS[0])] + [(signal.SIGTERM, mark) for mark in _MARKS],
-)
-def test_a_stopped_run_cleans_up_and_says_so(
-    tmp_path, large_log, number, mark
+def test_other_flags_are_refused_until_the_leftover_is_discarded(
+    tmp_path, large_log
 ):
-  flags = [f"--logs={large_log}", f"--out={tmp_path / 'out'}", "--unit=user"]
-  status, out, error = interrupted(number, mark, flags, tmp_path)
-  assert (status, out) == (128 + number, "")
-  assert error.splitlines()[-1] == (
-      f"stopped by {number.name}; nothing was written at {tmp_path / 'out'}"
+  flags = [f"--logs={large_log}", f"--out={tmp_path / 'out'}"]
+  interrupted(signal.SIGKILL, _MARKS[0], flags, tmp_path)
+  status, _, error = run(*flags, "--unit=user")
+  assert status == 2
+  assert error == (
+      f"error: --out {tmp_path / 'out'}: an unfinished run is there, and it was"
+      " started with --unit user_day, not user. Repeat the first command to"
+      " continue it, or pass --restart to discard it.\n"
   )
-  assert "Traceback" not in error
-  assert list(tmp_path.iterdir()) == []
+  status, _, error = run(*flags, "--unit=user", "--restart", "--workers=2")
+  assert status == 0, error
+  assert open_dataset(tmp_path / "out").meta["unit"] == "user"

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from behavior_lm.errors import UserError
 from behavior_lm.inference.batching import Batcher
 from behavior_lm.inference.batching import bucket_lengths
+from behavior_lm.inference.batching import Cut
 from behavior_lm.inference.batching import window_cuts
 from behavior_lm.inference.sequences import TokenSequence
 
@@ -44,6 +46,8 @@ def sequence(length, first=5):
       np.arange(first, first + length, dtype=np.int32),
       np.arange(length, dtype=np.int32) * 10,
       np.arange(length) * 1.0 + 100,
+      np.ones(length, np.int32),
+      {"level": np.arange(length, dtype=np.float32)},
   )
 
 
@@ -51,7 +55,7 @@ def test_a_window_begins_with_cls_and_ends_with_padding():
   batcher = Batcher(64, batch_size=2)
   assert batcher.add(7, sequence(30), 10, 30) is None
   (batch,) = batcher.rest()
-  assert batch.rows == [7] and batch.num_events == [20]
+  assert batch.rows == [7] and batch.num_tokens == [20]
   row = {name: values[0].tolist() for name, values in batch.arrays.items()}
   padding = [0] * 11
   assert row["tokens"] == [3, *range(15, 35), *padding]
@@ -83,3 +87,41 @@ def test_a_full_batch_is_handed_out_and_never_written_again():
   np.testing.assert_array_equal(batch.arrays["tokens"], before)
   assert [b.rows for b in batcher.rest()] == [[2]]
   assert list(batcher.rest()) == []
+
+
+@given(st.integers(1, 300), st.integers(1, 40), st.data())
+def test_windows_with_a_stride_overlap_and_hold_every_token(
+    num_tokens, capacity, data
+):
+  stride = data.draw(st.integers(1, capacity))
+  cuts = window_cuts(num_tokens, capacity, Cut(stride=stride))
+  seen = np.zeros(num_tokens, int)
+  for start, end in cuts:
+    assert end - start == min(capacity, num_tokens)
+    seen[start:end] += 1
+  assert (seen > 0).all()
+  starts = [start for start, _ in cuts]
+  assert all(0 < step <= stride for step in np.diff(starts))
+
+
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(1, 400))
+def test_only_the_last_tokens_are_read_when_told(num_tokens, capacity, last):
+  for cut in (Cut(last=last), Cut(last=last, stride=capacity)):
+    cuts = window_cuts(num_tokens, capacity, cut)
+    assert cuts[0][0] == max(0, num_tokens - last)
+    assert cuts[-1][1] == num_tokens
+
+
+@pytest.mark.parametrize("cut", [Cut(stride=9), Cut(stride=0), Cut(last=0)])
+def test_cuts_that_make_no_sense_are_refused(cut):
+  with pytest.raises(UserError, match="stride|last"):
+    cut.check(8)
+
+
+def test_features_lie_beside_the_tokens():
+  batcher = Batcher(64, batch_size=2)
+  batcher.add(0, sequence(30), 10, 30)
+  (batch,) = batcher.rest()
+  level = batch.arrays["level"]
+  assert level[0].tolist() == [0, *range(10, 30), *[0] * 11]
+  assert level.dtype == np.float32 and not level[1].any()

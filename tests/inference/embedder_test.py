@@ -112,7 +112,7 @@ def test_every_form_of_a_sequence_gives_the_same_vector(embedder):
       form(events, np.array([0, 3, 7, 0]), numbers.tolist()),
       form(pl.Series(events), designs, frame["timestamp"]),
       {
-          "tokens": embedder.tokenizer.encode(events, designs),
+          "tokens": embedder.tokenizer.encode(events, designs).tokens.ids,
           "timestamp": numbers,
       },
   ])
@@ -123,7 +123,7 @@ def test_every_form_of_a_sequence_gives_the_same_vector(embedder):
 
 def test_sequences_without_time_have_hidden_gaps(embedder):
   pairs = [("login", "0"), ("fight", "3"), ("fight", "7")]
-  tokens = embedder.tokenizer.encode(*zip(*pairs, strict=True))
+  tokens = embedder.tokenizer.encode(*zip(*pairs, strict=True)).tokens.ids
   want = expected_vector(embedder, {"tokens": tokens}, "mean", 2)
   forms = [pairs, tuple(pairs), np.array(pairs), [list(p) for p in pairs]]
   for vector in embedder.encode(forms):

@@ -1,15 +1,12 @@
-import datetime
-import types
-
 import numpy as np
 import pytest
 
+from behavior_lm.data.sessions import SessionRule
+from behavior_lm.data.tokenizers.base import Settings
 from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.errors import UserError
-from behavior_lm.inference.sequences import microseconds
 from behavior_lm.inference.sequences import Reader
 
-UTC = datetime.UTC
 TOKENIZER = PairTokenizer(["a", "b", "7"], [("a", "1"), ("b", "0")])
 READER = Reader(TOKENIZER, "next")
 A, B, SEVEN, A1, B0 = 5, 6, 7, 8, 9
@@ -70,50 +67,59 @@ def test_what_is_no_sequence_is_named_with_the_reason(item, message):
     READER.read(item, "user 3")
 
 
-def test_times_of_every_kind_are_microseconds():
-  want = [1_577_836_800_000_000, 1_577_836_800_250_000]
-  east = datetime.timezone(datetime.timedelta(hours=8))
-  aware = [
-      datetime.datetime(2020, 1, 1, 8, tzinfo=east),
-      datetime.datetime(2020, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC),
-  ]
-  naive = [m.astimezone(UTC).replace(tzinfo=None) for m in aware]
-  for times in (
-      aware,
-      naive,
-      tuple(naive),
-      np.array(aware, object),
-      np.array(naive, "datetime64[us]"),
-      np.array(naive, "datetime64[ns]"),
-      list(np.array(naive, "datetime64[ms]")),
-      want,
-      np.array(want),
-      np.array(want, np.uint64),
-  ):
-    got = microseconds(times, "it")
-    assert got.dtype == np.int64
-    np.testing.assert_array_equal(got, want)
-  before_1970 = [datetime.datetime(1969, 12, 31, 23, 59, 59, 999_999)]
-  np.testing.assert_array_equal(microseconds(before_1970, "it"), [-1])
+def test_tokens_of_several_events_carry_their_number_and_their_time():
+  settings = Settings(
+      SessionRule("fixed", seconds=60.0), sep_tokens=True, collapse_repeats=True
+  )
+  tokenizer = PairTokenizer(["a", "b"], [], settings)
+  times = [0, 10**6, 2 * 10**6, 10**9]
+  item = {"event_id": ["a", "a", "b", "a"], "timestamp": times}
+  got = Reader(tokenizer, "next").read(item, "it")
+  assert got.tokens.tolist() == [5, 6, 4, 5, 4]
+  assert got.num_events.tolist() == [2, 1, 0, 1, 0]
+  assert got.time_gaps.tolist() == [20, 9980, -1, 0, -1]
+
+
+FEATURES = Reader(TOKENIZER, "next", ("hour", "level", "account_age"), "UTC")
+DAY = 18_250 * 86_400_000_000  # 2019-12-20
+ITEM = {
+    "event_id": ["a", "b"],
+    "timestamp": [DAY + 3_600_000_000, DAY + 7_200_000_000],
+    "level": [3, None],
+    "first_event": DAY,
+}
+
+
+def test_features_are_read_with_the_events():
+  got = FEATURES.read(ITEM, "it").features
+  assert got["hour"].tolist() == [1, 2]
+  np.testing.assert_array_equal(got["level"], [3, np.nan])
+  np.testing.assert_allclose(got["account_age"], [1 / 24, 2 / 24])
 
 
 @pytest.mark.parametrize(
-    ("times", "message"),
+    ("change", "message"),
     [
-        ([1_577_836_800], "seem.* to be seconds; multiply them by 1,000,000"),
-        ([1_577_836_800_000], "to be milliseconds"),
-        ([1_577_836_800_000_000_000], "to be nanoseconds"),
-        ([1.5], "cannot read timestamps such as .*1.5"),
-        (["2020-01-01"], "cannot read timestamps such as .*2020-01-01"),
-        ([True], "cannot read timestamps"),
-        ([datetime.datetime(2020, 1, 1), None], "cannot read timestamps"),
-        ([datetime.date(2020, 1, 1)], "cannot read timestamps"),
-        ([None], "cannot read timestamps such as None"),
-        (np.array(["2020-01-01", "NaT"], "datetime64[s]"), "event 1 has no"),
-        (np.zeros((2, 2), np.int64), "timestamps have shape \\(2, 2\\)"),
-        (types.SimpleNamespace(), "holds a SimpleNamespace"),
+        ({"level": None}, "level is not|level has shape"),
+        ({"level": [1]}, "2 events but level has shape"),
+        ({"level": ["high", "low"]}, "level is not a list of numbers"),
+        ({"timestamp": None}, "has no timestamp, which the model reads"),
+        ({"first_event": None}, "needs the time of the user's first event"),
+        ({"first_event": 2 * DAY}, "before the user's first event"),
+        ({"rank": [1, 2]}, "unknown field 'rank'"),
     ],
 )
-def test_times_that_cannot_be_read_are_errors(times, message):
-  with pytest.raises(UserError, match=f"^user 3: .*{message}"):
-    microseconds(times, "user 3")
+def test_what_a_model_reads_must_be_there(change, message):
+  with pytest.raises(UserError, match=f"^user 3: .*({message})"):
+    FEATURES.read(ITEM | change, "user 3")
+
+
+def test_a_missing_column_is_named():
+  item = {key: value for key, value in ITEM.items() if key != "level"}
+  with pytest.raises(UserError, match="has no level, which the model reads"):
+    FEATURES.read(item, "user 3")
+
+
+def test_tokens_alone_do_not_suffice_for_a_model_with_features():
+  with pytest.raises(UserError, match="give event ids instead of tokens"):
+    FEATURES.read({"tokens": [5]}, "user 3")

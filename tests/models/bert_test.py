@@ -30,9 +30,11 @@ def bert(**options):
 
 def batches(pack):
   lengths = [5, 9, 3, 22, 31, 1, 14]
-  windows = windows_of(lengths, max_length=LENGTH, num_epochs=1)
+  windows = windows_of(lengths, max_length=LENGTH)
   spec = BatchSpec(2, LENGTH, max_segments=8, pack=pack, prefetch=0)
-  for batch in make_loader(windows, spec, drop_remainder=False):
+  for batch in make_loader(
+      windows, spec, num_epochs=1, drop_remainder=False
+  ):
     yield {name: jnp.asarray(batch[name]) for name in FIELDS}
 
 

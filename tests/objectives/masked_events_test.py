@@ -37,6 +37,7 @@ def batch(rows=16):
       "segment_ids": jnp.asarray(ids),
       "positions": jnp.zeros(ids.shape, jnp.int32),
       "time_gaps": jnp.asarray(gaps, jnp.int32),
+      "num_events": jnp.asarray((tokens > CLS) | (tokens == UNK), jnp.int32),
   }
 
 

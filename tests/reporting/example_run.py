@@ -196,6 +196,41 @@ DATA_REPORT = {
             {"from": 1e4, "to": None, "count": 706},
         ],
     },
+    "sessions": {
+        "sequences": 1_100,
+        "events": 3_186_933,
+        "learned": {
+            "weights": [0.9, 0.1],
+            "means": [1.0, 5.0],
+            "stds": [1.0, 1.5],
+            "threshold_seconds": 42.5,
+            "log_likelihood": -1.9,
+            "num_gaps": 1_200_000,
+            "tick_seconds": 1.0,
+        },
+        "not_learned": None,
+        "at_learned": {
+            "seconds": 42.5,
+            "sessions": 110_000,
+            "mean": 28.97,
+            "quantiles_at": 45,
+            "quantiles": {"p5": 1, "p50": 7, "p95": 90, "p99": 400},
+        },
+        "by_threshold": [
+            {
+                "seconds": seconds,
+                "sessions": 3_300_000 // seconds,
+                "mean": 0.9657 * seconds,
+                "quantiles": {"p5": 1, "p50": seconds, "p95": 5 * seconds,
+                              "p99": 9 * seconds},
+            }
+            for seconds in (1, 10, 30, 45, 60, 600, 1_800)
+        ],
+        "histogram": [
+            {"from": 0.5 * 2**n, "to": 2.0**n, "count": 600_000 // 2**n}
+            for n in range(15)
+        ],
+    },
     "top_events": [
         {
             "event_id": f"4000{n:02d}",

@@ -68,7 +68,7 @@ def test_every_section_and_figure_is_there(full):
       "evaluation", "training", "probe", "map", "data", "model", "reproduce"
   ):
     assert f'<section id="{anchor}">' in html
-  assert html.count("<svg") == len(figures) == 12
+  assert html.count("<svg") == len(figures) == 13
   for figure in figures:
     assert figure.svg in html
     assert figure.caption.split(",")[0].split("'")[0] in html

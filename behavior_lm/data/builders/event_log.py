@@ -1,99 +1,138 @@
-"""TFDS builder of event sequences: array_record files, no TensorFlow.
+"""TFDS files of event sequences: array_record, no TensorFlow.
 
-Built shard by shard. `GeneratorBasedBuilder` would keep a whole split in
-memory up to 1 GB and need TensorFlow above that.
+Shard by shard: a worker writes a shard knowing nothing of the others, and the
+description that TFDS reads is written when all are there. TFDS' own builders
+would keep a whole split in memory or need one process for all shards.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import contextlib
 import io
-import logging
 import pathlib
-import shutil
 from typing import Any
 
-from absl import logging as absl_logging
 import numpy as np
 import tensorflow_datasets as tfds
 
+from behavior_lm.data import checksum
 from behavior_lm.data import schema
+from behavior_lm.data.builders import tf_example
 
 Example = dict[str, Any]
-# Called once, when its shard is written.
-Shard = Callable[[], Iterator[tuple[int, Example]]]
 
 NAME = "event_log"
-VERSION = "1.0.0"
-# Where the builder puts the files below its data_dir.
+VERSION = "2.0.0"
+# Where the files are below the folder of a dataset's TFDS files.
 FOLDER = pathlib.PurePosixPath(NAME, VERSION)
 
+# Events that are encoded together.
+_GROUP_EVENTS = 200_000
+_FILE_FORMAT = tfds.core.file_adapters.FileFormat.ARRAY_RECORD
 
-class EventLog(tfds.core.ShardBasedBuilder):
-  """One example a sequence, in the order given.
+
+def features(extras: Sequence[str]) -> tfds.features.FeaturesDict:
+  """What an example holds; see the description of the dataset folder."""
+  return tfds.features.FeaturesDict({
+      schema.USER_ID: tfds.features.Text(),
+      # Microseconds UTC of the first event.
+      "start": tfds.features.Scalar(np.int64),
+      # Row of pairs.parquet; a Tensor, since Sequence is slow here.
+      "pair": tfds.features.Tensor(shape=(None,), dtype=np.int32),
+      schema.TIMESTAMP: tfds.features.Tensor(shape=(None,), dtype=np.int64),
+      checksum.FIELD: tfds.features.Scalar(np.int64),
+  } | {
+      name: tfds.features.Tensor(shape=(None,), dtype=np.float32)
+      for name in extras
+  })  # fmt: skip
+
+
+def shard_name(split: str, number: int, count: int) -> str:
+  """File name of one of `count` shards of a split."""
+  return f"{NAME}-{split}.array_record-{number:05d}-of-{count:05d}"
+
+
+def write_shard(
+    path: pathlib.Path, examples: Iterable[Example], extras: Sequence[str]
+) -> int:
+  """Writes the file of one shard and returns its number of examples.
 
   Args:
-    shards: for each split its shards, none of them empty. A shard yields
-      (key, example); see `_info` for an example.
-    **kwargs: of the TFDS builder, `data_dir` above all.
+    path: of the file; one that is there is replaced.
+    examples: user_id, start, pair, timestamp and extras, in their order.
+    extras: names of the extra columns.
   """
+  count = 0
 
-  name = NAME
-  VERSION = tfds.core.Version(VERSION)
-  # Without it TFDS looks for the metadata of a published dataset.
-  pkg_dir_path = pathlib.Path(__file__).parent
+  def records() -> Iterator[tuple[int, bytes]]:
+    nonlocal count
+    for group in _groups(examples):
+      crcs = [
+          checksum.example_crc(example, place, extras)
+          for place, example in enumerate(group, count)
+      ]
+      for record in tf_example.encode(group, crcs, checksum.FIELD, extras):
+        yield count, record
+        count += 1
 
-  def __init__(self, *, shards: Mapping[str, Sequence[Shard]], **kwargs: Any):
-    self._shards = shards
-    super().__init__(file_format="array_record", **kwargs)
+  adapter = tfds.core.file_adapters.ADAPTER_FOR_FORMAT[_FILE_FORMAT]
+  adapter.write_examples(path, records())
+  return count
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return tfds.core.DatasetInfo(
-        builder=self,
+
+def _groups(examples: Iterable[Example]) -> Iterator[list[Example]]:
+  """Examples to encode together; a long one is alone."""
+  group: list[Example] = []
+  events = 0
+  for example in examples:
+    size = len(example["pair"])
+    if group and events + size > _GROUP_EVENTS:
+      yield group
+      group, events = [], 0
+    group.append(example)
+    events += size
+  if group:
+    yield group
+
+
+def write_metadata(
+    folder: pathlib.Path,
+    shard_lengths: Mapping[str, Sequence[int]],
+    extras: Sequence[str],
+) -> None:
+  """Describes shards that are there, so that TFDS can read them.
+
+  Args:
+    folder: of the shards, under the names that `shard_name` gives.
+    shard_lengths: for each split the number of examples of each shard.
+    extras: names of the extra columns.
+  """
+  splits = []
+  for split, lengths in shard_lengths.items():
+    files = [
+        folder / shard_name(split, number, len(lengths))
+        for number in range(len(lengths))
+    ]
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=folder,
+        dataset_name=NAME,
+        split=split,
+        filetype_suffix=_FILE_FORMAT.value,
+    )
+    splits.append(
+        tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=list(lengths),
+            num_bytes=sum(file.stat().st_size for file in files),
+            filename_template=template,
+        )
+    )
+  # TFDS prints what a person who prepares a log need not read.
+  with contextlib.redirect_stdout(io.StringIO()):
+    tfds.folder_dataset.write_metadata(
+        data_dir=folder,
+        features=features(extras),
+        split_infos=splits,
+        version=VERSION,
+        check_data=False,
         description="User behaviour: sequences of (event, design) pairs.",
-        features=tfds.features.FeaturesDict({
-            schema.USER_ID: tfds.features.Text(),
-            # Microseconds UTC of the first event.
-            "start": tfds.features.Scalar(np.int64),
-            # Row of pairs.parquet; a Tensor, since Sequence is slow here.
-            "pair": tfds.features.Tensor(shape=(None,), dtype=np.int32),
-            "timestamp": tfds.features.Tensor(shape=(None,), dtype=np.int64),
-        }),
-        disable_shuffling=True,
     )
-
-  def _shard_iterators_per_split(
-      self, dl_manager: Any
-  ) -> Mapping[str, Sequence[Shard]]:
-    del dl_manager  # Nothing is downloaded.
-    return self._shards
-
-
-def write_event_log(
-    shards: Mapping[str, Sequence[Shard]], data_dir: pathlib.Path
-) -> pathlib.Path:
-  """Writes the dataset below `data_dir` and returns its own folder."""
-  builder = EventLog(shards=shards, data_dir=str(data_dir))
-  with _quiet():
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-    )
-  # TFDS makes it whether or not there is something to download.
-  shutil.rmtree(data_dir / "downloads")
-  return pathlib.Path(builder.data_dir)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-  """Keeps TFDS's talk of downloads away from the person's screen."""
-  tfds.disable_progress_bar()
-  verbosity = absl_logging.get_verbosity()
-  absl_logging.set_verbosity(absl_logging.ERROR)
-  logger = logging.getLogger("tensorflow_datasets")
-  level = logger.level
-  logger.setLevel(logging.ERROR)
-  try:
-    with contextlib.redirect_stdout(io.StringIO()):
-      yield
-  finally:
-    absl_logging.set_verbosity(verbosity)
-    logger.setLevel(level)

@@ -1,20 +1,30 @@
-"""Tokenizers: (event, design) -> token ids, one interface for all kinds."""
+"""Tokenizers: events -> token ids, one interface for all kinds."""
 
 import json
 from pathlib import Path
 
-from behavior_lm.data.tokenizers.pair import FILE_NAME
+from behavior_lm.data import schema
+from behavior_lm.data.tokenizers.base import FILE_NAME
+from behavior_lm.data.tokenizers.base import Tokenizer
+from behavior_lm.data.tokenizers.bpe import BpeTokenizer
 from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.errors import UserError
 
-TOKENIZERS = {"pair": PairTokenizer}
+TOKENIZERS: dict[str, type[Tokenizer]] = {
+    "pair": PairTokenizer,
+    "bpe": BpeTokenizer,
+}
 
 
-def load_tokenizer(folder: str | Path) -> PairTokenizer:
-  """Reads a tokenizer folder, whatever its kind."""
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+  """Reads a tokenizer folder, whatever its kind.
+
+  Raises:
+    UserError: if it is missing, damaged or of another version.
+  """
   path = Path(folder) / FILE_NAME
   try:
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
   except FileNotFoundError:
     raise UserError(f"{folder}: no {FILE_NAME}, so no tokenizer.") from None
   except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -24,4 +34,8 @@ def load_tokenizer(folder: str | Path) -> PairTokenizer:
     raise UserError(
         f"{path}: tokenizer kind {kind!r}; known are {sorted(TOKENIZERS)}."
     )
-  return TOKENIZERS[kind].from_json(content, str(path))
+  if content.get("specials") != list(schema.SPECIAL_TOKENS):
+    raise UserError(f"{path}: other special tokens than this version's.")
+  tokenizer = TOKENIZERS[kind].from_json(content, path)
+  tokenizer.check_fingerprint(content, str(path))
+  return tokenizer

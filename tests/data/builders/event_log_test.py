@@ -1,4 +1,3 @@
-import functools
 import json
 import os
 import pathlib
@@ -28,22 +27,33 @@ _EXAMPLES = st.lists(
 )
 
 
-def shard(rows):
-  for key, (user, start, pair) in enumerate(rows):
-    yield key, {
+def examples(rows):
+  for user, start, pair in rows:
+    yield {
         "user_id": user,
         "start": start,
         "pair": np.array(pair, np.int32),
         "timestamp": start + np.arange(len(pair)),
+        "level": np.array(pair, np.float32) / 4,
     }
+
+
+def write(folder, shards):
+  names = [
+      event_log.shard_name("train", number, len(shards))
+      for number in range(len(shards))
+  ]
+  lengths = [
+      event_log.write_shard(folder / name, examples(rows), ["level"])
+      for name, rows in zip(names, shards, strict=True)
+  ]
+  event_log.write_metadata(folder, {"train": lengths}, ["level"])
 
 
 @given(_EXAMPLES)
 def test_examples_come_back_in_their_order(tmp_path_factory, shards):
-  folder = event_log.write_event_log(
-      {"train": [functools.partial(shard, rows) for rows in shards]},
-      tmp_path_factory.mktemp("tfds"),
-  )
+  folder = tmp_path_factory.mktemp("tfds")
+  write(folder, shards)
   source = tfds.builder_from_directory(folder).as_data_source(split="train")
   want = [row for rows in shards for row in rows]
   assert len(source) == len(want)
@@ -55,17 +65,20 @@ def test_examples_come_back_in_their_order(tmp_path_factory, shards):
     assert example["timestamp"].tolist() == list(
         range(start, start + len(pair))
     )
+    assert example["level"].dtype == np.float32
+    assert example["level"].tolist() == [p / 4 for p in np.float32(pair)]
 
 
-def test_the_files_are_where_readers_look_for_them(tmp_path):
-  folder = event_log.write_event_log(
-      {"train": [functools.partial(shard, [("u", 0, [1])])]}, tmp_path
-  )
-  assert folder == tmp_path / event_log.FOLDER
-  info = json.loads((folder / "dataset_info.json").read_text())
+def test_the_description_names_no_place_on_this_machine(tmp_path):
+  write(tmp_path, [[("u", 0, [1])]])
+  info = json.loads((tmp_path / "dataset_info.json").read_text())
   assert info["fileFormat"] == "array_record"
+  assert info["version"] == event_log.VERSION
+  [split] = info["splits"]
+  [shard] = tmp_path.glob("*array_record*")
+  assert split["shardLengths"] == ["1"]
+  assert split["numBytes"] == str(shard.stat().st_size)
   assert str(tmp_path) not in json.dumps(info)
-  assert [path.name for path in tmp_path.iterdir()] == ["event_log"]
 
 
 def test_writing_needs_no_network_and_prints_nothing(tmp_path):
@@ -76,12 +89,9 @@ def refuse(*args, **kwargs):
   raise AssertionError("the network was asked for")
 socket.socket.connect = refuse
 socket.getaddrinfo = refuse
-import functools
-from behavior_lm.data.builders import event_log
-from tests.data.builders.event_log_test import shard
-event_log.write_event_log(
-    {{"train": [functools.partial(shard, [("u", 0, [1])])]}},
-    __import__("pathlib").Path({str(tmp_path)!r}))
+import pathlib
+from tests.data.builders.event_log_test import write
+write(pathlib.Path({str(tmp_path)!r}), [[("u", 0, [1])]])
 """
   found = subprocess.run(
       [sys.executable, "-c", program],

@@ -22,7 +22,7 @@ IDS = st.text(min_size=1, max_size=6)
 
 def test_frequent_pairs_get_their_own_tokens():
   tokenizer = PairTokenizer.train(PAIRS, vocab_size=13)
-  tokens = tokenizer.encode(["a", "ai"], ["7", "+44703335"])
+  tokens = tokenizer.encode(["a", "ai"], ["7", "+44703335"]).tokens.ids
   assert tokenizer.decode(tokens) == [("a", "7"), ("ai", "+44703335")]
   assert tokens.dtype == np.int32
   assert tokenizer.vocab_size <= 13
@@ -30,15 +30,15 @@ def test_frequent_pairs_get_their_own_tokens():
 
 def test_an_unseen_pair_falls_back_to_its_event_and_then_to_unk():
   tokenizer = PairTokenizer.train(PAIRS, vocab_size=13)
-  tokens = tokenizer.encode(["a", "never"], ["99", "0"])
+  tokens = tokenizer.encode(["a", "never"], ["99", "0"]).tokens.ids
   assert tokenizer.decode(tokens[:1]) == [("a", None)]
   assert tokens[1] == schema.UNK_ID
 
 
 def test_events_of_the_test_days_stay_out_of_the_vocabulary():
   tokenizer = PairTokenizer.train(PAIRS, vocab_size=100)
-  assert "new" not in tokenizer.events
-  assert ("new", "0") not in tokenizer.pairs
+  assert "new" not in tokenizer.alphabet.events
+  assert ("new", "0") not in tokenizer.alphabet.pairs
 
 
 def test_coverage_sums_to_one_and_counts_by_weight():
@@ -65,7 +65,7 @@ def test_saved_and_loaded_tokenizers_encode_alike(tmp_path):
   loaded = load_tokenizer(tmp_path)
   assert loaded.fingerprint == tokenizer.fingerprint
   np.testing.assert_array_equal(
-      loaded.encode_table(PAIRS), tokenizer.encode_table(PAIRS)
+      loaded.unit_table(PAIRS), tokenizer.unit_table(PAIRS)
   )
 
 
@@ -81,7 +81,8 @@ def test_pairs_of_the_vocabulary_round_trip(counts):
       "train_count": list(counts.values()),
   })
   tokenizer = PairTokenizer.train(pairs, vocab_size=200)
-  tokens = tokenizer.encode_table(pairs)
+  units = tokenizer.unit_table(pairs)
+  tokens = tokenizer.tokenise(units).ids
   assert (tokens >= schema.NUM_SPECIAL).all()
   for got, want in zip(tokenizer.decode(tokens), counts, strict=True):
     assert got in (want, (want[0], None))
@@ -112,7 +113,7 @@ def test_a_folder_without_a_tokenizer_says_so(tmp_path):
 
 def test_an_unknown_kind_names_the_known_ones(tmp_path):
   (tmp_path / "tokenizer.json").write_text('{"kind": "words"}')
-  with pytest.raises(UserError, match=r"'words'; known are \['pair'\]"):
+  with pytest.raises(UserError, match=r"'words'; known are \['bpe', 'pair'\]"):
     load_tokenizer(tmp_path)
 
 

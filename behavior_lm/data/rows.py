@@ -1,0 +1,32 @@
+"""An event as it lies on disk between two stages: a row of fixed size.
+
+20 bytes: hash of the user, code of the pair, time; 4 more for each extra
+column.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+# An extra column may be called `user` or `time`, so its field has this before.
+_EXTRA = "extra "
+
+
+def row_type(extras: Sequence[str]) -> np.dtype:
+  """Type of a row: user (hash), pair (code), time (microseconds), extras."""
+  fields = [("user", "<u8"), ("pair", "<i4"), ("time", "<i8")]
+  return np.dtype(fields + [(_EXTRA + name, "<f4") for name in extras])
+
+
+def extra_field(name: str) -> str:
+  """The field of an extra column."""
+  return _EXTRA + name
+
+
+def extra_names(kind: np.dtype) -> tuple[str, ...]:
+  """The extra columns of a type of row."""
+  return tuple(
+      field.removeprefix(_EXTRA)
+      for field in kind.names or ()
+      if field.startswith(_EXTRA)
+  )

@@ -1,0 +1,216 @@
+"""Sequences of events -> sequences of tokens with time, read one at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from behavior_lm.data import time_features
+from behavior_lm.data.dataset import Dataset
+from behavior_lm.data.time_gaps import GapKind
+from behavior_lm.data.time_gaps import HIDDEN_GAP
+from behavior_lm.data.time_gaps import time_gaps
+from behavior_lm.data.tokenizers import Tokenizer
+from behavior_lm.data.tokenizers.base import Tokens
+from behavior_lm.errors import UserError
+
+Fields = dict[str, np.ndarray]
+# Further [num_tokens] arrays of a sequence: masks of evaluators, say. Gets the
+# sequence's index, its events and its tokens.
+Annotate = Callable[[int, Mapping[str, Any], Tokens], Fields]
+
+
+class SequenceSource(Protocol):
+  """Random access to sequences: {"user_id", "start", "pair", "timestamp"}."""
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+
+
+class TokenSource:
+  """Random access to token sequences; picklable.
+
+  Args:
+    source: the sequences of a split.
+    tokenizer: of the model.
+    unit_of_pair: [num_pairs] the tokenizer's unit of each pair code.
+    gap_kind: "next" or "previous", see `time_gaps`.
+    features: further fields, names of `time_features` or extra columns.
+    zone: of the calendar features.
+    first_events: [num_sequences] microseconds UTC of the first event ever of
+      each sequence's user; for `account_age`.
+    annotate: further fields.
+  """
+
+  def __init__(
+      self,
+      source: SequenceSource,
+      tokenizer: Tokenizer,
+      unit_of_pair: np.ndarray,
+      *,
+      gap_kind: GapKind = "next",
+      features: Sequence[str] = (),
+      zone: str = "UTC",
+      first_events: np.ndarray | None = None,
+      annotate: Annotate | None = None,
+  ) -> None:
+    self.source = source
+    self.tokenizer = tokenizer
+    self.unit_of_pair = np.asarray(unit_of_pair, np.int32)
+    self.gap_kind: GapKind = gap_kind
+    self.features = tuple(features)
+    self.zone = zone
+    self.first_events = first_events
+    self.annotate = annotate
+
+  def __len__(self) -> int:
+    return len(self.source)
+
+  def __getitem__(self, index: int) -> Fields:
+    """Returns one sequence as `token_fields` describes it.
+
+    With the features and annotations on top, each [num_tokens].
+    """
+    example = self.source[index]
+    timestamps = np.asarray(example["timestamp"])
+    tokens = self.tokenizer.tokenise(
+        self.unit_of_pair[np.asarray(example["pair"])], timestamps
+    )
+    fields = token_fields(tokens, timestamps, self.gap_kind)
+    if self.features:
+      extras = [n for n in self.features if n not in time_features.NAMES]
+      first = self.first_events
+      fields |= feature_fields(
+          tokens,
+          timestamps,
+          self.features,
+          extras={name: example[name] for name in extras},
+          zone=self.zone,
+          first_event=None if first is None else int(first[index]),
+      )
+    if self.annotate is not None:
+      fields |= self.annotate(index, example, tokens)
+    return fields
+
+
+def token_fields(
+    tokens: Tokens, timestamps: np.ndarray | None, gap_kind: GapKind
+) -> Fields:
+  """The token sequence of a model.
+
+  Args:
+    tokens: of one sequence.
+    timestamps: [num_events] int64 microseconds, ascending; None for no time.
+    gap_kind: "next" or "previous".
+
+  Returns:
+    Arrays [num_tokens]: `tokens`, `time_gaps` (int32, 100 ms, sums over the
+    events of a token; -1 without events or time), `times` (float64 seconds
+    since the first event, of a token's first event), `num_events`, `sessions`.
+  """
+  size = len(tokens)
+  if timestamps is None or not size:
+    gaps = np.full(size, HIDDEN_GAP, np.int32)
+    times = np.zeros(size)
+  else:
+    events = {f"gap_{gap_kind}": time_gaps(timestamps, gap_kind)}
+    (gaps,) = time_features.to_tokens(events, tokens.num_events).values()
+    first = np.cumsum(tokens.num_events) - tokens.num_events
+    # SEP spans nothing: it stands where the session's last event does.
+    first -= tokens.num_events == 0
+    times = (timestamps[first] - timestamps[0]) / 1e6
+  return {
+      "tokens": tokens.ids,
+      "time_gaps": gaps,
+      "times": times,
+      "num_events": tokens.num_events,
+      "sessions": tokens.sessions,
+  }
+
+
+def feature_fields(
+    tokens: Tokens,
+    timestamps: np.ndarray,
+    names: Sequence[str],
+    *,
+    extras: Mapping[str, np.ndarray],
+    zone: str,
+    first_event: int | None,
+) -> Fields:
+  """Further fields of a token sequence, {name: [num_tokens]}.
+
+  Args:
+    tokens: of the sequence.
+    timestamps: [num_events] int64 microseconds UTC.
+    names: of `time_features`, or of `extras`.
+    extras: [num_events] float32 each.
+    zone, first_event: see `time_features.event_features`.
+  """
+  needed = [name for name in names if name not in extras]
+  # The log of a sum is worked out from the sum.
+  logs = time_features.LOG_GAPS
+  needed += [logs[name] for name in needed if name in logs]
+  events = time_features.event_features(
+      timestamps,
+      list(dict.fromkeys(needed)),
+      zone=zone,
+      first_event=first_event,
+      extras=extras,
+  )
+  found = time_features.to_tokens(events, tokens.num_events)
+  return {name: found[name] for name in names}
+
+
+def open_tokens(
+    dataset: Dataset,
+    split: str,
+    tokenizer: Tokenizer,
+    *,
+    gap_kind: GapKind = "next",
+    features: Sequence[str] = (),
+    zone: str | None = None,
+    annotate: Annotate | None = None,
+) -> TokenSource:
+  """The token sequences of a split.
+
+  Args:
+    dataset: prepared logs.
+    split: its name.
+    tokenizer: any.
+    gap_kind, features, annotate: see `TokenSource`.
+    zone: of the calendar; the dataset's own when None.
+
+  Raises:
+    UserError: for a split or a feature that the dataset does not have.
+  """
+  time_features.check_names(features, dataset.extras)
+  first_events = None
+  if time_features.ACCOUNT_AGE in features:
+    first_events = _first_events(dataset, split)
+  return TokenSource(
+      dataset.source(split),
+      tokenizer,
+      tokenizer.unit_table(dataset.pairs),
+      gap_kind=gap_kind,
+      features=features,
+      zone=zone or dataset.meta["timezone"],
+      first_events=first_events,
+      annotate=annotate,
+  )
+
+
+def _first_events(dataset: Dataset, split: str) -> np.ndarray:
+  """[num_sequences] first event of each sequence's user, over all splits."""
+  tables = [
+      dataset.sequences(name).select("user_id", "start")
+      for name in dataset.splits
+  ]
+  first = pl.concat(tables).group_by("user_id").agg(pl.col("start").min())
+  found = dataset.sequences(split).select("user_id").join(
+      first, on="user_id", how="left", maintain_order="left"
+  )
+  if found["start"].null_count():
+    raise UserError(f"{dataset.path}: a user of {split} has no first event.")
+  return found["start"].to_physical().to_numpy()

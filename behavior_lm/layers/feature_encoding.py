@@ -1,0 +1,70 @@
+"""Further fields of a token: calendar, account age, columns of the log."""
+
+from collections.abc import Mapping
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+
+# Classes of fields that are counts of a circle; all others are numbers.
+CATEGORIES = {"hour": 24, "weekday": 7}
+
+
+class FeatureEncoding(nnx.Module):
+  """Adds one vector a field to each token embedding.
+
+  A category has a row of a table, the first for "none" (-1). A number x gives
+  w sign(x) log(1 + |x|) + b, which suits seconds, days and prices alike, and a
+  learned vector of its own where it is missing (NaN; -1 in whole numbers).
+
+  Args:
+    features: names of the fields.
+    embed_dim: of the token embeddings.
+    dtype: of the result.
+    rngs: for the parameters.
+  """
+
+  def __init__(
+      self,
+      features: tuple[str, ...],
+      embed_dim: int,
+      *,
+      dtype: jnp.dtype,
+      rngs: nnx.Rngs,
+  ):
+    init = nnx.initializers.normal(0.02)
+    self.categories = nnx.Dict({
+        name: nnx.Embed(
+            CATEGORIES[name] + 1,
+            embed_dim,
+            embedding_init=init,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        for name in features
+        if name in CATEGORIES
+    })
+    # Rows: weight, bias, missing.
+    self.numbers = nnx.Dict({
+        name: nnx.Param(init(rngs.params(), (3, embed_dim), jnp.float32))
+        for name in features
+        if name not in CATEGORIES
+    })
+    self.dtype = dtype
+
+  def __call__(
+      self, embeddings: jax.Array, features: Mapping[str, jax.Array]
+  ) -> jax.Array:
+    """[batch, length, embed_dim], {name: [batch, length]} -> the former."""
+    for name, table in self.categories.items():
+      embeddings = embeddings + table(features[name] + 1)
+    for name, rows in self.numbers.items():
+      weight, bias, missing = rows[...].astype(self.dtype)
+      field = features[name]
+      is_number = field.dtype.kind == "f"
+      absent = jnp.isnan(field) if is_number else field < 0
+      number = jnp.where(absent, 0, field).astype(jnp.float32)
+      number = jnp.sign(number) * jnp.log1p(jnp.abs(number))
+      scaled = number.astype(self.dtype)[..., None] * weight + bias
+      embeddings = embeddings + jnp.where(absent[..., None], missing, scaled)
+    return embeddings

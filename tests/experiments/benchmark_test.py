@@ -1,0 +1,63 @@
+"""The command: its words, and a small run of each."""
+
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+_REPO = Path(__file__).parents[2]
+
+
+def run(*args):
+  done = subprocess.run(
+      [sys.executable, str(_REPO / "experiments" / "benchmark.py"), *args],
+      capture_output=True,
+      text=True,
+      env=os.environ | {"PYTHONPATH": str(_REPO)},
+      cwd=_REPO,
+      timeout=300,
+  )
+  return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_ingestion_is_measured_and_planned_from_the_results(tmp_path):
+  out = tmp_path / "ingest.json"
+  flags = ["ingest", "--sizes=20000,60000", "--workers=1", "--peers="]
+  status, text, error = run(*flags, f"--out={out}", f"--workdir={tmp_path}")
+  assert status == 0, error
+  assert "behavior_lm, csv, 60,000 events: " in text
+  result = json.loads(out.read_text())
+  assert result["command"].startswith("python experiments/benchmark.py ingest")
+  hashes = {}
+  for row in result["rows"]:
+    hashes.setdefault(row["events"], set()).add(row["examples_hash"])
+    assert row["spill_bytes"] >= 20 * row["events"]
+  assert [len(found) for found in hashes.values()] == [1, 1]
+  assert "| behavior_lm, parquet | 20,000 |" in (
+      tmp_path / "ingest.md"
+  ).read_text()
+  assert sorted(path.name for path in tmp_path.iterdir()) == [
+      "ingest.json", "ingest.md",
+  ]  # fmt: skip
+  status, text, _ = run("ingest", "--plan", f"--out={out}")
+  assert status == 0
+  assert text.startswith("| a log of 1 TB | parquet | csv |")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["ingest", "--plan", "--out=/nowhere.json"], "/nowhere.json: no such"),
+        (["ingest", "--peers_python=/no/python"], "--peers_python /no/python"),
+        (["ingest", "step"], "unexpected argument 'step'"),
+        (["--repeats=0"], "--repeats 0 must be 1 or more."),
+    ],
+)
+def test_bad_usage_ends_with_one_line(args, message):
+  status, text, error = run(*args)
+  assert (status, text) == (2, "")
+  assert error.startswith(f"error: {message}") and error.count("\n") == 1

@@ -1,0 +1,59 @@
+import datetime
+import types
+
+import numpy as np
+import pytest
+
+from behavior_lm.errors import UserError
+from behavior_lm.inference.values import microseconds
+
+UTC = datetime.UTC
+
+
+def test_times_of_every_kind_are_microseconds():
+  want = [1_577_836_800_000_000, 1_577_836_800_250_000]
+  east = datetime.timezone(datetime.timedelta(hours=8))
+  aware = [
+      datetime.datetime(2020, 1, 1, 8, tzinfo=east),
+      datetime.datetime(2020, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC),
+  ]
+  naive = [m.astimezone(UTC).replace(tzinfo=None) for m in aware]
+  for times in (
+      aware,
+      naive,
+      tuple(naive),
+      np.array(aware, object),
+      np.array(naive, "datetime64[us]"),
+      np.array(naive, "datetime64[ns]"),
+      list(np.array(naive, "datetime64[ms]")),
+      want,
+      np.array(want),
+      np.array(want, np.uint64),
+  ):
+    got = microseconds(times, "it")
+    assert got.dtype == np.int64
+    np.testing.assert_array_equal(got, want)
+  before_1970 = [datetime.datetime(1969, 12, 31, 23, 59, 59, 999_999)]
+  np.testing.assert_array_equal(microseconds(before_1970, "it"), [-1])
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ([1_577_836_800], "seem.* to be seconds; multiply them by 1,000,000"),
+        ([1_577_836_800_000], "to be milliseconds"),
+        ([1_577_836_800_000_000_000], "to be nanoseconds"),
+        ([1.5], "cannot read timestamps such as .*1.5"),
+        (["2020-01-01"], "cannot read timestamps such as .*2020-01-01"),
+        ([True], "cannot read timestamps"),
+        ([datetime.datetime(2020, 1, 1), None], "cannot read timestamps"),
+        ([datetime.date(2020, 1, 1)], "cannot read timestamps"),
+        ([None], "cannot read timestamps such as None"),
+        (np.array(["2020-01-01", "NaT"], "datetime64[s]"), "event 1 has no"),
+        (np.zeros((2, 2), np.int64), "timestamps have shape \\(2, 2\\)"),
+        (types.SimpleNamespace(), "holds a SimpleNamespace"),
+    ],
+)
+def test_times_that_cannot_be_read_are_errors(times, message):
+  with pytest.raises(UserError, match=f"^user 3: .*{message}"):
+    microseconds(times, "user 3")
