@@ -28,6 +28,7 @@ from behavior_lm.data import columns
 from behavior_lm.data import dataset
 from behavior_lm.data import formats
 from behavior_lm.data import ingest
+from behavior_lm.data import leaks
 from behavior_lm.data import report_text
 from behavior_lm.data.options import Options
 from behavior_lm.data.progress import Progress
@@ -143,12 +144,15 @@ def _verify(folder: str) -> None:
   progress = Progress()
   try:
     found = dataset.verify(folder, progress)
+    checked = leaks.check_dataset_leaks(found, progress)
   finally:
     progress.close()
   size = sum(file["bytes"] for file in found.meta["files"].values())
   print(
       f"{folder}: {len(found.meta['files'])} files, {size:,} bytes, all as"
-      f" they were written (examples {found.meta['examples_hash'][:12]})"
+      f" they were written (examples {found.meta['examples_hash'][:12]}); no"
+      f" user and no later event crosses its splits ({checked.num_events:,}"
+      f" events of {checked.num_users:,} users read)"
   )
 
 

@@ -46,6 +46,13 @@ _ORACLE = flags.DEFINE_string(
     " experiments/generate.py.",
 )
 
+_DROP_CONTRADICTIONS = flags.DEFINE_bool(
+    "drop_contradictions",
+    False,
+    "Leave users out that the labels name twice, once so and once otherwise;"
+    " an error if not given.",
+)
+
 
 def main(argv: list[str]) -> None:
   """Probes every label."""
@@ -76,6 +83,7 @@ def main(argv: list[str]) -> None:
         _needed(_LABELS),
         splits=_SPLITS.value,
         names=_LABEL.value,
+        drop_contradictions=_DROP_CONTRADICTIONS.value,
     )
     rows, notes = probe_files.probe_labels(
         data, num_folds=_FOLDS.value, seeds=seeds, progress=status.update

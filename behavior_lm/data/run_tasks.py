@@ -18,6 +18,8 @@ from behavior_lm.errors import Interrupted
 Result = dict[str, Any]
 Task = Callable[[int], Result]
 
+# Polars reads it when it is imported, so workers see it and this process not.
+_THREADS = "POLARS_MAX_THREADS"
 # Seconds until a worker notices that its run was killed.
 _ORPHAN_CHECK = 0.2
 
@@ -80,6 +82,11 @@ def _in_processes(
     word: str, plan: Plan, numbers: Sequence[int], workers: int
 ) -> Iterator[tuple[int, Result]]:
   """Yields number and result of each task as it ends."""
+  threads = os.environ.get(_THREADS)
+  if threads is None:
+    # Else each worker would have a thread for every core.
+    count = max(1, (os.cpu_count() or 1) // workers)
+    os.environ[_THREADS] = str(count)
   pool = futures.ProcessPoolExecutor(
       workers,
       # Not fork: the threads of Polars do not survive it.
@@ -100,6 +107,8 @@ def _in_processes(
         " same command again with fewer --workers to continue."
     ) from error
   finally:
+    if threads is None:
+      del os.environ[_THREADS]
     # Nothing is left after success; after an error nobody waits for the rest.
     for child in multiprocessing.active_children():
       child.terminate()

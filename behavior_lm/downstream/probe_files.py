@@ -43,6 +43,7 @@ def read_input(
     *,
     splits: Sequence[str] = (),
     names: Sequence[str] = (),
+    drop_contradictions: bool = False,
 ) -> ProbeInput:
   """Joins the three by user.
 
@@ -52,6 +53,7 @@ def read_input(
     labels: see `read_labels`.
     splits: of the dataset; all of them if empty.
     names: of the labels; all of them if empty.
+    drop_contradictions: see `read_labels`.
 
   Raises:
     UserError: if a file is wrong or no user is in all three.
@@ -66,7 +68,12 @@ def read_input(
         f"{dataset.path}: no event in the splits {', '.join(chosen)}."
     ) from error
   embedded = read_user_embeddings(embeddings)
-  table = read_labels(labels, features.users, names)
+  table = read_labels(
+      labels,
+      features.users,
+      names,
+      drop_contradictions=drop_contradictions,
+  )
   notes = table.notes()
   row_of = {user: row for row, user in enumerate(embedded.users)}
   labelled = table.table

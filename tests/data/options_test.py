@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from behavior_lm.data import formats
 from behavior_lm.data.options import Options
 from behavior_lm.errors import UserError
 
@@ -34,7 +35,8 @@ def test_every_option_that_decides_the_content_is_a_setting():
 
 def test_a_format_says_what_was_not_said():
   options = Options(logs="x", out="y", log_format="taobao").complete()
-  assert options.timezone == "Asia/Shanghai" and options.extras == ()
+  assert options.timezone == "Asia/Shanghai"
+  assert options.extras == formats.default_extras("taobao")
   said = Options(logs="x", out="y", log_format="taobao", timezone="UTC")
   assert said.complete().timezone == "UTC"
 

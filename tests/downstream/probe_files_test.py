@@ -183,3 +183,19 @@ def test_both_files_are_written_and_no_others(tmp_path):
   assert "| odd | embedding | 0.912 | 0.850 to 0.950 | 0.800 |  |" in text
   assert "label `odd` allows: 0.970" in text
   assert "- something" in text
+
+
+def test_users_with_contradicting_labels_are_refused_or_left_out(files, dataset):
+  labels = pl.read_csv(files / "labels.csv", infer_schema=False)
+  name = next(name for name in labels.columns if name != "user_id")
+  first = labels.head(1)
+  other = first.with_columns(
+      pl.when(pl.col(name) == "1").then(pl.lit("0")).otherwise(pl.lit("1"))
+      .alias(name)
+  )
+  pl.concat([labels, other]).write_csv(files / "labels.csv")
+  with pytest.raises(UserError, match="1 users have contradicting labels"):
+    read(files, dataset)
+  data = read(files, dataset, drop_contradictions=True)
+  assert first["user_id"][0] not in data.features.users
+  assert any("contradicting labels, left out" in note for note in data.notes)

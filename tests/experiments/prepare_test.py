@@ -140,6 +140,7 @@ def test_extra_columns_are_kept_and_a_changed_byte_is_found(tmp_path):
   assert sorted(levels) == [n / 4 for n in range(20)]
   status, text, _ = run(f"--verify={out}")
   assert status == 0 and "files," in text and "all as they were" in text
+  assert "no later event crosses its splits" in text
   [shard] = out.glob("tfds/**/*array_record*")
   content = bytearray(shard.read_bytes())
   content[-1] ^= 1  # In the padding, where reading never looks.

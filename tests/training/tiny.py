@@ -31,6 +31,8 @@ def tiny_events(num_users=6, num_days=3, events_a_day=90) -> pl.DataFrame:
               "event_id": [f"e{event}" for event in events],
               "design_id": [str(event % 4) for event in events],
               "timestamp": times,
+              # Half of it unknown; only read with extras=("level",).
+              "level": [[None, user + 0.5][i % 2] for i in range(len(times))],
           })
       )
   time = pl.col("timestamp").cast(pl.Datetime("us", "UTC"))
