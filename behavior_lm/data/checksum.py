@@ -19,8 +19,8 @@ from behavior_lm.data import schema
 # Field of a stored example that holds its CRC. No extra column is named so.
 FIELD = "_checksum"
 _MODULUS = 1 << 256
-# Type in which each array is hashed, the same on every machine.
-_TYPES = {"pair": "<i4", schema.TIMESTAMP: "<i8"}
+# Types in which arrays are hashed, the same on every machine.
+_CODE, _TIME, _EXTRA = np.dtype("<i4"), np.dtype("<i8"), np.dtype("<f4")
 
 
 def sha256(path: pathlib.Path) -> str:
@@ -90,8 +90,10 @@ def to_hex(number: int) -> str:
 def _arrays(
     example: dict[str, Any], extras: Sequence[str]
 ) -> Iterable[np.ndarray]:
-  for name in ("pair", schema.TIMESTAMP, *extras):
-    yield np.ascontiguousarray(example[name], _TYPES.get(name, "<f4"))
+  yield np.ascontiguousarray(example["pair"], _CODE)
+  yield np.ascontiguousarray(example[schema.TIMESTAMP], _TIME)
+  for name in extras:
+    yield np.ascontiguousarray(example[name], _EXTRA)
 
 
 class HashingFile:

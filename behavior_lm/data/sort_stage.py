@@ -174,7 +174,8 @@ def _store(
     tables.append(block.table)
     duplicates += block.duplicates
   stored: dict[str, np.ndarray] = {
-      column: np.memmap(folder / column, kind, "r")
+      # As a plain array: slices of a memmap are dear, and there are many.
+      column: np.asarray(np.memmap(folder / column, kind, "r"))
       for column, kind in kinds.items()
   }
   return sequences.Block(

@@ -34,7 +34,9 @@ def test_final_codes_are_places_in_the_sorted_pairs_of_all_tasks(batches, cut):
 
 def test_codes_are_in_the_order_of_discovery_and_stay():
   table = pair_table.PairTable()
-  first = table.encode(frame([("b", "0"), ("b", "0")]))
-  second = table.encode(frame([("a", "0"), ("b", "0")]))
-  assert first.tolist() == [0, 0] and second.tolist() == [1, 0]
-  assert table.pairs.rows() == [("b", "0"), ("a", "0")]
+  names = [f"{n * 7 % 50}" for n in range(50)]
+  first = table.encode(frame([(name, "0") for name in names + names]))
+  second = table.encode(frame([("new", "0"), (names[3], "0")]))
+  assert first.tolist() == [*range(50), *range(50)]
+  assert second.tolist() == [50, 3]
+  assert [pair[0] for pair in table.pairs.rows()] == [*names, "new"]

@@ -85,6 +85,27 @@ def test_the_dataset_depends_on_no_size_of_anything(
   assert got_report == want_report
 
 
+def test_the_order_of_partitions_is_that_of_the_dataset(tmp_path, monkeypatch):
+  rng = np.random.default_rng(0)
+  log = tmp_path / "log.parquet"
+  pl.DataFrame({
+      "user_id": rng.integers(0, 300, 5_000).astype(str),
+      "event_id": rng.zipf(1.3, 5_000).astype(str),
+      "timestamp": 1_709_500_000 + np.arange(5_000) * 60,
+      "level": rng.random(5_000),
+  }).write_parquet(log)
+  want, want_report = prepared(log, tmp_path / "want")
+  monkeypatch.setattr(spill, "partition_bits", lambda rows: 4)
+  got, got_report = prepared(log, tmp_path / "got")
+  # The growth of the vocabulary is counted from partition to partition.
+  assert [row["events"] for row in want_report["growth"]] == [1_000, 5_000]
+  assert got_report == want_report
+  assert got.sequences("train").equals(want.sequences("train"))
+  source = got.source("train")
+  for row in got.sequences("train").head(400).iter_rows(named=True):
+    assert source[row["index"]]["user_id"] == row["user_id"]
+
+
 def test_a_shard_holds_no_more_events_than_it_should(tmp_path, monkeypatch):
   monkeypatch.setattr(sort_stage, "SHARD_EVENTS", 1_000)
   log = giant_log(tmp_path / "log.parquet")

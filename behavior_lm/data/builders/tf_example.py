@@ -65,7 +65,7 @@ def encode(
         _feature(head, data[cut[number] : cut[number + 1]])
         for (head, data, _), cut in zip(columns, cuts, strict=True)
     ])
-    yield b"".join((_FIELD_1, _length(len(features)), features))
+    yield b"".join((_FIELD_1, varint(len(features)), features))
 
 
 def varint(number: int) -> bytes:
@@ -134,21 +134,21 @@ def _feature(head: tuple[bytes, bytes], payload: bytes) -> bytes:
   """
   name, kind = head
   size = len(payload)
-  inner = _length(size)
+  # Most are short, and there may be millions of them: no calls for those.
+  length = _LENGTHS.__getitem__ if size < _SHORT else varint
+  inner = length(size)
   size += 1 + len(inner)
-  listed = _length(size)
+  listed = length(size)
   size += 1 + len(listed)
-  feature = _length(size)
+  feature = length(size)
   size += len(name) + len(feature)
   return b"".join((
-      _FIELD_1, _length(size), name, feature, kind, listed, _FIELD_1, inner,
+      _FIELD_1, length(size), name, feature, kind, listed, _FIELD_1, inner,
       payload,
   ))  # fmt: skip
 
 
-def _length(size: int) -> bytes:
-  return _LENGTHS[size] if size < len(_LENGTHS) else varint(size)
-
-
-# Of the sizes that most messages have.
-_LENGTHS = [varint(size) for size in range(1 << 12)]
+# Sizes as they are written; a message is longer than its payload by less than
+# the rest, since the names of columns are shorter than that.
+_SHORT = 1 << 12
+_LENGTHS = [varint(size) for size in range(_SHORT + (1 << 12))]

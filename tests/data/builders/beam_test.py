@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from behavior_lm.data import ingest
+from behavior_lm.data import parquet_log
 from behavior_lm.data import plan
 from behavior_lm.data import sort_stage
 from behavior_lm.data import spill
@@ -36,7 +37,7 @@ def log(tmp_path_factory):
   for name in "abc":
     count = 900
     users = rng.integers(0, 30, count)
-    times = 1_709_500_000 + rng.integers(0, 40_000, count) * 9
+    times = 1_709_500_000 + rng.integers(0, 2_000, count) * 180
     pl.DataFrame({
         "user_id": np.where(rng.random(count) < 0.4, 0, users).astype(str),
         "event_id": rng.integers(0, 40, count).astype(str),
@@ -50,6 +51,7 @@ def log(tmp_path_factory):
 def small_parts(monkeypatch):
   """Many tasks, partitions, chunks and shards of a small log."""
   monkeypatch.setattr(plan, "SLICE_ROWS", 400)
+  monkeypatch.setattr(parquet_log, "BATCH_ROWS", 60)
   monkeypatch.setattr(spill, "partition_bits", lambda rows: 3)
   monkeypatch.setattr(spill, "MIN_CHUNK_ROWS", 150)
   monkeypatch.setattr(spill, "PIECE_ROWS", 0)
