@@ -16,8 +16,8 @@ import time
 from absl import flags
 
 from behavior_lm.data import synthetic
-from behavior_lm.data import synthetic_files
-from behavior_lm.data.synthetic_dirt import Dirt
+from behavior_lm.data.synthesis import synthetic_files
+from behavior_lm.data.synthesis.synthetic_dirt import Dirt
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
 

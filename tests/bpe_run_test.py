@@ -6,8 +6,8 @@ import pytest
 
 from behavior_lm.data.dataset import open_dataset
 from behavior_lm.errors import UserError
-from behavior_lm.evaluation.count_baselines import score_baselines
 from behavior_lm.evaluation.count_baselines import SAME_INFORMATION
+from behavior_lm.evaluation.count_baselines import score_baselines
 from behavior_lm.evaluation.score_run import score_run
 from behavior_lm.inference.batching import Cut
 from behavior_lm.inference.dataset_embeddings import embed_dataset

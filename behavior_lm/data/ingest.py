@@ -20,20 +20,20 @@ from typing import Any
 import polars as pl
 
 from behavior_lm.data import dataset
-from behavior_lm.data import dataset_writer
-from behavior_lm.data import pair_table
-from behavior_lm.data import plan as plans
-from behavior_lm.data import read_results
-from behavior_lm.data import read_stage
-from behavior_lm.data import resumable
-from behavior_lm.data import run_tasks
-from behavior_lm.data import sort_stage
-from behavior_lm.data import source_file
-from behavior_lm.data import sources
-from behavior_lm.data import tasks
-from behavior_lm.data.options import Options
-from behavior_lm.data.plan import Plan
 from behavior_lm.data.progress import Progress
+from behavior_lm.data.readers import source_file
+from behavior_lm.data.readers import sources
+from behavior_lm.data.stages import dataset_writer
+from behavior_lm.data.stages import pair_table
+from behavior_lm.data.stages import plan as plans
+from behavior_lm.data.stages import read_results
+from behavior_lm.data.stages import read_stage
+from behavior_lm.data.stages import resumable
+from behavior_lm.data.stages import run_tasks
+from behavior_lm.data.stages import sort_stage
+from behavior_lm.data.stages import tasks
+from behavior_lm.data.stages.options import Options
+from behavior_lm.data.stages.plan import Plan
 from behavior_lm.errors import UserError
 
 Result = dict[str, Any]

@@ -14,8 +14,8 @@ import polars as pl
 from behavior_lm.data import dataset as dataset_lib
 from behavior_lm.data import schema
 from behavior_lm.data import splits
-from behavior_lm.data import timestamps
 from behavior_lm.data.progress import Progress
+from behavior_lm.data.readers import timestamps
 from behavior_lm.errors import UserError
 
 # So many leaks are named; the others are counted.

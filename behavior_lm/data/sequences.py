@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from behavior_lm.data import rows as rows_lib
 from behavior_lm.data import schema
 from behavior_lm.data import splits
+from behavior_lm.data.stages import rows as rows_lib
 
 USER_DAY, USER = "user_day", "user"
 UNITS = (USER_DAY, USER)

@@ -23,11 +23,11 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.data import schema
-from behavior_lm.data import synthetic_events as events_lib
-from behavior_lm.data import synthetic_labels as labels_lib
-from behavior_lm.data import synthetic_players as players_lib
-from behavior_lm.data import synthetic_scripts as scripts_lib
-from behavior_lm.data import synthetic_world as world_lib
+from behavior_lm.data.synthesis import synthetic_events as events_lib
+from behavior_lm.data.synthesis import synthetic_labels as labels_lib
+from behavior_lm.data.synthesis import synthetic_players as players_lib
+from behavior_lm.data.synthesis import synthetic_scripts as scripts_lib
+from behavior_lm.data.synthesis import synthetic_world as world_lib
 from behavior_lm.errors import UserError
 
 BOT, CHURN, NEXT_MAP = "bot", "churn", "next_map"

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.data import schema
-from behavior_lm.data import timestamps as stamps
+from behavior_lm.data.readers import timestamps as stamps
 from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.data.time_gaps import MAX_GAP

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from behavior_lm.data.report_text import table
+from behavior_lm.data.reports.report_text import table
 from behavior_lm.evaluation import ingest_speed
 
 Row = dict[str, Any]

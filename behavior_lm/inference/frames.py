@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.data import schema
+from behavior_lm.data.readers.timestamps import check_timezone
 from behavior_lm.data.sequences import local_days
 from behavior_lm.data.sequences import UNITS
 from behavior_lm.data.sequences import USER_DAY
-from behavior_lm.data.timestamps import check_timezone
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.errors import UserError
 from behavior_lm.inference.sequences import Reader

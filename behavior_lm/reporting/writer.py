@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from behavior_lm.data.folder import atomic_folder
+from behavior_lm.data.stages.folder import atomic_folder
 from behavior_lm.errors import UserError
 from behavior_lm.reporting import markup
 from behavior_lm.reporting.data_section import data_section

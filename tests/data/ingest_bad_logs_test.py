@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from behavior_lm.data import formats
-from behavior_lm.data import text_lines
+from behavior_lm.data.readers import text_lines
 from behavior_lm.errors import UserError
 from tests.data import log_files
 
@@ -178,7 +178,7 @@ def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch):
 
 
 def test_reading_stops_early_when_there_is_no_hope(tmp_path, monkeypatch):
-  monkeypatch.setattr("behavior_lm.data.read_stage._HOPELESS_ROWS", 100)
+  monkeypatch.setattr("behavior_lm.data.stages.read_stage._HOPELESS_ROWS", 100)
   monkeypatch.setattr(text_lines, "CHUNK_BYTES", 1_000)
   log = write(tmp_path, "log.csv", _HEAD + "u,e,d,never\n" * 50_000)
   found = message(log, tmp_path / "out")

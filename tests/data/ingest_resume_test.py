@@ -8,12 +8,12 @@ import pytest
 
 from behavior_lm.data import dataset as dataset_lib
 from behavior_lm.data.dataset import open_dataset
-from behavior_lm.data.options import Options
 from behavior_lm.data.progress import Progress
+from behavior_lm.data.stages.options import Options
 from behavior_lm.errors import UserError
 from tests.data import killing
 from tests.data import log_files
-from tests.data.sort_stage_test import giant_log
+from tests.data.stages.sort_stage_test import giant_log
 
 
 @pytest.fixture(scope="module")

@@ -214,7 +214,7 @@ def test_the_dataset_does_not_depend_on_the_number_of_partitions(
   log_files.event_frame(rows).write_parquet(tmp_path / "log.parquet")
   one = log_files.prepared(tmp_path / "log.parquet", tmp_path / "one")
   monkeypatch.setattr(
-      "behavior_lm.data.spill.partition_bits", lambda rows: 5
+      "behavior_lm.data.stages.spill.partition_bits", lambda rows: 5
   )
   many = log_files.prepared(tmp_path / "log.parquet", tmp_path / "many")
   assert one.meta["fingerprint"] == many.meta["fingerprint"]
@@ -226,7 +226,7 @@ def test_shards_follow_each_other_in_the_order_of_the_index(
 ):
   rows = [(f"u{n % 23}", f"e{n % 7}", None, 997.0 * n) for n in range(900)]
   log_files.event_frame(rows).write_parquet(tmp_path / "log.parquet")
-  monkeypatch.setattr("behavior_lm.data.sort_stage.SHARD_EVENTS", 100)
+  monkeypatch.setattr("behavior_lm.data.stages.sort_stage.SHARD_EVENTS", 100)
   dataset = log_files.prepared(tmp_path / "log.parquet", tmp_path / "out")
   assert len(list(dataset.path.glob("tfds/**/*array_record*"))) > 3
   table, source = dataset.sequences("train"), dataset.source("train")

@@ -6,18 +6,18 @@ from pathlib import Path
 import shutil
 import signal
 
-from behavior_lm.data import dataset_writer
-from behavior_lm.data import external_sort
-from behavior_lm.data import folder
 from behavior_lm.data import ingest
-from behavior_lm.data import pair_table
-from behavior_lm.data import plan
-from behavior_lm.data import sort_stage
-from behavior_lm.data import spill
-from behavior_lm.data import tasks
 from behavior_lm.data.builders import event_log
-from behavior_lm.data.options import Options
 from behavior_lm.data.progress import Progress
+from behavior_lm.data.stages import dataset_writer
+from behavior_lm.data.stages import external_sort
+from behavior_lm.data.stages import folder
+from behavior_lm.data.stages import pair_table
+from behavior_lm.data.stages import plan
+from behavior_lm.data.stages import sort_stage
+from behavior_lm.data.stages import spill
+from behavior_lm.data.stages import tasks
+from behavior_lm.data.stages.options import Options
 
 # Every function that writes something, or says that something is written.
 _STEPS = [

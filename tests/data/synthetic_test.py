@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 from behavior_lm.data import schema
-from behavior_lm.data import synthetic_events
-from behavior_lm.data import synthetic_files
-from behavior_lm.data import synthetic_labels
-from behavior_lm.data import synthetic_players
-from behavior_lm.data import synthetic_world
+from behavior_lm.data.synthesis import synthetic_events
+from behavior_lm.data.synthesis import synthetic_files
+from behavior_lm.data.synthesis import synthetic_labels
+from behavior_lm.data.synthesis import synthetic_players
+from behavior_lm.data.synthesis import synthetic_world
 from behavior_lm.data.synthetic import generate
 from behavior_lm.data.synthetic import generate_batches
 from behavior_lm.data.synthetic import join

@@ -185,7 +185,7 @@ def test_both_files_are_written_and_no_others(tmp_path):
   assert "- something" in text
 
 
-def test_users_with_contradicting_labels_are_refused_or_left_out(files, dataset):
+def test_contradicting_labels_are_refused_or_left_out(files, dataset):
   labels = pl.read_csv(files / "labels.csv", infer_schema=False)
   name = next(name for name in labels.columns if name != "user_id")
   first = labels.head(1)

@@ -33,13 +33,13 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.data import ingest
-from behavior_lm.data import read_stage
-from behavior_lm.data import rows as rows_lib
-from behavior_lm.data import sort_stage
-from behavior_lm.data import spill
-from behavior_lm.data import tasks
-from behavior_lm.data.plan import Plan
 from behavior_lm.data.progress import Progress
+from behavior_lm.data.stages import read_stage
+from behavior_lm.data.stages import rows as rows_lib
+from behavior_lm.data.stages import sort_stage
+from behavior_lm.data.stages import spill
+from behavior_lm.data.stages import tasks
+from behavior_lm.data.stages.plan import Plan
 from behavior_lm.errors import Interrupted
 from behavior_lm.errors import UserError
 

@@ -10,10 +10,6 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from behavior_lm.data import delimited
-from behavior_lm.data import jsonl
-from behavior_lm.data import parquet_log
-from behavior_lm.data import source_file
 from behavior_lm.data.formats.amazon import AMAZON
 from behavior_lm.data.formats.collm import COLLM
 from behavior_lm.data.formats.criteo import CRITEO
@@ -27,8 +23,12 @@ from behavior_lm.data.formats.sasrec import SASREC
 from behavior_lm.data.formats.sasrec_time import SASREC_TIME
 from behavior_lm.data.formats.taobao import TAOBAO
 from behavior_lm.data.formats.tianchi import TIANCHI
-from behavior_lm.data.quarantine import Quarantine
-from behavior_lm.data.source_file import Source
+from behavior_lm.data.readers import delimited
+from behavior_lm.data.readers import jsonl
+from behavior_lm.data.readers import parquet_log
+from behavior_lm.data.readers import source_file
+from behavior_lm.data.readers.quarantine import Quarantine
+from behavior_lm.data.readers.source_file import Source
 from behavior_lm.errors import UserError
 
 AUTO = "auto"

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from behavior_lm.data import parquet_log
 from behavior_lm.data import schema
 from behavior_lm.data.formats.log_format import LogFormat
 from behavior_lm.data.formats.log_format import Request
-from behavior_lm.data.source_file import Source
+from behavior_lm.data.readers import parquet_log
+from behavior_lm.data.readers.source_file import Source
 
 EVENTS = {"1": "like", "0": "dislike"}
 _COLUMNS = {

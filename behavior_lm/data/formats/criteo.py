@@ -18,14 +18,14 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from behavior_lm.data import clean
-from behavior_lm.data import delimited
 from behavior_lm.data import schema
-from behavior_lm.data import text_lines
 from behavior_lm.data.formats import log_format
 from behavior_lm.data.formats.log_format import LogFormat
 from behavior_lm.data.formats.log_format import Request
-from behavior_lm.data.source_file import Source
+from behavior_lm.data.readers import clean
+from behavior_lm.data.readers import delimited
+from behavior_lm.data.readers import text_lines
+from behavior_lm.data.readers.source_file import Source
 
 _NUMBERS = tuple(f"I{place}" for place in range(1, 14))
 FIELDS = tuple(f"C{place}" for place in range(1, 27))

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from behavior_lm.data import jsonl
 from behavior_lm.data import schema
 from behavior_lm.data.formats import log_format
 from behavior_lm.data.formats.log_format import LogFormat
 from behavior_lm.data.formats.log_format import Request
-from behavior_lm.data.source_file import Source
+from behavior_lm.data.readers import jsonl
+from behavior_lm.data.readers.source_file import Source
 
 _COLUMNS = {schema.EVENT_ID: "log_id", schema.USER_ID: "log_id"}
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import polars as pl
 
-from behavior_lm.data import clean
-from behavior_lm.data import json_array
-from behavior_lm.data import quarantine
 from behavior_lm.data import schema
-from behavior_lm.data import text_lines
 from behavior_lm.data.formats import log_format
 from behavior_lm.data.formats.log_format import LogFormat
 from behavior_lm.data.formats.log_format import Request
-from behavior_lm.data.source_file import Source
+from behavior_lm.data.readers import clean
+from behavior_lm.data.readers import json_array
+from behavior_lm.data.readers import quarantine
+from behavior_lm.data.readers import text_lines
+from behavior_lm.data.readers.source_file import Source
 
 
 def _read(source: Source, request: Request) -> Iterator[pl.DataFrame]:

@@ -6,10 +6,10 @@ import pathlib
 
 import polars as pl
 
-from behavior_lm.data import clean
 from behavior_lm.data import schema
-from behavior_lm.data.quarantine import Quarantine
-from behavior_lm.data.source_file import Source
+from behavior_lm.data.readers import clean
+from behavior_lm.data.readers.quarantine import Quarantine
+from behavior_lm.data.readers.source_file import Source
 from behavior_lm.errors import UserError
 
 # A column of lines or words that are still to be taken apart.

@@ -17,14 +17,14 @@ import pathlib
 
 import polars as pl
 
-from behavior_lm.data import clean
-from behavior_lm.data import quarantine
 from behavior_lm.data import schema
-from behavior_lm.data import text_lines
 from behavior_lm.data.formats import log_format
 from behavior_lm.data.formats.log_format import LogFormat
 from behavior_lm.data.formats.log_format import Request
-from behavior_lm.data.source_file import Source
+from behavior_lm.data.readers import clean
+from behavior_lm.data.readers import quarantine
+from behavior_lm.data.readers import text_lines
+from behavior_lm.data.readers.source_file import Source
 from behavior_lm.errors import UserError
 
 EVENT = "interaction"

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from behavior_lm.data import delimited
 from behavior_lm.data import schema
 from behavior_lm.data.formats.log_format import LogFormat
 from behavior_lm.data.formats.log_format import Request
-from behavior_lm.data.source_file import Source
+from behavior_lm.data.readers import delimited
+from behavior_lm.data.readers.source_file import Source
 
 BEHAVIOURS = {"1": "click", "2": "fav", "3": "cart", "4": "buy"}
 _COLUMNS = {

@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 
 from behavior_lm.data import ingest
-from behavior_lm.data import parquet_log
-from behavior_lm.data import plan
-from behavior_lm.data import sort_stage
-from behavior_lm.data import spill
 from behavior_lm.data.dataset import open_dataset
-from behavior_lm.data.options import Options
 from behavior_lm.data.progress import Progress
+from behavior_lm.data.readers import parquet_log
+from behavior_lm.data.stages import plan
+from behavior_lm.data.stages import sort_stage
+from behavior_lm.data.stages import spill
+from behavior_lm.data.stages.options import Options
 from behavior_lm.errors import Interrupted
 from behavior_lm.errors import UserError
 from tests.data import ingest_resume_test

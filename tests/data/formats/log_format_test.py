@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from behavior_lm.data import formats
-from behavior_lm.data import sources
+from behavior_lm.data.readers import sources
 from behavior_lm.errors import UserError
 from tests.data.formats import reading
 

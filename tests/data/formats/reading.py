@@ -5,11 +5,11 @@ from pathlib import Path
 
 import polars as pl
 
-from behavior_lm.data import clean
 from behavior_lm.data import formats
-from behavior_lm.data import quarantine
-from behavior_lm.data import sources
-from behavior_lm.data import timestamps
+from behavior_lm.data.readers import clean
+from behavior_lm.data.readers import quarantine
+from behavior_lm.data.readers import sources
+from behavior_lm.data.readers import timestamps
 
 
 def read(logs, log_format, folder, *, extras=None, columns=None):

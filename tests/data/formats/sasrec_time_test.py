@@ -1,8 +1,8 @@
 import polars as pl
 import pytest
 
-from behavior_lm.data import sources
 from behavior_lm.data.formats import sasrec_time
+from behavior_lm.data.readers import sources
 from behavior_lm.errors import UserError
 from tests.data.formats import reading
 
