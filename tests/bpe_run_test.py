@@ -21,7 +21,11 @@ from tests.training.tiny import tiny_events
 
 @pytest.fixture(scope="module")
 def dataset_path(tmp_path_factory):
-  return tiny_dataset(tmp_path_factory.mktemp("data"), extras=("level",))
+  return tiny_dataset(
+      tmp_path_factory.mktemp("data"),
+      extras=("level",),
+      timezone="Asia/Shanghai",
+  )
 
 
 def bpe_config(dataset_path, **changes):
@@ -33,7 +37,7 @@ def bpe_config(dataset_path, **changes):
       tokenizer__sessions="60",
       tokenizer__sep_tokens=True,
       tokenizer__collapse_repeats=True,
-      data__features="hour,log_gap_next,account_age,level",
+      data__features="hour,log_gap_next,account_age,level,num_events",
   )
   return tiny_config(dataset_path, **values | changes)
 
@@ -77,7 +81,11 @@ def test_vectors_of_a_dataset_and_of_a_frame_agree(run, dataset_path, tmp_path):
   embed_dataset(embedder, dataset, request, run=run, say=lambda text: None)
   table = pl.read_parquet(out).sort("user_id", "start")
   frame = tiny_events()
-  days = embedder.encode_frame(frame, unit="user_day")
+  # Hours are those of the dataset's clock, which the run folder knows.
+  assert embedder.reader.zone == "Asia/Shanghai"
+  days = embedder.encode_frame(
+      frame, unit="user_day", timezone="Asia/Shanghai"
+  )
   days = days.join(table, on=["user_id", "start"], how="semi")
   days = days.sort("user_id", "start")
   assert days["num_events"].to_list() == table["num_events"].to_list()

@@ -12,6 +12,7 @@ piece (several) mean the same by a name:
   hour              0 to 23, int32       in the zone      of its first event
   weekday           0 = Monday, int32    in the zone      of its first event
   account_age       days, float32        since the first  of its first event
+  num_events        int32                1                sum: chains, repeats
   extra columns     float32, NaN = none  as logged        mean of those known
 """
 
@@ -34,7 +35,8 @@ GAPS: dict[str, GapKind] = {"gap_previous": "previous", "gap_next": "next"}
 LOG_GAPS = {f"log_{name}": name for name in GAPS}
 CALENDAR = ("hour", "weekday")
 ACCOUNT_AGE = "account_age"
-NAMES = (*GAPS, *LOG_GAPS, *CALENDAR, ACCOUNT_AGE)
+NUM_EVENTS = "num_events"
+NAMES = (*GAPS, *LOG_GAPS, *CALENDAR, ACCOUNT_AGE, NUM_EVENTS)
 # They tell a model of the future when the answer comes.
 LOOK_AHEAD = ("gap_next", "log_gap_next")
 # What a token without events (CLS, SEP) reads; floats read NaN.
@@ -106,6 +108,8 @@ def event_features(
     out |= {"hour": hour, "weekday": weekday}
   if ACCOUNT_AGE in names:
     out[ACCOUNT_AGE] = _account_age(timestamps, first_event)
+  if NUM_EVENTS in names:
+    out[NUM_EVENTS] = np.ones(len(timestamps), np.int32)
   out |= _log_gaps(out, [name for name in names if name in LOG_GAPS])
   out = {name: out[name] for name in names if name in out}
   for name, values in extras.items():
@@ -183,6 +187,8 @@ def to_tokens(
       sums = _sums(values.astype(np.int64), first)
       reduced = np.minimum(sums, MAX_GAP).astype(np.int32)
       out[name] = _spread(reduced, filled, HIDDEN_GAP)
+    elif name == NUM_EVENTS:
+      out[name] = _spread(_sums(values, first), filled, 0)
     elif name in CALENDAR:
       out[name] = _spread(values[first], filled, NO_EVENT)
     elif name == ACCOUNT_AGE:
@@ -191,6 +197,13 @@ def to_tokens(
       out[name] = _spread(_means(values, first), filled, np.nan)
   out |= _log_gaps(out, [name for name in features if name in LOG_GAPS])
   return {name: out[name] for name in features}
+
+
+def no_event(name: str, dtype: np.dtype) -> float:
+  """What a token without events (CLS) reads in a feature."""
+  if name == NUM_EVENTS:
+    return 0
+  return np.nan if dtype.kind == "f" else NO_EVENT
 
 
 def _log_gaps(features: Features, names: Sequence[str]) -> Features:

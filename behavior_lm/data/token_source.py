@@ -1,6 +1,8 @@
 """Sequences of events -> sequences of tokens with time, read one at a time."""
 
+import collections
 from collections.abc import Callable, Mapping, Sequence
+import threading
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +18,7 @@ from behavior_lm.data.tokenizers.base import Tokens
 from behavior_lm.errors import UserError
 
 Fields = dict[str, np.ndarray]
+RECENT_TOKENS = 2**21
 # Further [num_tokens] arrays of a sequence: masks of evaluators, say. Gets the
 # sequence's index, its events and its tokens.
 Annotate = Callable[[int, Mapping[str, Any], Tokens], Fields]
@@ -27,6 +30,48 @@ class SequenceSource(Protocol):
   def __len__(self) -> int: ...
 
   def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+
+
+class _Recent:
+  """The last sequences, so that windows of one are not encoded anew each time.
+
+  Worth most where histories are long and few: one of 100,000 events has a
+  thousand windows. Bounded by tokens (some 40 bytes each); every process has
+  its own.
+  """
+
+  def __init__(self) -> None:
+    self._found: collections.OrderedDict[int, Fields] = (
+        collections.OrderedDict()
+    )
+    self._size = 0
+    self._lock = threading.Lock()
+
+  def get(self, index: int) -> Fields | None:
+    with self._lock:
+      if index in self._found:
+        self._found.move_to_end(index)
+      return self._found.get(index)
+
+  def put(self, index: int, fields: Fields) -> None:
+    size = len(fields["tokens"])
+    if size > RECENT_TOKENS:
+      return
+    with self._lock:
+      if index in self._found:
+        return  # Another thread was first.
+      self._found[index] = fields
+      self._size += size
+      while self._size > RECENT_TOKENS:
+        _, oldest = self._found.popitem(last=False)
+        self._size -= len(oldest["tokens"])
+
+  def __getstate__(self) -> dict[str, Any]:
+    return {}
+
+  def __setstate__(self, state: dict[str, Any]) -> None:
+    del state
+    self.__init__()  # type: ignore[misc]
 
 
 class TokenSource:
@@ -64,6 +109,7 @@ class TokenSource:
     self.zone = zone
     self.first_events = first_events
     self.annotate = annotate
+    self._recent = _Recent()
 
   def __len__(self) -> int:
     return len(self.source)
@@ -71,8 +117,16 @@ class TokenSource:
   def __getitem__(self, index: int) -> Fields:
     """Returns one sequence as `token_fields` describes it.
 
-    With the features and annotations on top, each [num_tokens].
+    With the features and annotations on top, each [num_tokens]. Arrays may be
+    shared with other callers: they are for reading.
     """
+    found = self._recent.get(index)
+    if found is None:
+      found = self._read(index)
+      self._recent.put(index, found)
+    return found
+
+  def _read(self, index: int) -> Fields:
     example = self.source[index]
     timestamps = np.asarray(example["timestamp"])
     tokens = self.tokenizer.tokenise(

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from behavior_lm.data import schema
+from behavior_lm.data import time_features
 from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.data.token_source import TokenSource
 from behavior_lm.errors import UserError
@@ -141,7 +142,8 @@ class WindowSource:
       raise UserError(
           f"sequence {sequence} has {found} tokens, its index says"
           f" {self.num_tokens[sequence]}: the dataset is damaged, prepare it"
-          " again."
+          " again. (With a tokenizer of several events a token, first delete"
+          " the folder token_lengths in it.)"
       )
     out = {}
     for name, values in fields.items():
@@ -150,7 +152,10 @@ class WindowSource:
         cut = (cut - cut[0]).astype(np.float32)
       elif name == "sessions":
         cut = cut - cut[0]
-      out[name] = _prepend(cut, _OF_CLS.get(name, 0))
+      of_cls: float = _OF_CLS.get(name, 0)
+      if name in self.tokens.features:
+        of_cls = time_features.no_event(name, cut.dtype)
+      out[name] = _prepend(cut, of_cls)
     return out
 
   def _count_windows(self) -> np.ndarray:
@@ -176,7 +181,7 @@ def _check(max_length: int, history: str, stride: int | None) -> None:
   if (history == "strided") != (stride is not None):
     raise UserError(
         f"history {history!r} with stride {stride}: strided windows need a"
-        " stride, others have none."
+        " stride (data.stride in a config), others have none."
     )
   if stride is not None and not 0 < stride < max_length:
     raise UserError(

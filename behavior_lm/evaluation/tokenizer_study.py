@@ -63,8 +63,8 @@ def read_settings(text: str) -> dict[str, Any]:
     name, _, value = part.partition("=")
     if name in _NUMBERS and value.isdecimal():
       out[name] = int(value)
-    elif name in _FLAGS and value in ("true", "false"):
-      out[name] = value == "true"
+    elif name in _FLAGS and value.lower() in ("true", "false"):
+      out[name] = value.lower() == "true"
     elif name in _TEXTS and value:
       out[name] = value
     else:

@@ -13,6 +13,7 @@ import dataclasses
 import numpy as np
 
 from behavior_lm.data import schema
+from behavior_lm.data import time_features
 from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.errors import UserError
 from behavior_lm.inference.sequences import TokenSequence
@@ -115,7 +116,9 @@ class Batcher:
     if batch is None:
       arrays = _padding(self.batch_size, length)
       for name, values in sequence.features.items():
-        arrays[name] = np.zeros((self.batch_size, length), values.dtype)
+        empty = time_features.no_event(name, values.dtype)
+        shape = (self.batch_size, length)
+        arrays[name] = np.full(shape, empty, values.dtype)
       batch = self._filling[length] = Batch(arrays)
     place, arrays = len(batch.rows), batch.arrays
     arrays["tokens"][place, 0] = schema.CLS_ID

@@ -43,6 +43,18 @@ def feature_names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   return tuple(name for name in names if name)
 
 
+def complete_config(
+    config: ml_collections.ConfigDict, dataset: Dataset
+) -> None:
+  """Writes down what a config takes from its dataset.
+
+  A run folder must tell it without the dataset: an embedder reads hours on the
+  clock that training read.
+  """
+  if feature_names(config) and not config.data.feature_zone:
+    config.data.feature_zone = dataset.meta["timezone"]
+
+
 def build_windows(
     config: ml_collections.ConfigDict,
     dataset: Dataset,

@@ -69,6 +69,7 @@ def train(
         " experiments/prepare.py wrote."
     )
   dataset = open_dataset(config.data.path)
+  build.complete_config(config, dataset)
   tokenizer = open_run(config, workdir, dataset)
   folder = Path(workdir)
   progress = Progress(config.total_steps, run_logger(folder))

@@ -8,13 +8,17 @@ class FakeSource:
 
   def __init__(self, lengths):
     self.lengths = list(lengths)
+    self.extra = None
 
   def __len__(self):
     return len(self.lengths)
 
   def __getitem__(self, index):
     n = self.lengths[index]
-    return {
+    extra = {}
+    if self.extra:
+      extra[self.extra] = np.arange(n, dtype=np.float32)
+    return extra | {
         "user_id": f"user{index}",
         "start": 10**15 + index,
         "pair": np.arange(n, dtype=np.int32),

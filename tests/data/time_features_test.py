@@ -66,6 +66,7 @@ def slow_features(times, zone, first_event, level):
         "hour": local.hour,
         "weekday": local.weekday(),
         "account_age": (time - first_event) / 86_400e6,
+        "num_events": 1,
         "level": level[place],
     })
   return rows
@@ -80,11 +81,12 @@ def slow_tokens(rows, num_events):
       out.append({
           "gap_previous": -1, "gap_next": -1, "log_gap_previous": math.nan,
           "log_gap_next": math.nan, "hour": -1, "weekday": -1,
-          "account_age": math.nan, "level": math.nan,
+          "account_age": math.nan, "num_events": 0, "level": math.nan,
       })
       continue
     token = {name: span[0][name] for name in ("hour", "weekday")}
     token["account_age"] = span[0]["account_age"]
+    token["num_events"] = size
     for kind in ("previous", "next"):
       gap = min(sum(row[f"gap_{kind}"] for row in span), 2**31 - 1)
       token[f"gap_{kind}"] = gap
@@ -100,7 +102,7 @@ def check(features, rows, names):
   for name in names:
     want = np.array([row[name] for row in rows], np.float64)
     got = features[name]
-    exact = name in ("gap_previous", "gap_next", "hour", "weekday")
+    exact = name in (*time_features.GAPS, "hour", "weekday", "num_events")
     assert got.dtype == (np.int32 if exact else np.float32)
     if exact:
       np.testing.assert_array_equal(got, want, err_msg=name)

@@ -146,3 +146,31 @@ def test_sources_are_picklable():
   source = source_of([7, 3], tokens=COLLAPSED)
   copy = pickle.loads(pickle.dumps(source))
   np.testing.assert_array_equal(copy[1]["tokens"], source[1]["tokens"])
+
+
+class CountingSource(LogSource):
+  reads = 0
+
+  def __getitem__(self, index):
+    type(self).reads += 1
+    return super().__getitem__(index)
+
+
+def test_a_sequence_is_read_once_for_all_its_windows(monkeypatch):
+  source = source_of([7, 3, 9])
+  source.source = CountingSource([7, 3, 9])
+  for _ in range(5):
+    source[0], source[2]
+  assert CountingSource.reads == 2
+  monkeypatch.setattr("behavior_lm.data.token_source.RECENT_TOKENS", 10)
+  for _ in range(3):
+    source[1], source[2]  # 12 tokens: one of the two is forgotten
+  assert CountingSource.reads >= 4
+  assert len(source._recent._found) == 1
+  want = source_of([9, 3])[1]["tokens"]
+  np.testing.assert_array_equal(source[1]["tokens"], want)
+
+
+def test_the_number_of_events_is_a_feature():
+  fields = source_of([7], tokens=COLLAPSED, features=("num_events",))[0]
+  assert fields["num_events"].tolist() == [2, 2, 1, 0, 1, 1, 0]

@@ -190,3 +190,12 @@ def test_mix64_is_the_same_on_every_machine():
   assert mix64(1, 2, 3) == mix64(1, 2, 3)
   assert mix64(1, 2) != mix64(2, 1)
   assert mix64(0) == 0xE220A8397B1DCDAF  # splitmix64's first output for 0
+
+
+def test_cls_has_no_hour_and_no_level():
+  windows = windows_of([5])
+  windows.tokens.features = ("hour", "num_events", "level")
+  windows.tokens.source.extra = "level"
+  element = windows.read(0, 0)
+  assert element["hour"][0] == -1 and element["num_events"][0] == 0
+  assert np.isnan(element["level"][0]) and element["level"][1] == 0

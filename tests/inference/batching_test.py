@@ -123,5 +123,8 @@ def test_features_lie_beside_the_tokens():
   batcher.add(0, sequence(30), 10, 30)
   (batch,) = batcher.rest()
   level = batch.arrays["level"]
-  assert level[0].tolist() == [0, *range(10, 30), *[0] * 11]
-  assert level.dtype == np.float32 and not level[1].any()
+  # CLS and padding have none.
+  np.testing.assert_array_equal(
+      level[0], [np.nan, *range(10, 30), *[np.nan] * 11]
+  )
+  assert level.dtype == np.float32 and np.isnan(level[1]).all()

@@ -107,7 +107,8 @@ def _run_pipeline(
         options=options,
     )
   except (ValueError, AttributeError, ImportError, RuntimeError) as error:
-    raise UserError(
+    # Interrupted: what was read before is kept for the right runner.
+    raise Interrupted(
         f"--beam_runner {runner}: {str(error).splitlines()[0]}"
     ) from error
   _build(pipeline, plan, left)

@@ -4,12 +4,17 @@ from collections.abc import Sequence
 import re
 
 from behavior_lm.data import schema
+from behavior_lm.data import time_features
 from behavior_lm.errors import UserError
 
 REQUIRED = (schema.USER_ID, schema.EVENT_ID, schema.TIMESTAMP)
 # Names that batches and examples use for something else.
 RESERVED = frozenset(
     {*schema.EVENT_COLUMNS, "start", "pair", "split", "index", "row", "why"}
+    # Fields of token sequences and batches.
+    | {"tokens", "time_gaps", "times", "num_events", "sessions", "masked"}
+    | {"positions", "segment_ids", "sequence", "hidden_bits", "first_event"}
+    | set(time_features.NAMES)
 )
 _EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
 

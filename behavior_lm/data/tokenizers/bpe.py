@@ -23,6 +23,8 @@ from behavior_lm.data.tokenizers.base import Tokenizer
 from behavior_lm.errors import UserError
 
 MODEL_FILE = "bpe.model"
+# What SentencePiece takes.
+MAX_PIECE_EVENTS = 512
 Segmentation = Literal["merges", "fewest"]
 # One sequence: [n] pair codes and [n] timestamps, int64 microseconds.
 Sequence = tuple[np.ndarray, np.ndarray]
@@ -84,9 +86,10 @@ class BpeTokenizer(Tokenizer):
       raise UserError(
           f"segmentation {segmentation!r}; choose 'merges' or 'fewest'."
       )
-    if max_piece_events < 2:
+    if not 2 <= max_piece_events <= MAX_PIECE_EVENTS:
       raise UserError(
-          f"max_piece_events is {max_piece_events}; 2 is the least."
+          f"max_piece_events is {max_piece_events}; give 2 to"
+          f" {MAX_PIECE_EVENTS}."
       )
     settings = settings or Settings()
     alphabet = Alphabet.choose(pairs, alphabet_size)
@@ -122,7 +125,13 @@ class BpeTokenizer(Tokenizer):
     lines = _lines(units, starts, self._points)
     found = itertools.chain.from_iterable(self._processor.encode(lines))
     ids = np.fromiter(found, np.int32)
-    return ids, self._spans[ids]
+    spans = self._spans[ids]
+    if spans.sum() != len(units):
+      raise RuntimeError(
+          f"{len(units)} units became pieces of {spans.sum()}: SentencePiece"
+          " did not encode what it was given"
+      )
+    return ids, spans
 
   def token_units(self, token: int) -> tuple[int, ...]:
     first, after = self._first[token], self._first[token + 1]
@@ -193,6 +202,13 @@ class BpeTokenizer(Tokenizer):
           f"the BPE model holds the character {error}, which is no unit of its"
           " alphabet."
       ) from None
+    lost = len(units.keys() - set(pieces))
+    if lost:
+      # They would be read as UNK, and neighbours of them as one.
+      raise UserError(
+          f"the BPE model has no piece for {lost} of the {len(units)} units of"
+          " its alphabet; build the tokenizer again."
+      )
     self._first = np.concatenate([[0], np.cumsum(spans)])
     # Specials come first, so the one unit of UNK precedes all others.
     self._flat = np.asarray([-1, *flat], np.int32)

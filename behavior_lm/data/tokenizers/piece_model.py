@@ -6,6 +6,7 @@ planes without white space, controls or combining marks.
 
 from collections.abc import Iterable, Iterator
 import io
+import itertools
 import struct
 
 import numpy as np
@@ -68,10 +69,13 @@ def train(
     UserError: if SentencePiece cannot train on this.
   """
   model = io.BytesIO()
+  faults: list[Exception] = []
   ids = {name: i for i, name in enumerate(schema.SPECIAL_TOKENS)}
   try:
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines),
+        # Each character is a line too: what occurs nowhere has no piece, also
+        # if it is required.
+        sentence_iterator=_guarded(itertools.chain(alphabet, lines), faults),
         model_writer=model,
         model_type="bpe",
         vocab_size=vocab_size,
@@ -99,11 +103,24 @@ def train(
         minloglevel=2,
     )
   except (RuntimeError, OSError) as error:
+    if faults:  # Of the log, wrapped by SentencePiece in a text of its own.
+      raise faults[0] from None
     raise UserError(
         f"SentencePiece could not train a vocabulary of {vocab_size:,}:"
         f" {error}"
     ) from error
   return model.getvalue()
+
+
+def _guarded(
+    lines: Iterable[str], faults: list[Exception]
+) -> Iterator[str]:
+  """The lines; keeps the exception that ends them."""
+  try:
+    yield from lines
+  except Exception as error:
+    faults.append(error)
+    raise
 
 
 def fewest_pieces(model: bytes) -> bytes:

@@ -1,7 +1,6 @@
 """Trains a tokenizer on the training split of a dataset."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from grain.experimental import index_shuffle
 import numpy as np
@@ -137,12 +136,9 @@ def count_gaps(
     dataset: Dataset, max_events: int = _GAP_EVENTS
 ) -> tuple[np.ndarray, np.ndarray]:
   """Distinct gaps inside training sequences, microseconds, and their counts."""
-  found: dict[str, Any] = {"gaps": np.zeros(0, np.int64)}
-  found["counts"] = np.zeros(0, np.int64)
-  for _, timestamps in sample_sequences(dataset, max_events, seed=0):
-    gaps, counts = np.unique(np.diff(timestamps), return_counts=True)
-    joined = np.concatenate([found["gaps"], gaps])
-    both = np.concatenate([found["counts"], counts])
-    found["gaps"], place = np.unique(joined, return_inverse=True)
-    found["counts"] = np.bincount(place, both).astype(np.int64)
-  return found["gaps"], found["counts"]
+  found = [
+      np.diff(timestamps)
+      for _, timestamps in sample_sequences(dataset, max_events, seed=0)
+  ]
+  gaps = np.concatenate([np.zeros(0, np.int64), *found])
+  return np.unique(gaps, return_counts=True)

@@ -45,6 +45,15 @@ def train(**changes):
 RULE = SessionRule("fixed", seconds=600.0)
 KINDS = {
     "plain": train(),
+    # Every pair has a unit: events alone occur nowhere in the text.
+    "whole": train(alphabet_size=60),
+    # Learned from a little: neither do most pairs.
+    "sampled": BpeTokenizer.train(
+        PAIRS,
+        [(np.arange(4, dtype=np.int32), np.arange(4))],
+        vocab_size=80,
+        alphabet_size=60,
+    ),
     "sessions": train(settings=Settings(RULE)),
     "fewest": train(segmentation="fewest", settings=Settings(RULE)),
     "all": train(
@@ -231,7 +240,8 @@ def test_a_model_over_another_alphabet_is_refused():
     ({"vocab_size": 20}, "leaves no room for merges"),
     ({"alphabet_size": 1}, "2 is the least"),
     ({"segmentation": "best"}, "choose 'merges' or 'fewest'"),
-    ({"max_piece_events": 1}, "2 is the least"),
+    ({"max_piece_events": 1}, "give 2 to 512"),
+    ({"max_piece_events": 513}, "give 2 to 512"),
 ])
 def test_sizes_that_do_not_fit_are_refused(changes, message):
   with pytest.raises(UserError, match=message):
@@ -241,3 +251,22 @@ def test_sizes_that_do_not_fit_are_refused(changes, message):
 def test_more_vocabulary_than_there_are_chains_is_no_error():
   tokenizer = train(vocab_size=100_000)
   assert 50 < tokenizer.vocab_size < 100_000
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_unit_has_a_token(kind):
+  tokenizer = KINDS[kind]
+  for unit in range(len(tokenizer.alphabet)):
+    tokens = tokenizer.tokenise(np.asarray([unit, unit, unit], np.int32))
+    assert schema.UNK_ID not in tokens.ids
+    units = [u for t in tokens.ids for u in tokenizer.token_units(int(t))]
+    assert set(units) == {unit}
+
+
+def test_a_fault_of_the_log_is_told_as_it_is():
+  def damaged():
+    yield from list(chains())[:3]
+    raise UserError("shard 3 is damaged")
+
+  with pytest.raises(UserError, match="^shard 3 is damaged$"):
+    BpeTokenizer.train(PAIRS, damaged(), vocab_size=80, alphabet_size=25)
