@@ -86,6 +86,25 @@ def parse_arg(arg: str, **defaults: str) -> dict[str, str]:
   return values
 
 
+def own_settings(
+    model: ml_collections.ConfigDict, max_length: int
+) -> dict[str, object]:
+  """What one architecture has and others do not; see behavior_lm/models."""
+  window = max(1, min(128, max_length // 4))
+  return {
+      "bert": {},
+      "albert": {"embedding_dim": min(128, model.embed_dim // 2)},
+      "longformer": {"window_size": window, "dilation": 1},
+      "modern": {
+          "position_encoding": "rotary",
+          "norm_position": "pre",
+          "use_bias": False,
+          "window_size": window,
+          "global_every": 3,
+      },
+  }.get(model.name, {})
+
+
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """See the module; `arg` chooses model, size, time, tokens and runlocal."""
   chosen = parse_arg(
@@ -159,6 +178,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
       "norm_position",
   ):
     c.model[field] = values[field]
+  c.model.update(own_settings(c.model, c.data.max_length))
   c.model.causal = False
   c.model.dtype = "float32"
 

@@ -34,6 +34,8 @@ class EventEmbeddings(nnx.Module):
       dropout_rate: float,
       features: tuple[str, ...] = (),
       *,
+      table_dim: int | None = None,
+      use_bias: bool = True,
       norm_epsilon: float,
       dtype: jnp.dtype,
       rngs: nnx.Rngs,
@@ -47,8 +49,9 @@ class EventEmbeddings(nnx.Module):
           f"position encoding {position_encoding!r}; known are"
           f" {POSITION_ENCODINGS}"
       )
+    width = table_dim or embed_dim
     make = lambda size, init: nnx.Embed(
-        size, embed_dim, embedding_init=init, dtype=dtype, rngs=rngs
+        size, width, embedding_init=init, dtype=dtype, rngs=rngs
     )
     self.token = make(vocab_size, INIT)
     # Rotary positions live in the attention; there is no table then.
@@ -57,12 +60,29 @@ class EventEmbeddings(nnx.Module):
         "sinusoid": lambda: make(max_length, sinusoid_table),
         "rotary": lambda: None,
     }[position_encoding]()
-    self.time = TIME_ENCODINGS[time_encoding](embed_dim, rngs=rngs, dtype=dtype)
+    self.time = TIME_ENCODINGS[time_encoding](width, rngs=rngs, dtype=dtype)
     self.features = FeatureEncoding(
-        features, embed_dim, rngs=rngs, dtype=dtype
+        features, width, rngs=rngs, dtype=dtype
     )
     self.norm = nnx.LayerNorm(
-        embed_dim, epsilon=norm_epsilon, dtype=dtype, rngs=rngs
+        width,
+        epsilon=norm_epsilon,
+        use_bias=use_bias,
+        dtype=dtype,
+        rngs=rngs,
+    )
+    # A narrow table is projected behind its norm (ALBERT, section 3.1).
+    self.widen = (
+        nnx.Linear(
+            width,
+            embed_dim,
+            use_bias=use_bias,
+            kernel_init=KERNEL_INIT,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        if width != embed_dim
+        else None
     )
     self.dropout = nnx.Dropout(dropout_rate)
 
@@ -82,4 +102,5 @@ class EventEmbeddings(nnx.Module):
     if self.position is not None:
       hidden = hidden + self.position(positions)
     hidden = self.norm(hidden)
-    return self.dropout(hidden, deterministic=deterministic, rngs=rngs)
+    hidden = self.dropout(hidden, deterministic=deterministic, rngs=rngs)
+    return hidden if self.widen is None else self.widen(hidden)

@@ -21,15 +21,23 @@ class TokenHead(nnx.Module):
       vocab_size: int,
       embed_dim: int,
       *,
+      table_dim: int | None = None,
+      use_bias: bool = True,
       norm_epsilon: float,
       dtype: jnp.dtype,
       rngs: nnx.Rngs,
   ):
+    width = table_dim or embed_dim
     self.dense = nnx.Linear(
-        embed_dim, embed_dim, kernel_init=KERNEL_INIT, dtype=dtype, rngs=rngs
+        embed_dim,
+        width,
+        use_bias=use_bias,
+        kernel_init=KERNEL_INIT,
+        dtype=dtype,
+        rngs=rngs,
     )
     self.norm = nnx.LayerNorm(
-        embed_dim, epsilon=norm_epsilon, dtype=dtype, rngs=rngs
+        width, epsilon=norm_epsilon, use_bias=use_bias, dtype=dtype, rngs=rngs
     )
     self.bias = nnx.Param(jnp.zeros((vocab_size,)))
 
@@ -43,7 +51,7 @@ class TokenHead(nnx.Module):
       token_embed: the input table.
 
     Returns:
-      `hidden` [..., embed_dim], `table` [vocab_size, embed_dim] and `bias`
+      `hidden` [..., table_dim], `table` [vocab_size, table_dim] and `bias`
       [vocab_size]; `logits` joins them.
     """
     hidden = self.norm(jax.nn.gelu(self.dense(hidden), approximate=False))

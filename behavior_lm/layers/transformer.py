@@ -1,5 +1,7 @@
 """The transformer layer of BERT, with its norms after or before."""
 
+from typing import Any, Protocol
+
 from flax import nnx
 import jax
 import jax.numpy as jnp
@@ -11,14 +13,48 @@ from behavior_lm.layers.self_attention import SelfAttention
 NORM_POSITIONS = ("post", "pre")
 
 
+class Sizes(Protocol):
+  """What a layer asks of a model's config."""
+
+  @property
+  def embed_dim(self) -> int: ...
+  @property
+  def num_heads(self) -> int: ...
+  @property
+  def mlp_dim(self) -> int: ...
+  @property
+  def dropout_rate(self) -> float: ...
+  @property
+  def norm_position(self) -> str: ...
+  @property
+  def position_encoding(self) -> str: ...
+
+
 class TransformerLayer(nnx.Module):
   """Attention, then a feed-forward net, each with a residual and a norm.
 
   "post" is BERT's (arXiv 1810.04805): x = norm(x + attention(x)), x = norm(x +
   mlp(x)). "pre" norms the input of each part instead (arXiv 2002.04745): it
   bears higher learning rates and leaves the first plateau sooner; the model
-  then norms the last layer's output once.
+  then norms the last layer's output once. `gated` is GeGLU (arXiv 2002.05202):
+  half of twice the width gates the other half.
   """
+
+  @classmethod
+  def of(
+      cls, config: Sizes, spec: AttentionSpec, **options: Any
+  ) -> "TransformerLayer":
+    """A layer of a model's sizes."""
+    return cls(
+        config.embed_dim,
+        config.num_heads,
+        config.mlp_dim,
+        spec,
+        config.dropout_rate,
+        norm_position=config.norm_position,
+        rotary=config.position_encoding == "rotary",
+        **options,
+    )
 
   def __init__(
       self,
@@ -30,6 +66,8 @@ class TransformerLayer(nnx.Module):
       *,
       norm_position: str = "post",
       rotary: bool = False,
+      gated: bool = False,
+      use_bias: bool = True,
       norm_epsilon: float,
       dtype: jnp.dtype,
       rngs: nnx.Rngs,
@@ -40,16 +78,27 @@ class TransformerLayer(nnx.Module):
       )
     self.pre_norm = norm_position == "pre"
     norm = lambda: nnx.LayerNorm(
-        embed_dim, epsilon=norm_epsilon, dtype=dtype, rngs=rngs
+        embed_dim,
+        epsilon=norm_epsilon,
+        use_bias=use_bias,
+        dtype=dtype,
+        rngs=rngs,
     )
     linear = lambda a, b: nnx.Linear(
-        a, b, kernel_init=KERNEL_INIT, dtype=dtype, rngs=rngs
+        a, b, use_bias=use_bias, kernel_init=KERNEL_INIT, dtype=dtype, rngs=rngs
     )
+    self.gated = gated
     self.attention = SelfAttention(
-        embed_dim, num_heads, spec, rotary=rotary, dtype=dtype, rngs=rngs
+        embed_dim,
+        num_heads,
+        spec,
+        rotary=rotary,
+        use_bias=use_bias,
+        dtype=dtype,
+        rngs=rngs,
     )
     self.attention_norm = norm()
-    self.mlp_in = linear(embed_dim, mlp_dim)
+    self.mlp_in = linear(embed_dim, 2 * mlp_dim if gated else mlp_dim)
     self.mlp_out = linear(mlp_dim, embed_dim)
     self.mlp_norm = norm()
     self.dropout = nnx.Dropout(dropout_rate)
@@ -68,12 +117,16 @@ class TransformerLayer(nnx.Module):
     attend = lambda x: drop(
         self.attention(x, segment_ids=segment_ids, positions=positions)
     )
-    # The exact GELU, as the original: erf, not its tanh approximation.
-    mlp = lambda x: drop(
-        self.mlp_out(jax.nn.gelu(self.mlp_in(x), approximate=False))
-    )
+    mlp = lambda x: drop(self.mlp_out(self._activate(self.mlp_in(x))))
     if self.pre_norm:
       hidden = hidden + attend(self.attention_norm(hidden))
       return hidden + mlp(self.mlp_norm(hidden))
     hidden = self.attention_norm(hidden + attend(hidden))
     return self.mlp_norm(hidden + mlp(hidden))
+
+  def _activate(self, x: jax.Array) -> jax.Array:
+    """The exact GELU, as the original: erf, not its tanh approximation."""
+    if not self.gated:
+      return jax.nn.gelu(x, approximate=False)
+    x, gate = jnp.split(x, 2, -1)
+    return jax.nn.gelu(x, approximate=False) * gate

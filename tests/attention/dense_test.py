@@ -139,12 +139,3 @@ def test_shapes_that_disagree_are_an_error():
   x = jnp.zeros((1, 2, 1, 4))
   with pytest.raises(ValueError, match="shapes disagree"):
     dense_attention(x, x, x[:, :1], mask=jnp.ones((1, 1, 2, 2), bool))
-
-
-def test_an_unknown_kind_names_the_known_ones():
-  x = jnp.zeros((1, 2, 1, 4))
-  ids = jnp.ones((1, 2), jnp.int32)
-  with pytest.raises(ValueError, match=r"known are \['dense'"):
-    attend(
-        x, x, x, segment_ids=ids, positions=ids, spec=AttentionSpec("magic")
-    )

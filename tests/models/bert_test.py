@@ -6,7 +6,6 @@ import pytest
 
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
-from behavior_lm.layers.heads import logits
 from behavior_lm.models import MODELS
 from tests.data.windows_test import windows_of
 
@@ -87,61 +86,6 @@ def one_row(**changes):
       "time_gaps": rng.integers(0, 50, (1, LENGTH)),
   }
   return {k: jnp.asarray(v, jnp.int32) for k, v in (batch | changes).items()}
-
-
-def test_a_causal_model_cannot_see_the_future():
-  model = bert(causal=True)
-  batch = one_row()
-  changed = dict(batch, tokens=batch["tokens"].at[0, 20].set(7))
-  before, after = model(batch)["hidden"], model(changed)["hidden"]
-  np.testing.assert_array_equal(before[0, :20], after[0, :20])
-  assert not np.allclose(before[0, 20:], after[0, 20:])
-
-
-def test_a_bidirectional_model_sees_both_sides():
-  model = bert()
-  batch = one_row()
-  changed = dict(batch, tokens=batch["tokens"].at[0, 20].set(7))
-  before, after = model(batch)["hidden"], model(changed)["hidden"]
-  assert not np.allclose(before[0, 0], after[0, 0])
-  assert not np.allclose(before[0, -1], after[0, -1])
-
-
-def test_logits_come_at_the_asked_positions_from_the_tied_table():
-  model = bert()
-  batch = one_row()
-  at = jnp.asarray([[3, 17]])
-  out = model(batch, predict_at=at)
-  hidden = jnp.asarray(np.asarray(out["hidden"])[:, [3, 17]])
-  got = np.asarray(logits(out["head"]))
-  assert got.shape == (1, 2, VOCAB)
-  want = logits(model.head(hidden, model.embed.token))
-  np.testing.assert_allclose(got, want, atol=1e-5)
-  model.embed.token.embedding[...] = model.embed.token.embedding[...] * 2
-  after = np.asarray(logits(model.head(hidden, model.embed.token)))
-  np.testing.assert_allclose(after, 2 * got, atol=1e-4)
-
-
-def test_layer_gives_the_states_after_so_many_layers():
-  model = bert()
-  batch = one_row()
-  full = model(batch)["hidden"]
-  np.testing.assert_array_equal(model(batch, layer=2)["hidden"], full)
-  first = model(batch, layer=1)["hidden"]
-  assert not np.allclose(first, full)
-  embedded = model(batch, layer=0)["hidden"]
-  np.testing.assert_allclose(embedded.mean(-1), 0, atol=1e-5)  # a LayerNorm
-
-
-def test_dropout_is_drawn_only_when_asked():
-  model = bert(dropout_rate=0.5)
-  batch = one_row()
-  draw = lambda seed: model(
-      batch, deterministic=False, rngs=nnx.Rngs(dropout=seed)
-  )["hidden"]
-  np.testing.assert_array_equal(draw(1), draw(1))
-  assert not np.allclose(draw(1), draw(2))
-  np.testing.assert_array_equal(model(batch)["hidden"], model(batch)["hidden"])
 
 
 def test_parameters_number_as_the_paper_counts_them():

@@ -1,0 +1,166 @@
+"""What all encoders share: embeddings, a stack of layers, states and vectors.
+
+A model says what its layers are; the rest is the same program.
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+from typing import Any
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+
+from behavior_lm.layers.embeddings import EventEmbeddings
+from behavior_lm.layers.heads import TokenHead
+from behavior_lm.layers.pooling import first_token
+from behavior_lm.layers.pooling import take_positions
+
+NORM_EPSILON = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+  """Sizes of an encoder; `vocab_size` comes from the tokenizer.
+
+  Attributes:
+    embedding_dim: width of the token table; None is embed_dim (ALBERT's are
+      narrower, and projected).
+    use_bias: of the linear layers and norms.
+  """
+
+  vocab_size: int
+  num_layers: int
+  embed_dim: int
+  num_heads: int
+  mlp_dim: int
+  max_length: int
+  max_segments: int = 16
+  time_encoding: str = "gate"
+  features: tuple[str, ...] = ()
+  position_encoding: str = "learned"
+  norm_position: str = "post"
+  dropout_rate: float = 0.1
+  causal: bool = False
+  dtype: str = "float32"
+  embedding_dim: int | None = None
+  use_bias: bool = True
+
+
+# Makes layer number i with what all layers share.
+MakeLayer = Callable[[int, dict[str, Any]], nnx.Module]
+
+
+class Encoder(nnx.Module):
+  """Embeddings, layers, and a masked-token head.
+
+  Args:
+    config: sizes.
+    make_layer: gives each layer, called once for each of `num_modules`.
+    num_modules: layers with weights of their own; the stack repeats them in
+      turn until it is num_layers deep. None is num_layers.
+    rngs: for the parameters.
+  """
+
+  def __init__(
+      self,
+      config: EncoderConfig,
+      make_layer: MakeLayer,
+      *,
+      num_modules: int | None = None,
+      rngs: nnx.Rngs,
+  ):
+    self.config = config
+    shared: dict[str, Any] = dict(
+        norm_epsilon=NORM_EPSILON, dtype=jnp.dtype(config.dtype), rngs=rngs
+    )
+    self.embed = EventEmbeddings(
+        config.vocab_size,
+        config.embed_dim,
+        config.max_length,
+        config.time_encoding,
+        config.position_encoding,
+        config.dropout_rate,
+        config.features,
+        table_dim=config.embedding_dim,
+        use_bias=config.use_bias,
+        **shared,
+    )
+    shared["use_bias"] = config.use_bias
+    self.layers = nnx.List([
+        make_layer(number, shared)
+        for number in range(num_modules or config.num_layers)
+    ])
+    self.final_norm = (
+        nnx.LayerNorm(
+            config.embed_dim,
+            epsilon=NORM_EPSILON,
+            use_bias=config.use_bias,
+            dtype=jnp.dtype(config.dtype),
+            rngs=rngs,
+        )
+        if config.norm_position == "pre"
+        else None
+    )
+    self.head = TokenHead(
+        config.vocab_size,
+        config.embed_dim,
+        table_dim=config.embedding_dim,
+        **shared,
+    )
+
+  def __call__(
+      self,
+      batch: Mapping[str, jax.Array],
+      *,
+      deterministic: bool = True,
+      rngs: nnx.Rngs | None = None,
+      layer: int | None = None,
+      predict_at: jax.Array | None = None,
+  ) -> dict[str, Any]:
+    """Hidden states of a packed batch.
+
+    Args:
+      batch: `tokens`, `positions`, `segment_ids`, `time_gaps`, each
+        [batch, length] int32, and the features of the config.
+      deterministic: no dropout.
+      rngs: a `dropout` stream; needed when not deterministic.
+      layer: hidden states after so many layers, 0 = embeddings; all of them
+        when None.
+      predict_at: [batch, n] row offsets where tokens are predicted. Only those
+        meet the vocabulary: at 15 % masking a sixth of the head's cost.
+
+    Returns:
+      `hidden` [batch, length, embed_dim] and `pooled`
+      [batch, max_segments, embed_dim], each segment's CLS; and with
+      `predict_at` `head`, the factors of logits [batch, n, vocab_size]
+      (`layers.heads.logits` joins them).
+    """
+    segment_ids, positions = batch["segment_ids"], batch["positions"]
+    hidden = self.embed(
+        batch["tokens"],
+        positions,
+        batch["time_gaps"],
+        {name: batch[name] for name in self.config.features},
+        deterministic=deterministic,
+        rngs=rngs,
+    )
+    depth = self.config.num_layers if layer is None else layer
+    for number in range(depth):
+      hidden = self.layers[number % len(self.layers)](
+          hidden,
+          segment_ids=segment_ids,
+          positions=positions,
+          deterministic=deterministic,
+          rngs=rngs,
+      )
+    if self.final_norm is not None:
+      hidden = self.final_norm(hidden)
+    outputs: dict[str, Any] = {
+        "hidden": hidden,
+        "pooled": first_token(hidden, segment_ids, self.config.max_segments),
+    }
+    if predict_at is not None:
+      at = take_positions(hidden, predict_at)
+      outputs["head"] = self.head(at, self.embed.token)
+    return outputs

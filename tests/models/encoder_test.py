@@ -1,0 +1,228 @@
+"""What every model must do, whatever its layers are."""
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from behavior_lm.data.pipeline import BatchSpec
+from behavior_lm.data.pipeline import make_loader
+from behavior_lm.layers.heads import logits
+from behavior_lm.models import MODELS
+from tests.data.windows_test import windows_of
+
+LENGTH, VOCAB = 32, 60
+FIELDS = ("tokens", "positions", "segment_ids", "time_gaps")
+OWN = {
+    "bert": {},
+    "albert": {"embedding_dim": 8},
+    "longformer": {"window_size": 4},
+    "modern": {"window_size": 4, "num_layers": 4},
+}
+EVERY_MODEL = pytest.mark.parametrize("name", sorted(MODELS))
+
+
+def make(name, **options):
+  model, config = MODELS[name]
+  values = dict(
+      vocab_size=VOCAB,
+      num_layers=2,
+      embed_dim=16,
+      num_heads=2,
+      mlp_dim=32,
+      max_length=LENGTH,
+      max_segments=8,
+  )
+  return model(config(**values | OWN[name] | options), rngs=nnx.Rngs(0))
+
+
+def test_every_model_is_tested_here():
+  assert OWN.keys() == MODELS.keys()
+
+
+def hidden_by_sequence(model, pack):
+  """tokens of a sequence -> its hidden states and its pooled vector."""
+  found = {}
+  windows = windows_of([5, 9, 3, 22, 31, 1, 14], max_length=LENGTH)
+  spec = BatchSpec(2, LENGTH, max_segments=8, pack=pack, prefetch=0)
+  for batch in make_loader(windows, spec, num_epochs=1, drop_remainder=False):
+    out = model({name: jnp.asarray(batch[name]) for name in FIELDS})
+    for row, ids in enumerate(batch["segment_ids"]):
+      for segment in range(1, ids.max() + 1):
+        inside = ids == segment
+        found[tuple(batch["tokens"][row, inside].tolist())] = (
+            np.asarray(out["hidden"])[row, inside],
+            np.asarray(out["pooled"])[row, segment - 1],
+        )
+  return found
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("time_encoding", ["none", "bucket", "gate"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_packed_and_unpacked_sequences_have_the_same_hidden_states(
+    name, time_encoding, causal
+):
+  model = make(name, time_encoding=time_encoding, causal=causal)
+  packed = hidden_by_sequence(model, pack=True)
+  alone = hidden_by_sequence(model, pack=False)
+  assert packed.keys() == alone.keys() and len(packed) == 7
+  for tokens, (hidden, pooled) in packed.items():
+    np.testing.assert_allclose(hidden, alone[tokens][0], atol=1e-5)
+    np.testing.assert_allclose(pooled, alone[tokens][1], atol=1e-5)
+    np.testing.assert_array_equal(pooled, hidden[0])
+
+
+def one_row(length=LENGTH, **changes):
+  rng = np.random.default_rng(0)
+  batch = {
+      "tokens": rng.integers(5, VOCAB, (1, length)),
+      "positions": np.arange(length)[None],
+      "segment_ids": np.ones((1, length), int),
+      "time_gaps": rng.integers(0, 50, (1, length)),
+  }
+  return {k: jnp.asarray(v, jnp.int32) for k, v in (batch | changes).items()}
+
+
+@EVERY_MODEL
+def test_a_causal_model_cannot_see_the_future(name):
+  model = make(name, causal=True)
+  batch = one_row()
+  changed = dict(batch, tokens=batch["tokens"].at[0, 20].set(7))
+  before, after = model(batch)["hidden"], model(changed)["hidden"]
+  np.testing.assert_array_equal(before[0, :20], after[0, :20])
+  assert not np.allclose(before[0, 20:], after[0, 20:])
+
+
+@EVERY_MODEL
+def test_a_bidirectional_model_sees_both_sides(name):
+  model = make(name)
+  batch = one_row()
+  changed = dict(batch, tokens=batch["tokens"].at[0, 20].set(7))
+  before, after = model(batch)["hidden"], model(changed)["hidden"]
+  # The first token too, which is far away: it is global, or a layer is.
+  for place in (0, 18, 22):
+    assert not np.allclose(before[0, place], after[0, place], atol=1e-6)
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("length", [1, 7, 31])
+def test_any_length_is_taken(name, length):
+  hidden = make(name)(one_row(length))["hidden"]
+  assert hidden.shape == (1, length, 16) and np.isfinite(hidden).all()
+
+
+@EVERY_MODEL
+def test_logits_come_at_the_asked_positions_from_the_tied_table(name):
+  model = make(name)
+  batch = one_row()
+  out = model(batch, predict_at=jnp.asarray([[3, 17]]))
+  hidden = jnp.asarray(np.asarray(out["hidden"])[:, [3, 17]])
+  got = np.asarray(logits(out["head"]))
+  assert got.shape == (1, 2, VOCAB)
+  want = logits(model.head(hidden, model.embed.token))
+  np.testing.assert_allclose(got, want, atol=1e-5)
+  model.embed.token.embedding[...] = model.embed.token.embedding[...] * 2
+  after = np.asarray(logits(model.head(hidden, model.embed.token)))
+  np.testing.assert_allclose(after, 2 * got, atol=1e-4)
+
+
+@EVERY_MODEL
+def test_layer_gives_the_states_after_so_many_layers(name):
+  model = make(name)
+  batch = one_row()
+  full = model(batch)["hidden"]
+  last = model.config.num_layers
+  np.testing.assert_array_equal(model(batch, layer=last)["hidden"], full)
+  states = [model(batch, layer=n)["hidden"] for n in range(last + 1)]
+  for a, b in zip(states, states[1:], strict=False):
+    assert not np.allclose(a, b)
+
+
+@EVERY_MODEL
+def test_dropout_is_drawn_only_when_asked(name):
+  model = make(name, dropout_rate=0.5)
+  batch = one_row()
+  draw = lambda seed: model(
+      batch, deterministic=False, rngs=nnx.Rngs(dropout=seed)
+  )["hidden"]
+  np.testing.assert_array_equal(draw(1), draw(1))
+  assert not np.allclose(draw(1), draw(2))
+  np.testing.assert_array_equal(model(batch)["hidden"], model(batch)["hidden"])
+
+
+@EVERY_MODEL
+def test_every_parameter_is_learned(name):
+  model = make(name)
+  batch = one_row()
+  at = jnp.asarray([[3, 17, 30]])
+
+  def loss(model):
+    out = model(batch, predict_at=at)
+    scores = jax.nn.log_softmax(logits(out["head"]))
+    return (out["hidden"] ** 2).sum() - scores[0, :, 7].sum()
+
+  grads = nnx.grad(loss)(model)
+  idle = [
+      jax.tree_util.keystr(path)
+      for path, leaf in jax.tree_util.tree_leaves_with_path(grads)
+      if not np.abs(np.asarray(leaf)).max()
+  ]
+  # Softmax does not change when all keys move alike: a key's bias is idle.
+  assert not [path for path in idle if "key_value" not in path]
+  assert all(
+      np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(grads)
+  )
+
+
+def count_parameters(name, **options):
+  model, config = MODELS[name]
+  values = dict(
+      num_layers=12,
+      embed_dim=768,
+      num_heads=12,
+      mlp_dim=3072,
+      max_length=512,
+      time_encoding="none",
+  )
+  made = nnx.eval_shape(
+      lambda: model(config(**values | options), rngs=nnx.Rngs(0))
+  )
+  return sum(x.size for x in jax.tree.leaves(nnx.state(made, nnx.Param)))
+
+
+POOLER = 768 * 768 + 768
+
+
+def test_albert_has_as_many_parameters_as_its_paper_counts():
+  # albert-base-v2: 11,683,584 with pooler and two segment types; its head
+  # adds dense, norm and bias.
+  head = 768 * 128 + 128 + 2 * 128 + 30_000
+  want = 11_683_584 - POOLER - 2 * 128 + head
+  assert count_parameters("albert", vocab_size=30_000) == want
+
+
+def test_longformer_has_as_many_parameters_as_its_authors_published():
+  # longformer-base-4096: 148,659,456 with pooler and one segment type.
+  head = 768 * 768 + 768 + 2 * 768 + 50_265
+  want = 148_659_456 - POOLER - 768 + head
+  got = count_parameters("longformer", vocab_size=50_265, max_length=4_098)
+  assert got == want
+
+
+def test_a_modern_model_has_no_biases_but_those_of_the_vocabulary():
+  model = make("modern", time_encoding="none")
+  names = [
+      jax.tree_util.keystr(path)
+      for path, _ in jax.tree_util.tree_leaves_with_path(
+          nnx.state(model, nnx.Param)
+      )
+  ]
+  biases = [name for name in names if "bias" in name]
+  assert biases == ["['head']['bias'].value"]
+
+
+def test_more_than_every_layer_cannot_be_global():
+  with pytest.raises(ValueError, match="global_every is 0"):
+    make("modern", global_every=0)
