@@ -188,7 +188,8 @@ def to_tokens(
       reduced = np.minimum(sums, MAX_GAP).astype(np.int32)
       out[name] = _spread(reduced, filled, HIDDEN_GAP)
     elif name == NUM_EVENTS:
-      out[name] = _spread(_sums(values, first), filled, 0)
+      sums = _sums(values, first).astype(np.int32)
+      out[name] = _spread(sums, filled, 0)
     elif name in CALENDAR:
       out[name] = _spread(values[first], filled, NO_EVENT)
     elif name == ACCOUNT_AGE:
