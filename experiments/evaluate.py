@@ -35,19 +35,14 @@ def main(argv: list[str]) -> None:
   from behavior_lm.evaluation.score_run import score_run
   from behavior_lm.training.build import data_name
   from behavior_lm.training.run_folder import config_hash
+  from behavior_lm.training.run_folder import load_config
 
   if not _RUNS.value or not _DATA.value:
     raise UserError("--runs and --data are both needed; see --help.")
   dataset = open_dataset(_DATA.value)
-  models, seeds, hashes, masks = {}, {}, {}, set()
+  masks = set()
   for run in _RUNS.value:
-    print(f"scoring {run}", flush=True)
-    scores, config = score_run(run, dataset, _SPLIT.value)
-    name = f"{config.model.name} ({config.model.time_encoding})"
-    if name in models:
-      name = f"{name} {Path(run).name}"
-    models[name], seeds[name] = scores, config.seed
-    hashes[name] = config_hash(config)
+    config = load_config(run)
     tokenizer = load_tokenizer(Path(run) / "tokenizer")
     masks.add(
         (config.eval.mask_rate, config.eval.mask_seed, tokenizer.fingerprint)
@@ -57,6 +52,15 @@ def main(argv: list[str]) -> None:
         "these runs differ in eval.mask_rate, eval.mask_seed or the tokenizer;"
         " evaluate them apart."
     )
+  models, seeds, hashes = {}, {}, {}
+  for run in _RUNS.value:
+    print(f"scoring {run}", flush=True)
+    scores, config = score_run(run, dataset, _SPLIT.value)
+    name = f"{config.model.name} ({config.model.time_encoding})"
+    if name in models:
+      name = f"{name} {Path(run).name}"
+    models[name], seeds[name] = scores, config.seed
+    hashes[name] = config_hash(config)
   print("counting the baselines", flush=True)
   baselines = score_baselines(
       dataset,

@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 import shlex
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -48,7 +49,6 @@ def main(argv: list[str]) -> None:
   from behavior_lm.data.dataset import open_dataset
   from behavior_lm.data.tokenizers.training import train_tokenizer
   from behavior_lm.evaluation import tokenizer_study
-  from behavior_lm.reporting import tokenizer_study as report
 
   if not _DATA.value:
     raise UserError("--data is missing; see --help.")
@@ -66,21 +66,29 @@ def main(argv: list[str]) -> None:
       "rows": rows,
       "command": "python " + shlex.join([sys.argv[0], *sys.argv[1:]]),
   }
+  _write(result)
   if _ROUND_TRIP.value:
     last = tokenizer_study.read_settings(settings[-1])
     tokenizer = train_tokenizer(dataset, **last)
     events = tokenizer_study.check_round_trip(tokenizer, dataset)
     result["round_trips"] = {settings[-1]: events}
     say(f"round trip: {events:,} events came back exactly")
-  out = Path(_OUT.value)
+    _write(result)
+
+
+def _write(result: dict[str, Any]) -> None:
+  from behavior_lm.reporting import tokenizer_study as report
+
+  rows, out = result["rows"], Path(_OUT.value)
   out.parent.mkdir(parents=True, exist_ok=True)
   files = {out.with_name(f"{out.name}.md"): report.to_markdown(result)}
   if _PIECES.value:
     pieces = out.with_name(f"{out.name}_pieces.md")
     files[pieces] = report.pieces_markdown(rows)
   table = [{k: v for k, v in row.items() if k != "pieces"} for row in rows]
-  result["rows"] = table
-  files[out.with_name(f"{out.name}.json")] = json.dumps(result) + "\n"
+  files[out.with_name(f"{out.name}.json")] = (
+      json.dumps(result | {"rows": table}) + "\n"
+  )
   for path, text in files.items():
     path.write_text(text, encoding="utf-8")
   figure = out.with_name(f"{out.name}.png")

@@ -150,7 +150,8 @@ def read_labels(
   if contradictions and not drop_contradictions:
     raise UserError(
         f"{path}: {len(contradictions)} users have contradicting labels"
-        f" ({_some(contradictions)}). Keep one row a user."
+        f" ({_some(contradictions)}). Keep one row a user, or leave them out"
+        " with --drop_contradictions."
     )
   known = set(users)
   labelled = set(table[schema.USER_ID]) | set(contradictions)

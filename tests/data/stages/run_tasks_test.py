@@ -17,7 +17,7 @@ from behavior_lm.data.stages import tasks
 from behavior_lm.data.stages.options import Options
 from behavior_lm.data.stages.plan import Plan
 
-_REPO = Path(__file__).parents[2]
+_REPO = Path(__file__).parents[3]
 
 
 def plan(folder, workers=1):
