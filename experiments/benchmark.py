@@ -97,6 +97,7 @@ def ingest(argv: list[str]) -> None:
   """Measures the preparation of logs, or shows what was measured."""
   del argv
   from behavior_lm.evaluation import ingest_report
+  from behavior_lm.reporting import ingest_curve
 
   out = Path(_OUT.value or _REPO / "experiments" / "results" / "ingest.json")
   if _PLAN.value:
@@ -106,17 +107,20 @@ def ingest(argv: list[str]) -> None:
     ours = [row for row in rows if row["subject"] == _ours("1")]
     print(ingest_report.plan_to_markdown(ours, _PLAN_BYTES.value))
     return
+  rows = _measure_ingest()
   result = {
-      "command": "python experiments/benchmark.py ingest "
-      + " ".join(sys.argv[1:]),
+      "command": " ".join(
+          ["python experiments/benchmark.py ingest", *sys.argv[1:]]
+      ),
       "machine": {"cores": os.cpu_count(), "kind": platform.machine()},
-      "rows": _measure_ingest(),
+      "rows": rows,
   }
   out.parent.mkdir(parents=True, exist_ok=True)
   out.write_text(json.dumps(result, indent=1) + "\n")
-  page = out.with_suffix(".md")
+  page, curve = out.with_suffix(".md"), out.with_suffix(".png")
   page.write_text(ingest_report.to_markdown(result))
-  print(f"figures: {out}, {page}")
+  ingest_curve.draw(rows, curve)
+  print(f"figures: {out}, {page}, {curve}")
 
 
 def _ours(workers: str) -> str:
