@@ -41,7 +41,7 @@ def test_ingestion_is_measured_and_planned_from_the_results(tmp_path):
       tmp_path / "ingest.md"
   ).read_text()
   assert sorted(path.name for path in tmp_path.iterdir()) == [
-      "ingest.json", "ingest.md",
+      "ingest.json", "ingest.md", "ingest.png",
   ]  # fmt: skip
   status, text, _ = run("ingest", "--plan", f"--out={out}")
   assert status == 0
