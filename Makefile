@@ -30,7 +30,7 @@ help: ## show this list
 	  | expand -t 14
 
 .PHONY: env
-env: .venv/.complete ## make the environment .venv (1.5 GB)
+env: .venv/.complete ## make the environment .venv (1.7 GB)
 
 .venv/.complete: pyproject.toml requirements.txt requirements-dev.txt
 	@$(PYTHON) -c "import pip, sys; \
