@@ -27,7 +27,6 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from behavior_lm.data.sessions import SessionRule
 from behavior_lm.errors import UserError
@@ -287,6 +286,9 @@ def _moments(
     [m, k] mass, E[x - mean] and E[(x - mean)**2] given the interval, by the
     formulas of the truncated normal distribution.
   """
+  # 0.2 s of import that every worker of prepare.py would pay for nothing.
+  from scipy import special
+
   start = (low[:, None] - fit.means) / fit.stds
   end = (high[:, None] - fit.means) / fit.stds
   # In the tail that keeps digits: 1 - (1 - tiny) would lose them.
@@ -319,6 +321,8 @@ def _density(away: np.ndarray) -> np.ndarray:
 def _unweighted(fit: _Fit, power: float) -> _Fit:
   """The mixture of the gaps, from the one weighted by length**power."""
   means = fit.means - power * fit.stds**2
+  from scipy import special
+
   log = np.log(fit.weights) - power * means - (power * fit.stds) ** 2 / 2
   return _Fit(special.softmax(log), means, fit.stds)
 

@@ -171,10 +171,8 @@ def token_fields(
   else:
     events = {f"gap_{gap_kind}": time_gaps(timestamps, gap_kind)}
     (gaps,) = time_features.to_tokens(events, tokens.num_events).values()
-    first = np.cumsum(tokens.num_events) - tokens.num_events
     # SEP spans nothing: it stands where the session's last event does.
-    first -= tokens.num_events == 0
-    times = (timestamps[first] - timestamps[0]) / 1e6
+    times = (timestamps[tokens.first_events] - timestamps[0]) / 1e6
   return {
       "tokens": tokens.ids,
       "time_gaps": gaps,

@@ -1,7 +1,7 @@
 """How far byte-pair merges shorten a log: events a token on later days.
 
 A measuring stick for comparing logs, not the project's tokenizer: an event
-is one character, the rest as SentencePiece trains BPE.
+is one character, with an UNK that merges, the rest as SentencePiece trains BPE.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,12 +10,12 @@ import io
 import numpy as np
 import sentencepiece
 
+from behavior_lm.data.tokenizers.piece_model import UNITS_AS_TEXT
+
 # Code points of symbols 0, 1, ...: 20,900 letters of one script in one block.
 _FIRST_CHARACTER = 0x4E00
 MAX_ALPHABET = 20_000
 _LONGEST_PIECE = 64
-# SentencePiece drops lines above `max_sentence_length` bytes without a word.
-_LONGEST_LINE_BYTES = 1 << 30
 # <unk>, which every model holds; no other special piece is asked for.
 _NUM_SPECIAL = 1
 
@@ -60,16 +60,8 @@ def bpe_compression(
       model_writer=model,
       model_type="bpe",
       vocab_size=vocab_size,
-      hard_vocab_limit=False,
-      character_coverage=1.0,
-      normalization_rule_name="identity",
-      add_dummy_prefix=False,
-      remove_extra_whitespaces=False,
-      split_by_unicode_script=False,
-      split_by_whitespace=False,
-      split_by_number=False,
       max_sentencepiece_length=_LONGEST_PIECE,
-      max_sentence_length=_LONGEST_LINE_BYTES,
+      **UNITS_AS_TEXT,
       bos_id=-1,
       eos_id=-1,
       num_threads=1,

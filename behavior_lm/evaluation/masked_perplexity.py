@@ -54,7 +54,7 @@ class EvalAnnotations:
   ) -> dict[str, np.ndarray]:
     """A token is masked if its first event is: that many, whatever it spans."""
     pairs = np.asarray(example["pair"])
-    first, spans = first_events(tokens), tokens.num_events > 0
+    first, spans = tokens.first_events, tokens.num_events > 0
     hidden = self.hidden_bits[pairs] + self.tokenizer.repeat_bits(
         self.unit_of_pair[pairs], np.asarray(example["timestamp"])
     )
@@ -70,12 +70,6 @@ class EvalAnnotations:
         "sequence": np.full(len(tokens), index, np.int32),
         "hidden_bits": sum_events(hidden, tokens),
     }
-
-
-def first_events(tokens: Tokens) -> np.ndarray:
-  """[num_tokens] place of the first event of each token (SEP: the last)."""
-  first = np.cumsum(tokens.num_events) - tokens.num_events
-  return first - (tokens.num_events == 0)
 
 
 def sum_events(values: np.ndarray, tokens: Tokens) -> np.ndarray:

@@ -14,6 +14,7 @@ from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.token_lengths import token_lengths
 from behavior_lm.data.token_source import Annotate
 from behavior_lm.data.token_source import open_tokens
+from behavior_lm.data.token_source import TokenSource
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.data.tokenizers.training import train_tokenizer
@@ -66,14 +67,7 @@ def build_windows(
   Raises:
     UserError: if the fields would tell a causal model its answers.
   """
-  tokens = open_tokens(
-      dataset,
-      split,
-      tokenizer,
-      gap_kind=config.data.gap_kind,
-      features=feature_names(config),
-      zone=config.data.feature_zone or None,
-  )
+  tokens = _open_tokens(config, dataset, tokenizer, split)
   check_causal(config, tokenizer)
   return WindowSource(
       tokens,
@@ -93,7 +87,23 @@ def build_scored_windows(
     annotate: Annotate,
 ) -> WindowSource:
   """Windows for an evaluation: every token once, in order."""
-  tokens = open_tokens(
+  tokens = _open_tokens(config, dataset, tokenizer, split, annotate)
+  return WindowSource(
+      tokens,
+      token_lengths(dataset, split, tokens),
+      max_length=config.data.max_length,
+      move_cuts=False,
+  )
+
+
+def _open_tokens(
+    config: ml_collections.ConfigDict,
+    dataset: Dataset,
+    tokenizer: Tokenizer,
+    split: str,
+    annotate: Annotate | None = None,
+) -> TokenSource:
+  return open_tokens(
       dataset,
       split,
       tokenizer,
@@ -101,12 +111,6 @@ def build_scored_windows(
       features=feature_names(config),
       zone=config.data.feature_zone or None,
       annotate=annotate,
-  )
-  return WindowSource(
-      tokens,
-      token_lengths(dataset, split, tokens),
-      max_length=config.data.max_length,
-      move_cuts=False,
   )
 
 

@@ -1,26 +1,13 @@
 """The command: its words, and a small run of each."""
 
+import functools
 import json
-import os
-from pathlib import Path
-import subprocess
-import sys
 
 import pytest
 
-_REPO = Path(__file__).parents[2]
+from tests.experiments import command
 
-
-def run(*args):
-  done = subprocess.run(
-      [sys.executable, str(_REPO / "experiments" / "benchmark.py"), *args],
-      capture_output=True,
-      text=True,
-      env=os.environ | {"PYTHONPATH": str(_REPO)},
-      cwd=_REPO,
-      timeout=300,
-  )
-  return done.returncode, done.stdout, done.stderr
+run = functools.partial(command.run, "benchmark")
 
 
 @pytest.mark.slow

@@ -1,29 +1,16 @@
 """The probe command, as a person types it."""
 
+import functools
 import json
-import os
-from pathlib import Path
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
 import pytest
 
 from tests.data import log_files
+from tests.experiments import command
 
-_REPO = Path(__file__).parents[2]
-
-
-def run(*flags):
-  result = subprocess.run(
-      [sys.executable, str(_REPO / "experiments" / "probe.py"), *flags],
-      capture_output=True,
-      text=True,
-      env=os.environ | {"PYTHONPATH": str(_REPO), "COLUMNS": "120"},
-      timeout=300,
-  )
-  return result.returncode, result.stdout, result.stderr
+run = functools.partial(command.run, "probe")
 
 
 @pytest.fixture(scope="module")

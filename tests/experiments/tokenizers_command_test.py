@@ -1,27 +1,14 @@
 """The vocabulary study, as a person types it."""
 
+import functools
 import json
-import os
-from pathlib import Path
-import subprocess
-import sys
 
 import pytest
 
+from tests.experiments import command
 from tests.training.tiny import tiny_dataset
 
-_REPO = Path(__file__).parents[2]
-
-
-def run(*flags):
-  result = subprocess.run(
-      [sys.executable, str(_REPO / "experiments" / "tokenizers.py"), *flags],
-      capture_output=True,
-      text=True,
-      env=os.environ | {"PYTHONPATH": str(_REPO), "COLUMNS": "120"},
-      timeout=300,
-  )
-  return result.returncode, result.stdout, result.stderr
+run = functools.partial(command.run, "tokenizers")
 
 
 @pytest.fixture(scope="module")

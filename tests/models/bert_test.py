@@ -1,56 +1,17 @@
+import functools
+
 from flax import nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from behavior_lm.data.pipeline import BatchSpec
-from behavior_lm.data.pipeline import make_loader
 from behavior_lm.models import MODELS
-from tests.data.windows_test import windows_of
+from tests.models.encoder_test import hidden_by_sequence
+from tests.models.encoder_test import make
+from tests.models.encoder_test import one_row
 
-LENGTH, VOCAB = 32, 60
-FIELDS = ("tokens", "positions", "segment_ids", "time_gaps")
-
-
-def bert(**options):
-  model, config = MODELS["bert"]
-  values = dict(
-      vocab_size=VOCAB,
-      num_layers=2,
-      embed_dim=16,
-      num_heads=2,
-      mlp_dim=32,
-      max_length=LENGTH,
-      max_segments=8,
-  )
-  return model(config(**values | options), rngs=nnx.Rngs(0))
-
-
-def batches(pack):
-  lengths = [5, 9, 3, 22, 31, 1, 14]
-  windows = windows_of(lengths, max_length=LENGTH)
-  spec = BatchSpec(2, LENGTH, max_segments=8, pack=pack, prefetch=0)
-  for batch in make_loader(
-      windows, spec, num_epochs=1, drop_remainder=False
-  ):
-    yield {name: jnp.asarray(batch[name]) for name in FIELDS}
-
-
-def hidden_by_sequence(model, pack):
-  """tokens of a sequence -> its hidden states and its pooled vector."""
-  found = {}
-  for batch in batches(pack):
-    out = model(batch)
-    for row, ids in enumerate(np.asarray(batch["segment_ids"])):
-      for segment in range(1, ids.max() + 1):
-        inside = ids == segment
-        name = tuple(np.asarray(batch["tokens"])[row, inside].tolist())
-        found[name] = (
-            np.asarray(out["hidden"])[row, inside],
-            np.asarray(out["pooled"])[row, segment - 1],
-        )
-  return found
+bert = functools.partial(make, "bert")
 
 
 @pytest.mark.parametrize("time_encoding", ["none", "bucket", "gate"])
@@ -75,17 +36,6 @@ def test_packed_and_unpacked_sequences_have_the_same_hidden_states(
     np.testing.assert_allclose(hidden, alone[name][0], atol=1e-5)
     np.testing.assert_allclose(pooled, alone[name][1], atol=1e-5)
     np.testing.assert_array_equal(pooled, hidden[0])
-
-
-def one_row(**changes):
-  rng = np.random.default_rng(0)
-  batch = {
-      "tokens": rng.integers(5, VOCAB, (1, LENGTH)),
-      "positions": np.arange(LENGTH)[None],
-      "segment_ids": np.ones((1, LENGTH), int),
-      "time_gaps": rng.integers(0, 50, (1, LENGTH)),
-  }
-  return {k: jnp.asarray(v, jnp.int32) for k, v in (batch | changes).items()}
 
 
 def test_parameters_number_as_the_paper_counts_them():

@@ -4,6 +4,7 @@ Everything that decides an encoding lies in the tokenizer, so one folder with
 one fingerprint says what a model has read.
 """
 
+import abc
 from collections.abc import Mapping, Sequence
 import dataclasses
 import hashlib
@@ -82,6 +83,12 @@ class Tokens:
   def __len__(self) -> int:
     return len(self.ids)
 
+  @property
+  def first_events(self) -> np.ndarray:
+    """[num_tokens] place of each first event; of SEP: its session's last."""
+    first = np.cumsum(self.num_events) - self.num_events
+    return first - (self.num_events == 0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Encoding:
@@ -100,7 +107,7 @@ class Encoding:
   hidden: dict[int, tuple[str, str]]
 
 
-class Tokenizer:
+class Tokenizer(abc.ABC):
   """Base of the tokenizers; a kind says how units become tokens.
 
   Args:
@@ -119,14 +126,16 @@ class Tokenizer:
   # What a kind defines.
 
   @property
+  @abc.abstractmethod
   def vocab_size(self) -> int:
-    raise NotImplementedError
+    """Token ids, special ones included."""
 
   @property
+  @abc.abstractmethod
   def one_token_an_event(self) -> bool:
     """Whether a sequence has as many tokens as events, whatever they are."""
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def segment(
       self, units: np.ndarray, starts: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
@@ -139,11 +148,10 @@ class Tokenizer:
     Returns:
       [m] int32 token ids, and [m] int32 units that each spans.
     """
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def token_units(self, token: int) -> tuple[int, ...]:
     """Units of one token, -1 = unknown; () of other special tokens."""
-    raise NotImplementedError
 
   def content(self) -> dict[str, Any]:
     """What decides an encoding, for `tokenizer.json` and the fingerprint."""
@@ -155,9 +163,9 @@ class Tokenizer:
     }
 
   @classmethod
+  @abc.abstractmethod
   def from_json(cls, content: dict[str, Any], path: Path) -> "Tokenizer":
     """Checks the content of `tokenizer.json`, read from `path`."""
-    raise NotImplementedError
 
   # What follows from it.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import hashlib
 import itertools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -25,7 +25,6 @@ from behavior_lm.errors import UserError
 MODEL_FILE = "bpe.model"
 # What SentencePiece takes.
 MAX_PIECE_EVENTS = 512
-Segmentation = Literal["merges", "fewest"]
 # One sequence: [n] pair codes and [n] timestamps, int64 microseconds.
 Sequence = tuple[np.ndarray, np.ndarray]
 
@@ -61,7 +60,7 @@ class BpeTokenizer(Tokenizer):
       vocab_size: int = 50_000,
       alphabet_size: int = 7_000,
       max_piece_events: int = 64,
-      segmentation: Segmentation = "merges",
+      segmentation: str = "merges",
       settings: Settings | None = None,
   ) -> "BpeTokenizer":
     """Learns pieces from the training split.

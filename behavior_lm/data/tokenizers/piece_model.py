@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import io
 import itertools
 import struct
+from typing import Any
 
 import numpy as np
 import sentencepiece
@@ -19,6 +20,20 @@ from behavior_lm.errors import UserError
 _RANGES = ((0x4E00, 0xA000), (0xAC00, 0xD7A4), (0x20000, 0x110000))
 # Stands for an unknown event; of no range above, so never in the model.
 _UNKNOWN = 0xE000
+# A line is a sequence of units: nothing of it is normalised, split or dropped.
+UNITS_AS_TEXT: dict[str, Any] = dict(
+    hard_vocab_limit=False,
+    character_coverage=1.0,
+    # Longer lines are dropped without a word: 4,192 bytes by default.
+    max_sentence_length=2**30,
+    normalization_rule_name="identity",
+    add_dummy_prefix=False,
+    remove_extra_whitespaces=False,
+    split_by_unicode_script=False,
+    split_by_number=False,
+    split_by_whitespace=False,
+    split_digits=False,
+)
 _PIECES, _TRAINER_SPEC = 1, 2  # fields of ModelProto
 _NUM_THREADS = 8
 _MODEL_TYPE, _UNIGRAM = 3, 1  # a field of TrainerSpec, and its value
@@ -79,19 +94,9 @@ def train(
         model_writer=model,
         model_type="bpe",
         vocab_size=vocab_size,
-        hard_vocab_limit=False,
         required_chars=alphabet,
-        character_coverage=1.0,
         max_sentencepiece_length=max_piece_units,
-        # Longer lines are dropped without a word: 4,192 bytes by default.
-        max_sentence_length=2**30,
-        normalization_rule_name="identity",
-        add_dummy_prefix=False,
-        remove_extra_whitespaces=False,
-        split_by_unicode_script=False,
-        split_by_number=False,
-        split_by_whitespace=False,
-        split_digits=False,
+        **UNITS_AS_TEXT,
         # Written into the model, so the same everywhere.
         num_threads=_NUM_THREADS,
         pad_id=ids["[PAD]"],

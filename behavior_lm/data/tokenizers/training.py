@@ -63,17 +63,13 @@ def train_tokenizer(
   settings = Settings(rule, sep_tokens, collapse_repeats, runs)
   if kind == "pair":
     return PairTokenizer.train(dataset.pairs, vocab_size, settings)
-  if segmentation not in ("merges", "fewest"):
-    raise UserError(
-        f"segmentation {segmentation!r}; choose 'merges' or 'fewest'."
-    )
   return BpeTokenizer.train(
       dataset.pairs,
       sample_sequences(dataset, max_train_events, seed),
       vocab_size=vocab_size,
       alphabet_size=alphabet_size,
       max_piece_events=max_piece_events,
-      segmentation="fewest" if segmentation == "fewest" else "merges",
+      segmentation=segmentation,
       settings=settings,
   )
 

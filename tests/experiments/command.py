@@ -1,0 +1,21 @@
+"""Runs a command as a person types it."""
+
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+_REPO = Path(__file__).parents[2]
+
+
+def run(name, *flags):
+  """Exit status, standard output and error of experiments/NAME.py."""
+  result = subprocess.run(
+      [sys.executable, str(_REPO / "experiments" / f"{name}.py"), *flags],
+      capture_output=True,
+      text=True,
+      env=os.environ | {"PYTHONPATH": str(_REPO), "COLUMNS": "120"},
+      cwd=_REPO,
+      timeout=300,
+  )
+  return result.returncode, result.stdout, result.stderr
