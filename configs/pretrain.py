@@ -102,6 +102,15 @@ def own_settings(
           "window_size": window,
           "global_every": 3,
       },
+      "reformer": {
+          "norm_position": "pre",
+          "attention_layers": ("local", "lsh"),
+          "window_size": max(1, min(64, max_length // 4)),
+          "num_hashes": 2,
+          "chunk_size": max(2, min(64, max_length // 4)),
+          "feed_forward_chunk": 0,
+          "reversible": True,
+      },
   }.get(model.name, {})
 
 

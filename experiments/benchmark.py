@@ -4,6 +4,10 @@
   python experiments/benchmark.py ingest --sizes 1000000,10000000
   python experiments/benchmark.py ingest --plan
 
+  python experiments/benchmark.py train --models bert --dtypes float32
+  python experiments/benchmark.py forward
+  python experiments/benchmark.py lengths --models longformer
+
 The training step (the word `step` may be left out): tokens a second, and its
 share of what this machine's plain matrix products reach in the same run.
 
@@ -11,16 +15,20 @@ Ingestion: from a log to a dataset, in seconds, events a second, memory and
 disk, beside other programs on the same files (`make peers`); the results stay
 in experiments/results, and --plan says from them what a log of a terabyte
 needs.
+
+`train` and `forward`: our encoders beside transformers' on the same work, turn
+by turn in one run (`make peers`). Results are kept row by row, so models may be
+measured one at a time. `lengths`: our training steps alone, from 1k to 32k
+tokens a row: tokens a second and memory.
 """
 
 from collections.abc import Callable
-import functools
+import itertools
 import json
 import os
 from pathlib import Path
 import platform
 import sys
-import tempfile
 
 from absl import flags
 from ml_collections import config_flags
@@ -34,13 +42,13 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", "configs/pretrain.py", "step: the config program."
 )
 _REPEATS = flags.DEFINE_integer(
-    "repeats", 15, "step: steps measured; the median."
+    "repeats", 9, "step, train, forward: steps measured; the median."
 )
 _OUT = flags.DEFINE_string(
     "out",
     "",
-    "step: also write the figures to this JSON. ingest: write them to this"
-    " .json and a .md beside it (experiments/results/ingest.json).",
+    "Results, a .json (with a .md beside it). step: none unless given; others:"
+    " experiments/results/WORD.json.",
 )
 _SIZES = flags.DEFINE_list(
     "sizes",
@@ -52,12 +60,14 @@ _WORKERS = flags.DEFINE_list(
     "workers", ["1", "2"], "ingest: numbers of processes of prepare.py."
 )
 _PEERS = flags.DEFINE_list(
-    "peers", ["pandas", "lifestream"], "ingest: programs of peers/ to run too."
+    "peers",
+    ["pandas", "lifestream"],
+    "ingest: programs of peers/ to run too; empty: ours alone.",
 )
 _PEERS_PYTHON = flags.DEFINE_string(
     "peers_python",
     str(_REPO / ".venv-peers" / "bin" / "python"),
-    "ingest: the Python that runs them; `make peers` makes it.",
+    "The Python that runs what we compare with; `make peers` makes it.",
 )
 _PEERS_MAX = flags.DEFINE_integer(
     "peers_max", 10_000_000, "ingest: they hold the log in memory; not more."
@@ -68,6 +78,27 @@ _WORKDIR = flags.DEFINE_string(
 _PLAN = flags.DEFINE_bool(
     "plan", False, "ingest: only show what a log of --plan_bytes needs."
 )
+_MODELS = flags.DEFINE_list("models", [], "train, ...: models; empty: all.")
+_DTYPES = flags.DEFINE_list(
+    "dtypes", ["float32", "bfloat16"], "train, forward: types to compute in."
+)
+_HEADS = flags.DEFINE_list(
+    "heads",
+    ["masked", "all"],
+    "train, forward: positions where our head predicts.",
+)
+_LENGTHS = flags.DEFINE_list(
+    "lengths", [], "train, ...: tokens of a row; empty: the model's."
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 0, "train, forward: rows; 0: the model's."
+)
+_MAX_GB = flags.DEFINE_float(
+    "max_gb", 12.0, "lengths: programs that need more memory are not run."
+)
+_RUNLOCAL = flags.DEFINE_bool(
+    "runlocal", False, "train, ...: sizes of a second, to see that it works."
+)
 _PLAN_BYTES = flags.DEFINE_float("plan_bytes", 1e12, "ingest: of that log.")
 
 
@@ -76,8 +107,7 @@ def step(argv: list[str]) -> None:
   del argv
   from behavior_lm.evaluation.throughput import measure_step
 
-  if _REPEATS.value < 1:
-    raise UserError(f"--repeats {_REPEATS.value} must be 1 or more.")
+  _check_repeats()
   result = measure_step(_CONFIG.value, repeats=_REPEATS.value)
   print(
       f"training step: {result['tokens_per_second']:,.0f} tokens/s"
@@ -97,6 +127,7 @@ def ingest(argv: list[str]) -> None:
   """Measures the preparation of logs, or shows what was measured."""
   del argv
   from behavior_lm.evaluation import ingest_report
+  from behavior_lm.evaluation import ingest_speed
   from behavior_lm.reporting import ingest_curve
 
   out = Path(_OUT.value or _REPO / "experiments" / "results" / "ingest.json")
@@ -104,15 +135,26 @@ def ingest(argv: list[str]) -> None:
     if not out.is_file():
       raise UserError(f"{out}: no such file. Run the benchmark first.")
     rows = json.loads(out.read_text())["rows"]
-    ours = [row for row in rows if row["subject"] == _ours("1")]
+    ours = [
+        row for row in rows if row["subject"] == ingest_speed.ours_name(1)
+    ]
     print(ingest_report.plan_to_markdown(ours, _PLAN_BYTES.value))
     return
-  rows = _measure_ingest()
+  _check_peers()
+  prepare = [sys.executable, str(_REPO / "experiments" / "prepare.py")]
+  rows = ingest_speed.measure_all(
+      prepare,
+      {name: _peer(f"prepare_{name}") for name in _PEERS.value},
+      sizes=list(map(int, _SIZES.value)),
+      formats=_FORMATS.value,
+      workers=list(map(int, _WORKERS.value)),
+      peers_max=_PEERS_MAX.value,
+      workdir=_WORKDIR.value,
+      tell=_tell,
+  )
   result = {
-      "command": " ".join(
-          ["python experiments/benchmark.py ingest", *sys.argv[1:]]
-      ),
-      "machine": {"cores": os.cpu_count(), "kind": platform.machine()},
+      "command": _command("ingest"),
+      "machine": _machine(),
       "rows": rows,
   }
   out.parent.mkdir(parents=True, exist_ok=True)
@@ -123,49 +165,134 @@ def ingest(argv: list[str]) -> None:
   print(f"figures: {out}, {page}, {curve}")
 
 
-def _ours(workers: str) -> str:
-  return "behavior_lm" if workers == "1" else f"behavior_lm, {workers} workers"
+def train(argv: list[str]) -> None:
+  """Measures training steps beside transformers'."""
+  del argv
+  _race("train")
 
 
-def _measure_ingest() -> list[dict]:
-  from behavior_lm.evaluation import ingest_logs
-  from behavior_lm.evaluation import ingest_speed
+def forward(argv: list[str]) -> None:
+  """Measures forward passes beside transformers'."""
+  del argv
+  _race("forward")
 
+
+def _race(mode: str) -> None:
+  from behavior_lm.evaluation import encoder_cases
+  from behavior_lm.evaluation import encoder_race
+  from behavior_lm.evaluation import encoder_report
+
+  _check_repeats()
+  _check_peers()
+  peer = _peer("encoder_speed") if _PEERS.value else None
+  models = _MODELS.value or encoder_cases.model_names()
+  for model, length, dtype in itertools.product(
+      models, _LENGTHS.value or ["0"], _DTYPES.value
+  ):
+    case = encoder_cases.make_case(
+        model,
+        mode=mode,
+        dtype=dtype,
+        heads=_HEADS.value,
+        length=int(length),
+        batch_size=_BATCH_SIZE.value,
+        threads=os.cpu_count() or 1,
+        tiny=_RUNLOCAL.value,
+    )
+    row = encoder_race.race(
+        case, root=_REPO, peer=peer, repeats=_REPEATS.value
+    )
+    _tell(encoder_race.describe(row))
+    out, result = _with_older(mode, row)
+    _write(out, result | {"mode": mode}, encoder_report.to_markdown)
+
+
+def lengths(argv: list[str]) -> None:
+  """Measures how speed and memory of our steps grow with the length."""
+  del argv
+  from behavior_lm.evaluation import encoder_cases
+  from behavior_lm.evaluation import encoder_lengths
+  from behavior_lm.reporting import lengths_curve
+
+  _check_repeats()
+  for model, length in itertools.product(
+      _MODELS.value or encoder_cases.model_names(),
+      map(int, _LENGTHS.value or encoder_lengths.LENGTHS),
+  ):
+    case = encoder_cases.make_case(
+        model,
+        heads=["masked"],
+        length=length,
+        batch_size=encoder_lengths.batch_size(length),
+        threads=os.cpu_count() or 1,
+        tiny=_RUNLOCAL.value,
+    )
+    row = encoder_lengths.measure(
+        case,
+        root=_REPO,
+        repeats=_REPEATS.value,
+        max_bytes=1e9 * _MAX_GB.value,
+    )
+    _tell(encoder_lengths.describe(row))
+    out, result = _with_older("lengths", row)
+    lengths_curve.draw(result["rows"], out.with_suffix(".png"))
+    _write(out, result, encoder_lengths.to_markdown)
+
+
+def _with_older(word: str, row: dict) -> tuple[Path, dict]:
+  """Cases may be measured one by one: others keep their rows."""
+  from behavior_lm.evaluation import encoder_report
+
+  out = Path(_OUT.value or _REPO / "experiments" / "results" / f"{word}.json")
+  out.parent.mkdir(parents=True, exist_ok=True)
+  old = json.loads(out.read_text())["rows"] if out.is_file() else []
+  rows = encoder_report.merge(old, [row | {"command": _command(word)}])
+  return out, {"machine": _machine(), "rows": rows}
+
+
+def _write(out: Path, result: dict, page: Callable[[dict], str]) -> None:
+  """The figures, and the page beside them."""
+  out.write_text(json.dumps(result, indent=1) + "\n")
+  out.with_suffix(".md").write_text(page(result))
+
+
+def _check_repeats() -> None:
+  if _REPEATS.value < 1:
+    raise UserError(f"--repeats {_REPEATS.value} must be 1 or more.")
+
+
+def _tell(text: str) -> None:
+  print(text, flush=True)
+
+
+def _command(word: str) -> str:
+  return " ".join([f"python experiments/benchmark.py {word}", *sys.argv[1:]])
+
+
+def _machine() -> dict[str, object]:
+  return {"cores": os.cpu_count(), "kind": platform.machine()}
+
+
+def _peer(name: str) -> list[str]:
+  """The command of a program of peers/."""
+  return [_PEERS_PYTHON.value, str(_REPO / "peers" / f"{name}.py")]
+
+
+def _check_peers() -> None:
   if _PEERS.value and not Path(_PEERS_PYTHON.value).exists():
     raise UserError(
         f"--peers_python {_PEERS_PYTHON.value}: does not exist. Run `make"
         " peers`, or pass --peers= to measure ours alone."
     )
-  with tempfile.TemporaryDirectory(dir=_WORKDIR.value) as name:
-    folder = Path(name)
-    base = ingest_logs.base_log()
-    rows = []
-    prepare = [sys.executable, str(_REPO / "experiments" / "prepare.py")]
-    subjects: dict[str, Callable[[Path], dict]] = {}
-    for workers in _WORKERS.value:
-      subjects[_ours(workers)] = functools.partial(
-          ingest_speed.measure_ours, prepare, folder, [f"--workers={workers}"]
-      )
-    for peer in _PEERS.value:
-      program = str(_REPO / "peers" / f"prepare_{peer}.py")
-      subjects[peer] = functools.partial(
-          ingest_speed.measure_peer, [_PEERS_PYTHON.value, program], folder
-      )
-    for events in map(int, _SIZES.value):
-      for kind in _FORMATS.value:
-        log = folder / f"log.{kind}"
-        ingest_logs.write_log(base, events, log)
-        rows += ingest_speed.run_all(
-            subjects,
-            {(kind, events): log},
-            dict.fromkeys(_PEERS.value, _PEERS_MAX.value),
-            lambda text: print(text, flush=True),
-        )
-        log.unlink()
-  return rows
 
 
-_COMMANDS = {"step": step, "ingest": ingest}
+_COMMANDS = {
+    "step": step,
+    "ingest": ingest,
+    "train": train,
+    "forward": forward,
+    "lengths": lengths,
+}
 
 if __name__ == "__main__":
   # The word before the flags; without one, the training step.

@@ -17,6 +17,7 @@ from absl import flags
 
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
+from behavior_lm.host_memory import keep_freed_memory
 
 _RUN = flags.DEFINE_string("run", None, "The run folder.")
 _DATA = flags.DEFINE_string("data", None, "The dataset folder.")
@@ -129,4 +130,5 @@ def _embed(run: str, data: str, step: int | None) -> None:
 
 
 if __name__ == "__main__":
+  keep_freed_memory()
   run_command(main)

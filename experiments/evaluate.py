@@ -14,6 +14,7 @@ from absl import flags
 
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
+from behavior_lm.host_memory import keep_freed_memory
 
 _RUNS = flags.DEFINE_list("runs", [], "Run folders of pretrain.py, by comma.")
 _DATA = flags.DEFINE_string(
@@ -98,4 +99,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+  keep_freed_memory()
   run_command(main)

@@ -13,6 +13,7 @@ from ml_collections import config_flags
 
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
+from behavior_lm.host_memory import keep_freed_memory
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", "configs/pretrain.py", "The config program, with its arguments."
@@ -42,4 +43,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+  keep_freed_memory()
   run_command(main)

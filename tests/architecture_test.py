@@ -22,6 +22,7 @@ _TRAINING = {"training", "objectives", "data"} | _MODELS
 # `errors` is for everyone but the pure functions.
 LAYERS = {
     "errors": set(),
+    "host_memory": set(),
     "data": {"errors"},
     "attention": set(),
     "layers": _KERNELS | {"errors"},

@@ -46,6 +46,7 @@ KERNEL_SETTINGS: dict[str, dict[str, Any]] = {
     "dense": {},
     "sliding_window": {"window_size": 64, "max_globals": 4},
     "lsh": {"chunk_size": 64},
+    "chunked": {"chunk_size": 64},
 }
 
 

@@ -1,106 +1,60 @@
-"""One entry to every attention: which implementation runs where."""
+"""One entry to every attention: which implementation runs where.
+
+`KERNELS` is the table, `describe` prints it. "auto" is decided when a program
+is traced, by the device that jax starts with: only there is a kernel for that
+device traced at all. What is traced stays right on every other device, so the
+same jitted program runs on a CPU beside the accelerator: there it is XLA's.
+Programs that outlive their jax (jax.export) need backend="xla": a Pallas call
+has no promise of compatibility.
+"""
 
 from collections.abc import Callable
 import dataclasses
+import functools
 from typing import Any
 
 import jax
 
-from behavior_lm.attention.dense import dense_attention
-from behavior_lm.attention.dense import segment_mask
-from behavior_lm.attention.hashing import Buckets
-from behavior_lm.attention.hashing import check_buckets
+from behavior_lm.attention import cudnn
+from behavior_lm.attention import splash
+from behavior_lm.attention.chunked import chunked_attention
+from behavior_lm.attention.device import find_target
+from behavior_lm.attention.device import Target
 from behavior_lm.attention.hashing import default_buckets
 from behavior_lm.attention.hashing import draw_rotations
 from behavior_lm.attention.hashing import hash_vectors
 from behavior_lm.attention.lsh import lsh_attention
-from behavior_lm.attention.sliding_window import GlobalProjections
 from behavior_lm.attention.sliding_window import sliding_window_attention
+from behavior_lm.attention.spec import AttentionSpec as AttentionSpec
+from behavior_lm.attention.tiled_dense import tiled_dense_attention
 
 # Rotations of LSH where no random key is given, so at evaluation.
 FIXED_SEED = 0
 
 
+def _no_limit(*_: Any) -> str:
+  return ""
+
+
 @dataclasses.dataclass(frozen=True)
-class AttentionSpec:
-  """What a layer attends to.
+class Implementation:
+  """One way to compute a kind of attention.
 
   Attributes:
-    kind: key of `KERNELS`.
-    causal: a token sees no later token.
-    backend: which implementation, a key of the kind's table in `KERNELS`;
-      "auto" takes the first.
-    window_size: sliding_window: keys on each side.
-    dilation: sliding_window: offsets from one key to the next.
-    max_globals: sliding_window: global tokens in a row at most; 0 is none.
-    num_hashes: lsh: rounds of hashing.
-    chunk_size: lsh: tokens in a chunk.
-    num_buckets: lsh: one even number, or two whose product counts; None takes
-      a number that fits the length.
-    faithful: lsh: as the authors' code where it differs from the paper.
-
-  Raises:
-    ValueError: for a choice that no kernel serves.
+    run: `attend` without its checks.
+    serves: which layers and arrays, in words.
+    proof: what has shown that it is right, in words.
+    platform: the only one that runs it, as in `Target`; empty is every.
+    spec_limit: what in an `AttentionSpec` it cannot do, in words, or "".
+    call_limit: the same for a query and a `Target`.
   """
 
-  kind: str = "dense"
-  causal: bool = False
-  backend: str = "auto"
-  window_size: int = 0
-  dilation: int = 1
-  max_globals: int = 0
-  num_hashes: int = 2
-  chunk_size: int = 64
-  num_buckets: Buckets | None = None
-  faithful: bool = False
-
-  def __post_init__(self) -> None:
-    if self.kind not in KERNELS:
-      raise ValueError(
-          f"attention kind {self.kind!r}; known are {sorted(KERNELS)}"
-      )
-    backends = sorted(KERNELS[self.kind])
-    if self.backend not in ("auto", *backends):
-      raise ValueError(
-          f"no backend {self.backend!r} for attention {self.kind!r}; it runs on"
-          f" {backends}, and 'auto' chooses"
-      )
-    self._check_ownership()
-    if self.kind == "sliding_window" and self.window_size < 1:
-      raise ValueError(
-          f"window_size {self.window_size}: a sliding window needs at least 1"
-          " key on each side; set window_size, or kind 'dense' for all keys"
-      )
-    for name, least in _LEAST.items():
-      if getattr(self, name) < least:
-        raise ValueError(
-            f"{name} {getattr(self, name)} must be at least {least}"
-        )
-    if self.num_buckets is not None:
-      check_buckets(self.num_buckets)
-
-  def _check_ownership(self) -> None:
-    """A setting of another kind would be ignored: it is refused."""
-    for field in dataclasses.fields(self):
-      owner = _OWNERS.get(field.name, self.kind)
-      if owner != self.kind and getattr(self, field.name) != field.default:
-        raise ValueError(
-            f"{field.name}={getattr(self, field.name)} is of attention"
-            f" {owner!r} and means nothing for {self.kind!r}: leave it out, or"
-            f" set kind={owner!r}"
-        )
-
-
-_LEAST = dict(dilation=1, max_globals=0, num_hashes=1, chunk_size=1)
-_OWNERS = dict(
-    window_size="sliding_window",
-    dilation="sliding_window",
-    max_globals="sliding_window",
-    num_hashes="lsh",
-    chunk_size="lsh",
-    num_buckets="lsh",
-    faithful="lsh",
-)
+  run: Callable[..., jax.Array]
+  serves: str
+  proof: str
+  platform: str = ""
+  spec_limit: Callable[[AttentionSpec], str] = _no_limit
+  call_limit: Callable[[jax.Array, Target], str] = _no_limit
 
 
 def attend(
@@ -113,7 +67,7 @@ def attend(
     spec: AttentionSpec,
     key_rng: jax.Array | None = None,
     global_tokens: jax.Array | None = None,
-    global_projections: GlobalProjections | None = None,
+    global_outputs: jax.Array | None = None,
 ) -> jax.Array:
   """Attention within segments.
 
@@ -127,8 +81,9 @@ def attend(
       every call, as evaluation needs.
     global_tokens: [batch, length] bool, for a sliding window with max_globals;
       None makes it each segment's first token.
-    global_projections: what global tokens attend with, if not query, key and
-      value.
+    global_outputs: [batch, max_globals, num_heads, head_dim], what global
+      tokens get where they attend with projections of their own; None lets
+      them use query, key and value.
 
   Returns:
     [batch, length, num_heads, head_dim]; rows of padding are zero.
@@ -136,28 +91,134 @@ def attend(
   Raises:
     ValueError: if shapes disagree, or an argument means nothing to the kind.
   """
-  has_globals = global_tokens is not None or global_projections is not None
+  has_globals = global_tokens is not None or global_outputs is not None
   if has_globals and not spec.max_globals:
     raise ValueError(
-        "global tokens or projections were given, but the spec allows none: set"
+        "global tokens or outputs were given, but the spec allows none: set"
         " kind='sliding_window' and max_globals"
     )
   if spec.kind == "lsh" and key is not None:
     raise ValueError("LSH shares query and key: pass key=None")
   if spec.kind != "lsh" and key is None:
     raise ValueError(f"attention {spec.kind!r} needs a key")
+
+  def by(name: str) -> Callable[..., jax.Array]:
+    return functools.partial(
+        KERNELS[spec.kind][name].run,
+        segment_ids=segment_ids,
+        positions=positions,
+        spec=spec,
+        key_rng=key_rng,
+        global_tokens=global_tokens,
+        global_outputs=global_outputs,
+    )
+
+  target = find_target()
+  name = choose_backend(spec, query, target)
+  if name == "xla" or spec.backend != "auto":
+    return by(name)(query, key, value)
+  # Without the checkpoint, what XLA's path keeps for its gradient would have a
+  # place in the accelerator's program too.
+  return jax.lax.platform_dependent(
+      query,
+      key,
+      value,
+      default=jax.checkpoint(by("xla")),
+      **{target.platform: by(name)},
+  )
+
+
+def choose_backend(
+    spec: AttentionSpec, query: jax.Array, target: Target
+) -> str:
+  """The key in the kind's table that serves these arrays on this device.
+
+  Args:
+    spec: what the layer attends to, and which backend it asks for.
+    query: [batch, length, num_heads, head_dim], or its ShapeDtypeStruct.
+    target: the device.
+
+  Raises:
+    ValueError: if the backend that is asked for cannot: why, and what can.
+  """
   backends = KERNELS[spec.kind]
-  name = next(iter(backends)) if spec.backend == "auto" else spec.backend
-  return backends[name](
+  if spec.backend not in ("auto", *backends):
+    raise ValueError(
+        f"no backend {spec.backend!r} for attention {spec.kind!r}; it runs on"
+        f" {sorted(backends)}, and 'auto' chooses"
+    )
+  reasons = {
+      name: _why_not(implementation, spec, query, target)
+      for name, implementation in backends.items()
+  }
+  serves = next(name for name, reason in reasons.items() if not reason)
+  if spec.backend == "auto":
+    return serves
+  if reasons[spec.backend]:
+    raise ValueError(
+        f"backend {spec.backend!r} cannot run this {spec.kind} attention:"
+        f" {reasons[spec.backend]}; {serves!r} can, and 'auto' takes it"
+    )
+  return spec.backend
+
+
+def describe() -> str:
+  """The table of implementations in Markdown."""
+  lines = [
+      "| attention | backend | device | serves | proof |",
+      "|---|---|---|---|---|",
+  ]
+  for kind, backends in KERNELS.items():
+    for name, this in backends.items():
+      cells = (kind, name, this.platform or "every", this.serves, this.proof)
+      lines.append(f"| {' | '.join(cells)} |")
+  return "\n".join(lines)
+
+
+def _why_not(
+    implementation: Implementation,
+    spec: AttentionSpec,
+    query: jax.Array,
+    target: Target,
+) -> str:
+  """What keeps an implementation from serving a call; empty if nothing."""
+  platform = implementation.platform
+  if platform and platform != target.platform:
+    return f"it runs on {platform}, and this is {target.platform}"
+  limit = implementation.spec_limit(spec)
+  return limit or implementation.call_limit(query, target)
+
+
+def _splash(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *,
+    segment_ids: jax.Array,
+    spec: AttentionSpec,
+    **_: Any,
+) -> jax.Array:
+  return splash.splash_attention(
       query,
       key,
       value,
       segment_ids=segment_ids,
-      positions=positions,
-      spec=spec,
-      key_rng=key_rng,
-      global_tokens=global_tokens,
-      global_projections=global_projections,
+      causal=spec.causal,
+      window_size=spec.window_size or None,
+  )
+
+
+def _cudnn(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *,
+    segment_ids: jax.Array,
+    spec: AttentionSpec,
+    **_: Any,
+) -> jax.Array:
+  return cudnn.cudnn_attention(
+      query, key, value, segment_ids=segment_ids, causal=spec.causal
   )
 
 
@@ -171,8 +232,14 @@ def _dense(
     spec: AttentionSpec,
     **_: Any,
 ) -> jax.Array:
-  mask = segment_mask(segment_ids, positions=positions, causal=spec.causal)
-  return dense_attention(query, key, value, mask=mask)
+  return tiled_dense_attention(
+      query,
+      key,
+      value,
+      segment_ids=segment_ids,
+      positions=positions,
+      causal=spec.causal,
+  )
 
 
 def _sliding_window(
@@ -183,7 +250,7 @@ def _sliding_window(
     segment_ids: jax.Array,
     spec: AttentionSpec,
     global_tokens: jax.Array | None,
-    global_projections: GlobalProjections | None,
+    global_outputs: jax.Array | None,
     **_: Any,
 ) -> jax.Array:
   return sliding_window_attention(
@@ -196,7 +263,7 @@ def _sliding_window(
       causal=spec.causal,
       global_tokens=global_tokens,
       max_globals=spec.max_globals,
-      global_projections=global_projections,
+      global_outputs=global_outputs,
   )
 
 
@@ -233,9 +300,64 @@ def _lsh(
   )
 
 
-# Which implementation of a kind runs on which backend; "xla" is every device.
-KERNELS: dict[str, dict[str, Callable[..., jax.Array]]] = {
-    "dense": {"xla": _dense},
-    "sliding_window": {"xla": _sliding_window},
-    "lsh": {"xla": _lsh},
+def _chunked(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *,
+    segment_ids: jax.Array,
+    spec: AttentionSpec,
+    **_: Any,
+) -> jax.Array:
+  return chunked_attention(
+      query,
+      key,
+      value,
+      segment_ids=segment_ids,
+      chunk_size=spec.chunk_size,
+      causal=spec.causal,
+  )
+
+
+_ON_CPU = "every test of the kernel, on CPU"
+_SPLASH = Implementation(
+    run=_splash,
+    platform="tpu",
+    serves="full or causal; float32, bfloat16; one device",
+    spec_limit=splash.spec_limit,
+    call_limit=splash.call_limit,
+    proof=(
+        "lowered for a TPU, and interpreted on CPU: masks, values, gradients;"
+        " no TPU has run it"
+    ),
+)
+# In each kind's table the fastest come first, and "xla" serves every device.
+KERNELS: dict[str, dict[str, Implementation]] = {
+    "dense": {
+        "splash": _SPLASH,
+        "cudnn": Implementation(
+            run=_cudnn,
+            platform="cuda",
+            serves=(
+                "full or causal; bfloat16, float16; head_dim a multiple of 8"
+                " up to 128; Ampere or later"
+            ),
+            call_limit=cudnn.call_limit,
+            proof=(
+                "unproven: no GPU has run it; its mask and padding on CPU"
+            ),
+        ),
+        "xla": Implementation(run=_dense, serves="all", proof=_ON_CPU),
+    },
+    "sliding_window": {
+        "splash": dataclasses.replace(
+            _SPLASH,
+            serves="no global tokens, no dilation; " + _SPLASH.serves,
+        ),
+        "xla": Implementation(run=_sliding_window, serves="all", proof=_ON_CPU),
+    },
+    "lsh": {"xla": Implementation(run=_lsh, serves="all", proof=_ON_CPU)},
+    "chunked": {
+        "xla": Implementation(run=_chunked, serves="all", proof=_ON_CPU)
+    },
 }

@@ -1,15 +1,24 @@
 """Attention by locality-sensitive hashing (Reformer), O(L log L)."""
 
-from collections.abc import Callable
+import functools
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.attention.chunk_plan import ChunkPlan
+from behavior_lm.attention.chunk_plan import make_plan
+from behavior_lm.attention.chunk_plan import sum_seen
+from behavior_lm.attention.chunk_plan import take
+from behavior_lm.attention.chunk_plan import to_row
 from behavior_lm.attention.hashing import chunks_meet
 from behavior_lm.attention.hashing import count_chunks
 from behavior_lm.attention.hashing import Order
 from behavior_lm.attention.hashing import sort_tokens
-from behavior_lm.attention.parts import attend_part
+from behavior_lm.attention.parts import Arrays
+from behavior_lm.attention.parts import attend_scores
+from behavior_lm.attention.parts import few_blocks_at_once
 from behavior_lm.attention.parts import join_parts
 from behavior_lm.attention.parts import MASKED_BIAS
 
@@ -73,29 +82,75 @@ def lsh_attention(
         f"shapes disagree: query_key {query_key.shape}, value {value.shape},"
         f" buckets {buckets.shape}, segment_ids {segment_ids.shape}"
     )
+  order = sort_into_chunks(buckets, segment_ids, chunk_size)
+  return attend_in_order(
+      query_key,
+      value,
+      order=order,
+      segment_ids=segment_ids,
+      chunk_size=chunk_size,
+      causal=causal,
+      faithful=faithful,
+  )
+
+
+def sort_into_chunks(
+    buckets: jax.Array, segment_ids: jax.Array, chunk_size: int
+) -> Order:
+  """The order of each round, with padding up to whole chunks.
+
+  Args:
+    buckets: [batch, num_heads, rounds, length] int32 from 0.
+    segment_ids: [batch, length] int32 from 0, 0 marks padding.
+    chunk_size: tokens in a chunk. A row of at most so many is one chunk, for
+      which all rounds are the same: the order then has one.
+
+  Raises:
+    ValueError: if `chunk_size` is below 1.
+  """
   if chunk_size < 1:
     raise ValueError(f"chunk_size {chunk_size} must be at least 1")
+  length = segment_ids.shape[1]
   num_chunks = count_chunks(length, chunk_size)
   if num_chunks == 1:
-    # All rounds would be the same.
-    buckets, chunk_size = buckets[:, :, :1], length
+    return sort_tokens(buckets[:, :, :1], segment_ids)
   padding = num_chunks * chunk_size - length
-  buckets = jnp.pad(buckets, ((0, 0), (0, 0), (0, 0), (0, padding)))
-  ids = jnp.pad(segment_ids, ((0, 0), (0, padding)))
-  tokens = jnp.concatenate([query_key, value], -1).swapaxes(1, 2)
-  tokens = jnp.pad(tokens, ((0, 0), (0, 0), (0, padding), (0, 0)))
-
-  order = sort_tokens(buckets, ids)
-  chunks = lambda x: x.reshape(*x.shape[:3], num_chunks, chunk_size, -1)
-  query, value = jnp.split(chunks(_to_sorted(tokens, order)), 2, -1)
-  key = _unit_length(query)
-  seen = lambda x: _seen_by_chunks(x, across_rounds=faithful)
-  bias = _bias(order, ids, chunks, seen, causal, faithful)
-  key, value = seen(key), seen(value)
-  outs, log_totals = (
-      _to_row(x.reshape(*order.order.shape, -1), order)
-      for x in attend_part(query, key, value, bias)
+  return sort_tokens(
+      jnp.pad(buckets, ((0, 0), (0, 0), (0, 0), (0, padding))),
+      jnp.pad(segment_ids, ((0, 0), (0, padding))),
   )
+
+
+def attend_in_order(
+    query_key: jax.Array,
+    value: jax.Array,
+    *,
+    order: Order,
+    segment_ids: jax.Array,
+    chunk_size: int,
+    causal: bool = False,
+    faithful: bool = False,
+) -> jax.Array:
+  """`lsh_attention` in an order that `sort_into_chunks` gave."""
+  length = query_key.shape[1]
+  num_chunks = count_chunks(length, chunk_size)
+  padding = order.order.shape[-1] - length
+  rows = lambda x: jnp.pad(
+      x.swapaxes(1, 2), ((0, 0), (0, 0), (0, padding), (0, 0))
+  )
+  ids = jnp.pad(segment_ids, ((0, 0), (0, padding)))
+  plan = make_plan(order, num_chunks, across_rounds=faithful)
+  query, value = rows(query_key), rows(value)
+  outs, log_totals = _attend_chunks(
+      causal,
+      query,
+      # Normed before they are sorted: a row has fewer keys than its rounds see.
+      _unit_length(query),
+      value,
+      plan,
+      _describe(order, ids, num_chunks, count_meetings=not faithful),
+  )
+  outs, log_totals = (to_row(x, plan) for x in (outs, log_totals))
   by_round = lambda x: [x[:, :, n] for n in range(x.shape[2])]
   out = join_parts(by_round(outs), by_round(log_totals)).swapaxes(1, 2)
   return jnp.where((segment_ids != 0)[:, :, None, None], out[:, :length], 0)
@@ -109,82 +164,162 @@ def _unit_length(query: jax.Array) -> jax.Array:
   return x.astype(query.dtype)
 
 
-def _seen_by_chunks(chunks: jax.Array, *, across_rounds: bool) -> jax.Array:
-  """[..., rounds, num_chunks, chunk, width] -> each behind the one before it.
+def _describe(
+    order: Order,
+    segment_ids: jax.Array,
+    num_chunks: int,
+    *,
+    count_meetings: bool,
+) -> jax.Array:
+  """Of each token its segment and, to count meetings, its chunk in each round.
 
-  A chunk that is alone in its round is left as it is.
+  Returns:
+    [batch, heads, length, 1 or 1 + rounds] int32.
   """
-  *lead, rounds, num_chunks, size, width = chunks.shape
-  if num_chunks == 1:
-    return chunks
-  before = chunks
-  if across_rounds:
-    before = before.reshape(*lead, rounds * num_chunks, size, width)
-  before = jnp.roll(before, 1, -3).reshape(chunks.shape)
-  return jnp.concatenate([before, chunks], -2)
+  lead = order.place.shape[:2]
+  columns = jnp.broadcast_to(
+      segment_ids[:, None, :, None], (*lead, segment_ids.shape[1], 1)
+  )
+  if not count_meetings or order.place.shape[2] == 1:
+    return columns
+  chunks = order.place // (order.place.shape[-1] // num_chunks)
+  return jnp.concatenate([columns, chunks.swapaxes(2, 3)], -1)
 
 
 def _bias(
-    order: Order,
-    segment_ids: jax.Array,
-    chunks: Callable[[jax.Array], jax.Array],
-    seen: Callable[[jax.Array], jax.Array],
+    queries: jax.Array,
+    seen: jax.Array,
+    tokens: jax.Array,
+    num_chunks: int,
     causal: bool,
-    faithful: bool,
+    *,
+    keys_first: bool = False,
 ) -> jax.Array:
-  """What is added to scores, [batch, heads, rounds, chunks, chunk, seen]."""
+  """What is added to scores, [batch, heads, rounds, chunks, chunk, keys].
 
-  def pairs(by_offset: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Of [batch, heads or 1, 1, length]: queries' [.., 1], keys' [1, ..]."""
-    x = jnp.broadcast_to(by_offset, order.order.shape)
-    x = chunks(jnp.take_along_axis(x, order.order, -1))
-    return x, seen(x).swapaxes(-1, -2)
-
-  queries, keys = pairs(segment_ids[:, None, None])
-  mask = (queries == keys) & (queries != 0)
-  queries, keys = pairs(jnp.arange(segment_ids.shape[1])[None, None, None])
+  Args:
+    queries, seen: as in `ChunkPlan`, of some chunks.
+    tokens: see `_describe`.
+    num_chunks: of a row.
+    causal: no key after the query.
+    keys_first: swaps the last two axes.
+  """
+  query_axis, key_axis = (-2, -1) if keys_first else (-1, -2)
+  of_queries, of_keys = take(tokens, queries), take(tokens, seen)
+  across = lambda queries, keys: (
+      jnp.expand_dims(queries, query_axis),
+      jnp.expand_dims(keys, key_axis),
+  )
+  pair = lambda n: across(of_queries[..., n], of_keys[..., n])
+  ids, key_ids = pair(0)
+  mask = (ids == key_ids) & (ids != 0)
+  offsets, key_offsets = across(queries, seen)
   if causal:
-    mask &= queries >= keys
-  bias = jnp.where(queries == keys, SELF_BIAS, 0.0)
-  if not faithful:
+    mask &= offsets >= key_offsets
+  bias = jnp.where(offsets == key_offsets, SELF_BIAS, 0.0)
+  rounds = tokens.shape[-1] - 1
+  if rounds:
     # A pair that meets in n rounds has 1/n of its weight in each.
-    chunk_numbers = order.place // mask.shape[-2]
     meetings = sum(
-        chunks_meet(
-            *pairs(chunk_numbers[:, :, n : n + 1]), mask.shape[-3]
-        ).astype(jnp.int32)
-        for n in range(order.order.shape[2])
+        chunks_meet(*pair(n + 1), num_chunks).astype(jnp.int32)
+        for n in range(rounds)
     )
-    bias -= jnp.log(jnp.asarray(meetings, jnp.float32))
+    for n in range(1, rounds):
+      bias -= jnp.where(meetings > n, math.log((n + 1) / n), 0.0)
   return jax.lax.optimization_barrier(jnp.where(mask, bias, MASKED_BIAS))
 
 
-@jax.custom_vjp
-def _to_sorted(x: jax.Array, order: Order) -> jax.Array:
-  """[batch, heads, length, width] -> [batch, heads, rounds, length, width].
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _attend_chunks(
+    causal: bool,
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    plan: ChunkPlan,
+    tokens: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """`attend_part` over all chunks of all rounds, taken from rows.
 
-  Gradients of gathers are scatters, which are slow; those of a permutation are
-  gathers too.
+  A few chunks at once are gathered, attended to and dropped: neither what a
+  round sees nor its bias exists as a whole, whose memory would cost more time
+  than the products.
+
+  Args:
+    causal: no key after the query.
+    query, key, value: [batch, heads, length, head_dim].
+    plan: chunks.
+    tokens: see `_describe`.
+
+  Returns:
+    [batch, heads, rounds, chunks, chunk, head_dim], and with 1 for head_dim the
+    float32 logarithms of the softmax denominators.
   """
-  return jnp.take_along_axis(x[:, :, None], order.order[..., None], 3)
+  return _forward(causal, query, key, value, plan, tokens)[0]
 
 
-_to_sorted.defvjp(
-    lambda x, order: (_to_sorted(x, order), order),
-    lambda order, g: (
-        jnp.take_along_axis(g, order.place[..., None], 3).sum(2),
-        None,
-    ),
-)
+def _forward(
+    causal: bool,
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    plan: ChunkPlan,
+    tokens: jax.Array,
+) -> tuple[tuple[jax.Array, jax.Array], Any]:
+  num_chunks = plan.queries.shape[3]
+
+  def run(_: jax.Array, queries: jax.Array, seen: jax.Array) -> Arrays:
+    queries, seen = queries[..., 0], seen[..., 0]
+    bias = _bias(queries, seen, tokens, num_chunks, causal)
+    taken = take(query, queries), take(key, seen), take(value, seen)
+    return attend_scores(bias, *taken)
+
+  out, log_total = few_blocks_at_once(run, *_indices(plan))
+  return (out, log_total), (query, key, value, plan, tokens, out, log_total)
 
 
-@jax.custom_vjp
-def _to_row(x: jax.Array, order: Order) -> jax.Array:
-  """Undoes the sorting of [batch, heads, rounds, length, width]."""
-  return jnp.take_along_axis(x, order.place[..., None], 3)
+def _backward(
+    causal: bool, kept: Any, cotangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array, jax.Array, None, None]:
+  query, key, value, plan, tokens, out, log_total = kept
+  d_out, d_log_total = cotangents
+  num_chunks = plan.queries.shape[3]
+  # What normalising takes back from every score of a query.
+  shared = d_out.astype(jnp.float32) * out.astype(jnp.float32)
+  shared = shared.sum(-1, keepdims=True) - d_log_total
+
+  def run(
+      _: jax.Array,
+      queries: jax.Array,
+      seen: jax.Array,
+      log_total: jax.Array,
+      d_out: jax.Array,
+      shared: jax.Array,
+  ) -> Arrays:
+    """Keys first: two of the products then read their operands as they lie."""
+    queries, seen = queries[..., 0], seen[..., 0]
+    bias = _bias(queries, seen, tokens, num_chunks, causal, keys_first=True)
+    q, k, v = take(query, queries), take(key, seen), take(value, seen)
+    scores = jnp.matmul(k, q.swapaxes(-1, -2)).astype(jnp.float32) + bias
+    weights = jnp.exp(scores - log_total.swapaxes(-1, -2))
+    d_weights = jnp.matmul(v, d_out.swapaxes(-1, -2)).astype(jnp.float32)
+    d_scores = weights * (d_weights - shared.swapaxes(-1, -2))
+    d_scores = d_scores.astype(query.dtype)
+    d_query = jnp.matmul(d_scores.swapaxes(-1, -2), k)
+    d_key = jnp.matmul(d_scores, q)
+    d_value = jnp.matmul(weights.astype(value.dtype), d_out)
+    return d_query, jnp.concatenate([d_key, d_value], -1)
+
+  d_query, d_seen = few_blocks_at_once(
+      run, *_indices(plan), log_total, d_out, shared
+  )
+  d_key, d_value = jnp.split(sum_seen(d_seen, plan), 2, -1)
+  return to_row(d_query, plan).sum(2), d_key, d_value, None, None
 
 
-_to_row.defvjp(
-    lambda x, order: (_to_row(x, order), order),
-    lambda order, g: (jnp.take_along_axis(g, order.order[..., None], 3), None),
-)
+_attend_chunks.defvjp(_forward, _backward)
+
+
+def _indices(plan: ChunkPlan) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """A bias of no use, and indices with an axis for the width."""
+  queries, seen = plan.queries[..., None], plan.seen[..., None]
+  return queries[..., :1, :], queries, seen

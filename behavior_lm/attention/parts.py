@@ -77,9 +77,10 @@ def _scores(query: jax.Array, key: jax.Array, bias: jax.Array) -> jax.Array:
   return scores.astype(jnp.float32) + bias
 
 
-def _attend(
+def attend_scores(
     bias: jax.Array, query: jax.Array, key: jax.Array, value: jax.Array
 ) -> Arrays:
+  """`attend_part` of blocks that are there, without its gradient."""
   scores = _scores(query, key, bias)
   top = scores.max(-1, keepdims=True)
   weights = jnp.exp(scores - top)
@@ -111,7 +112,7 @@ def _gradients(
 def _forward(
     query: jax.Array, key: jax.Array, value: jax.Array, bias: jax.Array
 ) -> tuple[tuple[jax.Array, jax.Array], Arrays]:
-  out, log_total = _few_blocks_at_once(_attend, bias, query, key, value)
+  out, log_total = few_blocks_at_once(attend_scores, bias, query, key, value)
   return (out, log_total), (query, key, value, bias, out, log_total)
 
 
@@ -124,14 +125,14 @@ def _backward(
   shared = d_out.astype(jnp.float32) * out.astype(jnp.float32)
   shared = shared.sum(-1, keepdims=True) - d_log_total
   operands = (bias, query, key, value, log_total, d_out, shared)
-  d_query, d_key, d_value = _few_blocks_at_once(_gradients, *operands)
+  d_query, d_key, d_value = few_blocks_at_once(_gradients, *operands)
   return d_query, d_key, d_value, None
 
 
 attend_part.defvjp(_forward, _backward)
 
 
-def _few_blocks_at_once(
+def few_blocks_at_once(
     run: Callable[..., Arrays], bias: jax.Array, *operands: jax.Array
 ) -> Arrays:
   """`run(bias, query, key, ...)`; on CPU over as many blocks as a cache holds.

@@ -1,33 +1,17 @@
 """Sliding-window attention with global tokens (Longformer), O(L * window)."""
 
-import functools
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
 from behavior_lm.attention.band import Band
 from behavior_lm.attention.band import make_band
-from behavior_lm.attention.parts import attend_part
-from behavior_lm.attention.parts import join_parts
-from behavior_lm.attention.parts import mask_bias
+from behavior_lm.attention.tiles import attend_tiles
+from behavior_lm.attention.tiles import causal_bias
+from behavior_lm.attention.tiles import MASKED_BIAS
+from behavior_lm.attention.tiles import segment_bias
 
 # A segment id that no query has: nobody sees a key that bears it.
 UNSEEN = -1
-
-
-class GlobalProjections(NamedTuple):
-  """What global tokens attend with when they have weights of their own.
-
-  Attributes:
-    query: [batch, max_globals, num_heads, head_dim], of the tokens at
-      `global_offsets`.
-    key, value: [batch, length, num_heads, head_dim].
-  """
-
-  query: jax.Array
-  key: jax.Array
-  value: jax.Array
 
 
 def sliding_window_attention(
@@ -41,15 +25,15 @@ def sliding_window_attention(
     causal: bool = False,
     global_tokens: jax.Array | None = None,
     max_globals: int = 0,
-    global_projections: GlobalProjections | None = None,
+    global_outputs: jax.Array | None = None,
 ) -> jax.Array:
   """Attends to keys at most `window_size` steps away, in O(L * window).
 
   Longformer (arXiv 2004.05150), section 3.1, dilated or not. Every token also
-  sees the global tokens, and those see everything, with projections of their
-  own where given. Unlike the paper, rows are packed: a query sees only keys of
-  its own segment, near or global. Equal to dense attention under
-  `masks.window_mask | masks.global_mask`.
+  sees the global tokens, and those see everything, which the caller may compute
+  (`attend_globally`) from projections of their own. Unlike the paper, rows are
+  packed: a query sees only keys of its own segment, near or global. Equal to
+  dense attention under `masks.window_mask | masks.global_mask`.
 
   Args:
     query, key, value: [batch, length, num_heads, head_dim], any length.
@@ -60,7 +44,8 @@ def sliding_window_attention(
     global_tokens: [batch, length] bool; None makes it each segment's first
       token, if `max_globals` allows any. Padding is never global.
     max_globals: global tokens in a row at most: of more, the first ones count.
-    global_projections: None lets global tokens use query, key and value.
+    global_outputs: [batch, max_globals, num_heads, head_dim], what the tokens
+      at `global_offsets` get; None lets them use query, key and value.
 
   Returns:
     [batch, length, num_heads, head_dim] in the type of `value`; rows of padding
@@ -70,10 +55,11 @@ def sliding_window_attention(
     ValueError: if shapes disagree or a number is too small.
   """
   _check(query, key, value, segment_ids, window_size, dilation)
-  if not max_globals and (global_tokens is not None or global_projections):
+  has_globals = global_tokens is not None or global_outputs is not None
+  if not max_globals and has_globals:
     raise ValueError(
-        "max_globals is 0, yet there are global tokens or projections: set it"
-        " to the most global tokens that a row may hold"
+        "max_globals is 0, yet there are global tokens or outputs: set it to"
+        " the most global tokens that a row may hold"
     )
   band = make_band(
       query.shape[1],
@@ -82,45 +68,59 @@ def sliding_window_attention(
       causal=causal,
   )
   query = query * query.shape[-1] ** -0.5
-  near = functools.partial(
-      _window_part,
-      *map(_heads_first, (query, key, value)),
-      segment_ids=segment_ids,
-      band=band,
-  )
   real = segment_ids != 0
   if not max_globals:
-    out, _ = near(seen=real)
-    return jnp.where(real[:, :, None, None], _heads_first(out), 0)
+    out = _near(query, key, value, segment_ids, real, band)
+    return jnp.where(real[:, :, None, None], out, 0)
   if global_tokens is None:
     global_tokens = first_tokens(segment_ids)
   global_tokens = bound_globals(global_tokens, segment_ids, max_globals)
   offsets = global_offsets(global_tokens, max_globals)
-  few = functools.partial(take_rows, offsets=offsets)
-  parts = (
-      # Each key is seen once: through the window or as a global token.
-      near(seen=real & ~global_tokens),
-      # All queries of a row meet the same few keys.
-      _one_block(
-          (query, few(key), few(value)),
-          _global_keys_mask(segment_ids, offsets, causal),
-      ),
+  out = _near(
+      query, key, value, segment_ids, real & ~global_tokens, band, offsets
   )
-  out = _heads_first(join_parts(*zip(*parts, strict=True)))
   out = jnp.where(real[:, :, None, None], out, 0)
-  if global_projections is None:
-    global_projections = GlobalProjections(few(query), key, value)
-  else:
-    global_projections = global_projections._replace(
-        query=global_projections.query * query.shape[-1] ** -0.5
+  if global_outputs is None:
+    global_outputs = attend_globally(
+        take_rows(query, offsets), key, value, segment_ids, offsets, causal
     )
-  from_globals, _ = _one_block(
-      global_projections,
-      _global_queries_mask(segment_ids, offsets, causal),
-  )
   rows = jnp.arange(len(out))[:, None]
-  from_globals = _heads_first(from_globals).astype(out.dtype)
-  return out.at[rows, offsets].set(from_globals, mode="drop")
+  global_outputs = global_outputs.astype(out.dtype)
+  return out.at[rows, offsets].set(global_outputs, mode="drop")
+
+
+def attend_globally(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    segment_ids: jax.Array,
+    offsets: jax.Array,
+    causal: bool = False,
+) -> jax.Array:
+  """What global tokens make of all keys of their segments.
+
+  Args:
+    query: [batch, max_globals, heads, width] of the tokens at `offsets`,
+      scaled.
+    key: [batch, length, heads, width].
+    value: [batch, length, heads, any width].
+    segment_ids: [batch, length] int32, 0 marks padding.
+    offsets: [batch, max_globals] int32, by `global_offsets`.
+    causal: no global token sees a later offset of the row.
+
+  Returns:
+    [batch, max_globals, heads, width of the values] in the type of `value`;
+    meaningless where an offset is outside of the row.
+  """
+  rows = jnp.broadcast_to(jnp.arange(segment_ids.shape[1]), segment_ids.shape)
+  out, _ = attend_tiles(
+      causal_bias if causal else segment_bias,
+      *(x.swapaxes(1, 2) for x in (query, key, value)),
+      take_rows(segment_ids, offsets, UNSEEN)[:, None, None],
+      segment_ids[:, None, :, None],
+      *((offsets[:, None, None], rows[:, None, :, None]) if causal else ()),
+  )
+  return out.swapaxes(1, 2)
 
 
 def first_tokens(segment_ids: jax.Array) -> jax.Array:
@@ -158,62 +158,70 @@ def take_rows(x: jax.Array, offsets: jax.Array, fill: int = 0) -> jax.Array:
   return jnp.asarray(x).at[rows, offsets].get(mode="fill", fill_value=fill)
 
 
-def _heads_first(x: jax.Array) -> jax.Array:
-  """[batch, length, heads, head_dim] <-> [batch, heads, length, head_dim]."""
-  return x.swapaxes(1, 2)
-
-
-def _window_part(
+def _near(
     query: jax.Array,
     key: jax.Array,
     value: jax.Array,
-    *,
     segment_ids: jax.Array,
     seen: jax.Array,
     band: Band,
-) -> tuple[jax.Array, jax.Array]:
-  """Heads first: what queries make of the `seen` keys in their window."""
-  key, value = (band.stretches(band.blocks(x)) for x in (key, value))
-  ids = band.blocks(segment_ids[:, None, :, None])
-  seen_ids = jnp.where(seen, segment_ids, UNSEEN)[:, None, :, None]
-  seen_ids = band.stretches(band.blocks(seen_ids, UNSEEN), UNSEEN)
-  mask = (ids == seen_ids.swapaxes(-1, -2)) & band.near()
-  out, log_total = attend_part(
-      band.blocks(query), key, value, mask_bias(mask)
+    offsets: jax.Array | None = None,
+) -> jax.Array:
+  """What queries make of the `seen` keys in their window and of global ones."""
+  seen_ids = jnp.where(seen, segment_ids, UNSEEN)[:, :, None, None]
+  by_row = jnp.arange(segment_ids.shape[1])[None, :, None, None]
+  query_fields = [segment_ids[:, :, None, None]]
+  key_fields = [key, value, seen_ids]
+  fills = [0, 0, UNSEEN]
+  num_globals = 0 if offsets is None else offsets.shape[1]
+  causal_globals = offsets is not None and band.causal
+  if causal_globals:
+    query_fields.append(jnp.broadcast_to(by_row, seen_ids.shape))
+    key_fields.append(query_fields[1])
+    fills.append(0)
+  key_fields = [
+      band.stretches(band.blocks(x, fill), fill)
+      for x, fill in zip(key_fields, fills, strict=True)
+  ]
+  if offsets is not None:
+    # Global keys stand behind each stretch: one softmax for all.
+    ids = take_rows(segment_ids, offsets, UNSEEN)[:, :, None, None]
+    few = [take_rows(key, offsets), take_rows(value, offsets), ids]
+    if causal_globals:
+      few.append(offsets[:, :, None, None])
+    key_fields = [
+        jnp.concatenate([x, _for_blocks(y, band)], 3)
+        for x, y in zip(key_fields, few, strict=True)
+    ]
+
+  def make_bias(*fields: jax.Array) -> jax.Array:
+    bias = causal_bias if causal_globals else segment_bias
+    pads = ((0, num_globals), (0, 0))
+    in_window = jnp.pad(band.near(), pads, constant_values=True)
+    return jnp.where(in_window, bias(*fields), MASKED_BIAS)
+
+  tiles = lambda x: x.reshape(-1, *x.shape[2:])
+  key, value, *key_fields = map(tiles, key_fields)
+  query_fields = [
+      tiles(band.blocks(x)).swapaxes(-1, -2) for x in query_fields
+  ]
+  fields = zip(query_fields, key_fields, strict=True)
+  out, _ = attend_tiles(
+      make_bias,
+      tiles(band.blocks(query)),
+      key,
+      value,
+      *(x for pair in fields for x in pair),
   )
-  return band.rows(out), band.rows(log_total)
+  blocks = out.reshape(-1, band.num_blocks, *out.shape[1:])
+  return band.rows(blocks)
 
 
-def _one_block(
-    qkv: tuple[jax.Array, jax.Array, jax.Array], mask: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """All queries of a row against all of these keys; returns heads first."""
-  query, key, value = (_heads_first(x)[:, :, None] for x in qkv)
-  bias = mask_bias(mask)[:, :, None]
-  out, log_total = attend_part(query, key, value, bias)
-  return out[:, :, 0], log_total[:, :, 0]
-
-
-def _global_keys_mask(
-    segment_ids: jax.Array, offsets: jax.Array, causal: bool
-) -> jax.Array:
-  """Which global tokens a token sees, [batch, 1, length, max_globals]."""
-  ids = take_rows(segment_ids, offsets, UNSEEN)
-  mask = segment_ids[:, :, None] == ids[:, None, :]
-  if causal:
-    mask &= offsets[:, None, :] <= jnp.arange(segment_ids.shape[1])[:, None]
-  return mask[:, None]
-
-
-def _global_queries_mask(
-    segment_ids: jax.Array, offsets: jax.Array, causal: bool
-) -> jax.Array:
-  """Which tokens a global token sees, [batch, 1, max_globals, length]."""
-  ids = take_rows(segment_ids, offsets, UNSEEN)
-  mask = ids[:, :, None] == segment_ids[:, None, :]
-  if causal:
-    mask &= offsets[:, :, None] >= jnp.arange(segment_ids.shape[1])
-  return mask[:, None]
+def _for_blocks(x: jax.Array, band: Band) -> jax.Array:
+  """Of a row's global tokens, [batch, n, heads, width], for all its blocks."""
+  x = jnp.repeat(x.swapaxes(1, 2), band.dilation, 0)
+  shape = (len(x), band.num_blocks, *x.shape[1:])
+  return jnp.broadcast_to(x[:, None], shape)
 
 
 def _check(

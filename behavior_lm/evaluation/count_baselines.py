@@ -25,6 +25,7 @@ def score_baselines(
     mask_rate: float,
     mask_seed: int,
     train_split: str = "train",
+    spans_of: Tokenizer | None = None,
 ) -> dict[str, SequenceScores]:
   """Counts on the training split, scores of the masked events of another.
 
@@ -35,6 +36,7 @@ def score_baselines(
     mask_rate: of the fixed mask.
     mask_seed: of the fixed mask.
     train_split: where events are counted.
+    spans_of: see `EvalAnnotations`.
 
   Returns:
     name -> scores, with the sequences in the order of the split.
@@ -43,7 +45,9 @@ def score_baselines(
   starts = [source[i]["start"] for i in range(len(source))]
   tokens = open_tokens(dataset, train_split, tokenizer)
   train = [tokens[i]["tokens"] for i in range(len(tokens))]
-  annotate = EvalAnnotations(dataset, tokenizer, mask_rate, mask_seed)
+  annotate = EvalAnnotations(
+      dataset, tokenizer, mask_rate, mask_seed, spans_of
+  )
   tokens = open_tokens(dataset, split, tokenizer, annotate=annotate)
   scored = [tokens[i] for i in range(len(tokens))]
   test = [fields["tokens"] for fields in scored]

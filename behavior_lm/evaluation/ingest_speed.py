@@ -5,12 +5,14 @@ has ended is the peak of its memory and the time of its processors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+import functools
 import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from behavior_lm.errors import UserError
+from behavior_lm.evaluation import ingest_logs
 
 Row = dict[str, Any]
 # Seconds between two looks at the size of a folder.
@@ -230,6 +233,59 @@ def run_all(
           f" {row['peak_bytes'] / 1e6:,.0f} MB"
       )
       rows.append(row)
+  return rows
+
+
+def ours_name(workers: int) -> str:
+  """What results call our preparation with so many processes."""
+  return "behavior_lm" if workers == 1 else f"behavior_lm, {workers} workers"
+
+
+def measure_all(
+    prepare: Sequence[str],
+    peers: Mapping[str, Sequence[str]],
+    *,
+    sizes: Sequence[int],
+    formats: Sequence[str],
+    workers: Sequence[int],
+    peers_max: int,
+    workdir: str | None,
+    tell: Callable[[str], None],
+) -> list[Row]:
+  """Makes logs and measures every program on every log.
+
+  Args:
+    prepare: starts experiments/prepare.py.
+    peers: {name: starts a program of peers/}.
+    sizes: events of each log.
+    formats: of the logs.
+    workers: numbers of processes of ours.
+    peers_max: largest number of events to ask a peer for.
+    workdir: where the files lie meanwhile; None is the system's place.
+    tell: told each result.
+  """
+  with tempfile.TemporaryDirectory(dir=workdir) as name:
+    folder = pathlib.Path(name)
+    base = ingest_logs.base_log()
+    rows = []
+    subjects: dict[str, Callable[[pathlib.Path], Row]] = {}
+    for count in workers:
+      subjects[ours_name(count)] = functools.partial(
+          measure_ours, prepare, folder, [f"--workers={count}"]
+      )
+    for peer, program in peers.items():
+      subjects[peer] = functools.partial(measure_peer, program, folder)
+    for events in sizes:
+      for kind in formats:
+        log = folder / f"log.{kind}"
+        ingest_logs.write_log(base, events, log)
+        rows += run_all(
+            subjects,
+            {(kind, events): log},
+            dict.fromkeys(peers, peers_max),
+            tell,
+        )
+        log.unlink()
   return rows
 
 

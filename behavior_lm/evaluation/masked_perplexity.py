@@ -32,7 +32,19 @@ _SLOTS = 32  # predicted positions a row come in multiples of this
 
 
 class EvalAnnotations:
-  """The fixed mask, and whose event is where, beside each window."""
+  """The fixed mask, and whose event is where, beside each window.
+
+  Args:
+    dataset, tokenizer: what is read, and how.
+    mask_rate, mask_seed: of the fixed mask.
+    spans_of: hide the events that THIS tokenizer's masked tokens span, instead
+      of each event alone: so models over single events and over chains are
+      asked for the very same events. Needs a `tokenizer` of one token an
+      event, or a token could be hidden in part.
+
+  Raises:
+    ValueError: for `spans_of` with a tokenizer of several events a token.
+  """
 
   def __init__(
       self,
@@ -40,7 +52,16 @@ class EvalAnnotations:
       tokenizer: Tokenizer,
       mask_rate: float,
       mask_seed: int,
+      spans_of: Tokenizer | None = None,
   ) -> None:
+    if spans_of is not None and not tokenizer.one_token_an_event:
+      raise ValueError(
+          "the spans of another tokenizer can be hidden from one token an event"
+          f" alone; this {tokenizer.kind} tokenizer has longer tokens"
+      )
+    self.spans_of = spans_of
+    if spans_of is not None:
+      self.span_of_pair = spans_of.unit_table(dataset.pairs)
     self.tokenizer = tokenizer
     self.unit_of_pair = tokenizer.unit_table(dataset.pairs)
     self.hidden_bits = (
@@ -65,6 +86,11 @@ class EvalAnnotations:
         mask_rate=self.mask_rate,
         seed=self.mask_seed,
     )
+    if self.spans_of is not None:
+      chains = self.spans_of.tokenise(
+          self.span_of_pair[pairs], np.asarray(example["timestamp"])
+      )
+      mask = np.repeat(mask[chains.first_events], chains.num_events)
     return {
         "masked": (mask[first] & spans).astype(np.int32),
         "sequence": np.full(len(tokens), index, np.int32),
@@ -130,6 +156,7 @@ class MaskedPerplexity:
     graphdef: of the model.
     mesh: devices.
     split: its name; `config.eval.split` when None.
+    spans_of: see `EvalAnnotations`.
   """
 
   def __init__(
@@ -140,6 +167,7 @@ class MaskedPerplexity:
       graphdef: Any,
       mesh: Mesh,
       split: str | None = None,
+      spans_of: Tokenizer | None = None,
   ) -> None:
     self.split = split or config.eval.split
     if self.split not in dataset.splits:
@@ -159,6 +187,7 @@ class MaskedPerplexity:
             tokenizer,
             config.eval.mask_rate,
             config.eval.mask_seed,
+            spans_of,
         ),
     )
     self._features = build.feature_names(config)

@@ -5,6 +5,7 @@ from pathlib import Path
 import ml_collections
 
 from behavior_lm.data.dataset import Dataset
+from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.evaluation.masked_perplexity import MaskedPerplexity
 from behavior_lm.evaluation.masked_perplexity import SequenceScores
 from behavior_lm.training.loading import load_run
@@ -12,9 +13,14 @@ from behavior_lm.training.sharding import make_mesh
 
 
 def score_run(
-    run: str | Path, dataset: Dataset, split: str
+    run: str | Path,
+    dataset: Dataset,
+    split: str,
+    spans_of: Tokenizer | None = None,
 ) -> tuple[SequenceScores, ml_collections.ConfigDict]:
   """Masked scores of a run on a split, and the run's config.
+
+  With `spans_of`, of the events that this tokenizer's masked tokens span.
 
   Raises:
     UserError: if the folder is no run, has no checkpoint, or the dataset has
@@ -23,6 +29,6 @@ def score_run(
   config, tokenizer, graphdef, params, _ = load_run(run)
   mesh = make_mesh()
   evaluator = MaskedPerplexity(
-      config, dataset, tokenizer, graphdef, mesh, split
+      config, dataset, tokenizer, graphdef, mesh, split, spans_of
   )
   return evaluator.scores(params), config

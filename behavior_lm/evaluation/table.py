@@ -82,7 +82,7 @@ def to_markdown(result: Mapping[str, Any]) -> str:
       "|---|---|---|---|---|",
   ]
   for row in result["rows"]:
-    lines.append("| " + " | ".join(_cells(row)) + " |")
+    lines.append("| " + " | ".join(cells(row)) + " |")
   lines += ["", _NOTE, "", "Made by:", "", f"    {result['command']}", ""]
   return "\n".join(lines)
 
@@ -94,7 +94,7 @@ def show(result: Mapping[str, Any]) -> None:
   for name in ("perplexity", "accuracy", "bits per event", "difference"):
     table.add_column(name, justify="right")
   for row in result["rows"]:
-    table.add_row(*_cells(row))
+    table.add_row(*cells(row))
   # A log or a narrow terminal scrolls; wrapped figures cannot be compared.
   Console(width=max(Console().width, _WIDTH)).print(table)
 
@@ -113,7 +113,8 @@ def write(result: Mapping[str, Any], folder: Path, name: str) -> list[Path]:
   return list(texts)
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
+def cells(row: Mapping[str, Any]) -> list[str]:
+  """A row as text: model, perplexity, accuracy, bits per event, difference."""
   interval = row["bits_per_event_ci"]
   bits = f"{row['bits_per_event']:.3f}"
   if interval:

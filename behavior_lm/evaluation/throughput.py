@@ -5,16 +5,21 @@ run, the two interleaved.
 """
 
 from collections.abc import Callable
+import functools
 import statistics
 import time
 from typing import Any
 
+from flax import nnx
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 import ml_collections
 import numpy as np
 
 from behavior_lm.data import schema
+from behavior_lm.evaluation.encoder_flops import forward_flops
+from behavior_lm.evaluation.encoder_flops import TRAINING
 from behavior_lm.training import build
 from behavior_lm.training.optim import make_optimizer
 from behavior_lm.training.optim import make_schedule
@@ -22,11 +27,13 @@ from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.sharding import put_batch
 from behavior_lm.training.state import count_params
 from behavior_lm.training.state import init_state
+from behavior_lm.training.state import TrainState
 from behavior_lm.training.step import compile_step
 from behavior_lm.training.step import make_train_step
 
 # [m, k] @ [k, n]: large enough for the peak, small enough for the caches.
 GEMM = (4096, 256, 1024)
+GEMM_FLOPS = 2.0 * 4096 * 256 * 1024
 
 
 def seconds_of(run: Callable[[], Any]) -> float:
@@ -41,19 +48,64 @@ def step_flops(
 ) -> float:
   """Floating point operations of the matrix products of one training step.
 
-  Two for each multiply-add, three times the forward pass (the backward pass
-  makes two products for each). Counted: projections, attention, feed-forward
-  and the head on masked positions; not counted: norms, softmax, the optimiser.
-  Attention counts every pair of a row, as the dense kernel computes them.
+  See `encoder_flops.forward_flops`, three times.
   """
-  model, data = config.model, config.data
-  width, tokens = model.embed_dim, data.batch_size * data.max_length
-  layer = 4 * width**2 + 2 * width * model.mlp_dim
-  pairs = 2 * data.max_length * width
-  trunk = tokens * model.num_layers * (layer + pairs)
-  gate = tokens * width**2 if model.time_encoding == "gate" else 0
-  head = num_masked * (width**2 + width * vocab_size)
-  return 2.0 * 3.0 * (trunk + gate + head)
+  make_model = build.build_model(config, vocab_size)
+  return TRAINING * forward_flops(
+      abstract_model(make_model),
+      batch_size=config.data.batch_size,
+      length=config.data.max_length,
+      num_predicted=num_masked,
+  )
+
+
+def abstract_model(make_model: Callable[..., Any]) -> Any:
+  """The model's shapes; nothing is computed."""
+  return nnx.eval_shape(lambda: make_model(rngs=nnx.Rngs(0)))
+
+
+def prepare_step(
+    make_model: Callable[..., Any],
+    objective: Any,
+    batch: dict[str, np.ndarray],
+    mesh: Mesh,
+) -> tuple[TrainState, Any, dict[str, jax.Array]]:
+  """What a training run would do in each step, on a batch.
+
+  Returns:
+    the first state, the jitted step, and the batch on the devices.
+  """
+  schedule = make_schedule(learning_rate=1e-3, warmup_steps=1, total_steps=100)
+  optimizer = make_optimizer(schedule)
+  graphdef, state, shardings = init_state(
+      make_model, optimizer, objective, 0, mesh
+  )
+  step = compile_step(
+      make_train_step(graphdef, objective, optimizer, schedule, 0),
+      shardings,
+      mesh,
+  )
+  return state, step, put_batch(batch, mesh)
+
+
+def gemm_seconds(dtype: str = "float32") -> float:
+  """Seconds of one plain product of `GEMM`'s shape, the best of five."""
+  rows, inner, columns = GEMM
+  left, right = _gemm_operands(rows, inner, columns, dtype)
+  _product(left, right)  # compiled the first time
+  return min(seconds_of(lambda: _product(left, right)) for _ in range(5))
+
+
+_product = jax.jit(jnp.matmul)
+
+
+@functools.cache
+def _gemm_operands(
+    rows: int, inner: int, columns: int, dtype: str
+) -> tuple[jax.Array, jax.Array]:
+  rng = np.random.default_rng(0)
+  left = jnp.asarray(rng.normal(size=(rows, inner)), dtype)
+  return left, jnp.asarray(rng.normal(size=(inner, columns)), dtype)
 
 
 def measure_step(
@@ -73,22 +125,12 @@ def measure_step(
   """
   mesh = make_mesh(config.mesh.data, config.mesh.model)
   objective = build.build_objective(config, vocab_size)
-  schedule = make_schedule(learning_rate=1e-3, warmup_steps=1, total_steps=100)
-  optimizer = make_optimizer(schedule)
-  graphdef, state, shardings = init_state(
-      build.build_model(config, vocab_size), optimizer, objective, 0, mesh
-  )
-  step = compile_step(
-      make_train_step(graphdef, objective, optimizer, schedule, 0),
-      shardings,
+  state, step, batch = prepare_step(
+      build.build_model(config, vocab_size),
+      objective,
+      full_rows(config.data.batch_size, config.data.max_length, vocab_size),
       mesh,
   )
-  batch = put_batch(_full_rows(config, vocab_size), mesh)
-  rows, inner, columns = GEMM
-  rng = np.random.default_rng(0)
-  left = jnp.asarray(rng.normal(size=(rows, inner)), jnp.float32)
-  right = jnp.asarray(rng.normal(size=(inner, columns)), jnp.float32)
-  product = jax.jit(jnp.matmul)
   num_params = count_params(state["params"])
   step_times, gemm_times = [], []
   for i in range(repeats + 2):
@@ -96,7 +138,7 @@ def measure_step(
     state, metrics = step(state, batch)
     jax.block_until_ready(state)
     seconds = time.perf_counter() - started
-    gemm = min(seconds_of(lambda: product(left, right)) for _ in range(5))
+    gemm = gemm_seconds()
     if i >= 2:
       step_times.append(seconds)
       gemm_times.append(gemm)
@@ -104,7 +146,7 @@ def measure_step(
   tokens = config.data.batch_size * config.data.max_length
   masked = round(float(metrics["mask_rate"] * metrics["num_events"]))
   flops = step_flops(config, vocab_size, masked)
-  peak = 2.0 * rows * inner * columns / statistics.median(gemm_times)
+  peak = GEMM_FLOPS / statistics.median(gemm_times)
   return {
       "tokens_per_second": tokens / seconds,
       "step_ms": 1e3 * seconds,
@@ -115,10 +157,11 @@ def measure_step(
   }
 
 
-def _full_rows(
-    config: ml_collections.ConfigDict, vocab_size: int
+def full_rows(
+    batch_size: int, length: int, vocab_size: int
 ) -> dict[str, np.ndarray]:
-  shape = (config.data.batch_size, config.data.max_length)
+  """A batch of random tokens: each row one segment, no padding."""
+  shape = (batch_size, length)
   rng = np.random.default_rng(0)
   tokens = rng.integers(schema.NUM_SPECIAL, vocab_size, shape)
   tokens[:, 0] = schema.CLS_ID

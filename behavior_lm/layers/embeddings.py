@@ -7,21 +7,20 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.layers.feature_encoding import FeatureEncoding
+from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import POSITION_ENCODINGS
 from behavior_lm.layers.position_encoding import sinusoid_table
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
 
 INIT = nnx.initializers.normal(0.02)
-# BERT's 0.02 suits its width of 768. By the fan-in it suits every width: at
-# 128, kernels of 0.02 leave attention flat for hundreds of steps.
-KERNEL_INIT = nnx.initializers.lecun_normal()
 
 
 class EventEmbeddings(nnx.Module):
   """LayerNorm(token (+ time) + position), as in BERT (arXiv 1810.04805).
 
-  BERT's segment-type embedding is left out: a row's segments are independent
-  sequences here, not two halves of one.
+  A row's segments are independent sequences here, not two halves of one: of
+  BERT's segment types all tokens have the first, and models made here have no
+  such table.
   """
 
   def __init__(
@@ -35,6 +34,7 @@ class EventEmbeddings(nnx.Module):
       features: tuple[str, ...] = (),
       *,
       table_dim: int | None = None,
+      num_token_types: int = 0,
       use_bias: bool = True,
       norm_epsilon: float,
       dtype: jnp.dtype,
@@ -60,6 +60,7 @@ class EventEmbeddings(nnx.Module):
         "sinusoid": lambda: make(max_length, sinusoid_table),
         "rotary": lambda: None,
     }[position_encoding]()
+    self.token_type = make(num_token_types, INIT) if num_token_types else None
     self.time = TIME_ENCODINGS[time_encoding](width, rngs=rngs, dtype=dtype)
     self.features = FeatureEncoding(
         features, width, rngs=rngs, dtype=dtype
@@ -73,14 +74,7 @@ class EventEmbeddings(nnx.Module):
     )
     # A narrow table is projected behind its norm (ALBERT, section 3.1).
     self.widen = (
-        nnx.Linear(
-            width,
-            embed_dim,
-            use_bias=use_bias,
-            kernel_init=KERNEL_INIT,
-            dtype=dtype,
-            rngs=rngs,
-        )
+        Linear(width, embed_dim, use_bias=use_bias, dtype=dtype, rngs=rngs)
         if width != embed_dim
         else None
     )
@@ -101,6 +95,8 @@ class EventEmbeddings(nnx.Module):
     hidden = self.features(hidden, features)
     if self.position is not None:
       hidden = hidden + self.position(positions)
+    if self.token_type is not None:
+      hidden = hidden + self.token_type(jnp.zeros((1,), jnp.int32))
     hidden = self.norm(hidden)
     hidden = self.dropout(hidden, deterministic=deterministic, rngs=rngs)
     return hidden if self.widen is None else self.widen(hidden)

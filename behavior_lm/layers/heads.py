@@ -6,7 +6,8 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.layers.embeddings import KERNEL_INIT
+from behavior_lm.layers.activations import ACTIVATIONS
+from behavior_lm.layers.linear import Linear
 
 
 class TokenHead(nnx.Module):
@@ -23,18 +24,15 @@ class TokenHead(nnx.Module):
       *,
       table_dim: int | None = None,
       use_bias: bool = True,
+      activation: str = "gelu",
       norm_epsilon: float,
       dtype: jnp.dtype,
       rngs: nnx.Rngs,
   ):
     width = table_dim or embed_dim
-    self.dense = nnx.Linear(
-        embed_dim,
-        width,
-        use_bias=use_bias,
-        kernel_init=KERNEL_INIT,
-        dtype=dtype,
-        rngs=rngs,
+    self.activation = activation
+    self.dense = Linear(
+        embed_dim, width, use_bias=use_bias, dtype=dtype, rngs=rngs
     )
     self.norm = nnx.LayerNorm(
         width, epsilon=norm_epsilon, use_bias=use_bias, dtype=dtype, rngs=rngs
@@ -54,7 +52,8 @@ class TokenHead(nnx.Module):
       `hidden` [..., table_dim], `table` [vocab_size, table_dim] and `bias`
       [vocab_size]; `logits` joins them.
     """
-    hidden = self.norm(jax.nn.gelu(self.dense(hidden), approximate=False))
+    activate = ACTIVATIONS[self.activation]
+    hidden = self.norm(activate(self.dense(hidden)))
     table = token_embed.embedding[...].astype(hidden.dtype)
     return {"hidden": hidden, "table": table, "bias": self.bias[...]}
 

@@ -1,17 +1,19 @@
 """Multi-head self-attention around the pure kernels."""
 
+import functools
+
 from flax import nnx
 import jax
 import jax.numpy as jnp
 
 from behavior_lm.attention.backends import attend
 from behavior_lm.attention.backends import AttentionSpec
+from behavior_lm.attention.sliding_window import attend_globally
 from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.sliding_window import global_offsets
-from behavior_lm.attention.sliding_window import GlobalProjections
 from behavior_lm.attention.sliding_window import take_rows
-from behavior_lm.layers.embeddings import KERNEL_INIT
+from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
 
 
@@ -37,13 +39,8 @@ class SelfAttention(nnx.Module):
     self.head_dim = embed_dim // num_heads
     self.spec = spec
     self.rotary = rotary
-    make = lambda out: nnx.Linear(
-        embed_dim,
-        out,
-        use_bias=use_bias,
-        kernel_init=KERNEL_INIT,
-        dtype=dtype,
-        rngs=rngs,
+    make = lambda out: Linear(
+        embed_dim, out, use_bias=use_bias, dtype=dtype, rngs=rngs
     )
     self.qkv = make(3 * embed_dim)
     self.out = make(embed_dim)
@@ -74,9 +71,7 @@ class SelfAttention(nnx.Module):
         positions=positions,
         spec=self.spec,
         key_rng=key_rng,
-        global_projections=self._global_projections(
-            hidden, segment_ids, positions
-        ),
+        global_outputs=self._global_outputs(hidden, segment_ids, positions),
     )
     return self.out(mixed.reshape(hidden.shape))
 
@@ -84,20 +79,47 @@ class SelfAttention(nnx.Module):
     """[..., embed_dim] -> [..., num_heads, head_dim]."""
     return x.reshape(*x.shape[:-1], self.num_heads, self.head_dim)
 
-  def _global_projections(
+  def _global_outputs(
       self, hidden: jax.Array, segment_ids: jax.Array, positions: jax.Array
-  ) -> GlobalProjections | None:
-    """Each segment's first token as a global one, projected."""
+  ) -> jax.Array | None:
+    """What each segment's first token, a global one, makes of its segment."""
     if self.global_query is None or self.global_key_value is None:
       return None
     most = self.spec.max_globals
     first = bound_globals(first_tokens(segment_ids), segment_ids, most)
     offsets = global_offsets(first, most)
     query = self._heads(self.global_query(take_rows(hidden, offsets)))
-    key, value = map(
-        self._heads, jnp.split(self.global_key_value(hidden), 2, -1)
+    attend_all = functools.partial(
+        attend_globally, segment_ids=segment_ids, causal=self.spec.causal
     )
-    if self.rotary:
-      query = rotate(query, take_rows(positions, offsets))
-      key = rotate(key, positions)
-    return GlobalProjections(query, key, value)
+    if self.rotary or most >= self.head_dim:
+      key, value = map(
+          self._heads, jnp.split(self.global_key_value(hidden), 2, -1)
+      )
+      if self.rotary:
+        query = rotate(query, take_rows(positions, offsets))
+        key = rotate(key, positions)
+      query = query * self.head_dim**-0.5
+      return attend_all(query, key, value, offsets=offsets)
+    # q (W x + b) = (W^T q) x + const, and the sum over p (W x + b) is W times
+    # the sum over p x, plus b: few queries meet the hidden states themselves,
+    # and keys and values need not be made. The constant changes no softmax.
+    kernel, bias = self.global_key_value.parameters()
+    of_key, of_value = jnp.split(self._heads_of(kernel), 2, 1)
+    query = jnp.einsum("bghd,ehd->bghe", query, of_key) * self.head_dim**-0.5
+    rows = hidden.astype(query.dtype)[:, :, None]
+    mixed = attend_all(
+        query.reshape(len(query), most * self.num_heads, 1, -1),
+        rows,
+        rows,
+        offsets=jnp.repeat(offsets, self.num_heads, 1),
+    )
+    mixed = mixed.reshape(query.shape)
+    out = jnp.einsum("bghe,ehd->bghd", mixed, of_value)
+    if bias is not None:
+      out = out + jnp.split(self._heads_of(bias), 2, 0)[1]
+    return out
+
+  def _heads_of(self, x: jax.Array) -> jax.Array:
+    """[..., 2 * embed_dim] -> [..., 2 * num_heads, head_dim]."""
+    return x.reshape(*x.shape[:-1], 2 * self.num_heads, self.head_dim)

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.attention.backends import AttentionSpec
-from behavior_lm.layers.embeddings import KERNEL_INIT
+from behavior_lm.layers.activations import ACTIVATIONS
+from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.self_attention import SelfAttention
 
 NORM_POSITIONS = ("post", "pre")
@@ -28,6 +29,8 @@ class Sizes(Protocol):
   def norm_position(self) -> str: ...
   @property
   def position_encoding(self) -> str: ...
+  @property
+  def activation(self) -> str: ...
 
 
 class TransformerLayer(nnx.Module):
@@ -53,6 +56,7 @@ class TransformerLayer(nnx.Module):
         config.dropout_rate,
         norm_position=config.norm_position,
         rotary=config.position_encoding == "rotary",
+        activation=config.activation,
         **options,
     )
 
@@ -67,6 +71,7 @@ class TransformerLayer(nnx.Module):
       norm_position: str = "post",
       rotary: bool = False,
       gated: bool = False,
+      activation: str = "gelu",
       use_bias: bool = True,
       norm_epsilon: float,
       dtype: jnp.dtype,
@@ -76,6 +81,10 @@ class TransformerLayer(nnx.Module):
       raise ValueError(
           f"norm position {norm_position!r}; known are {NORM_POSITIONS}"
       )
+    if activation not in ACTIVATIONS:
+      raise ValueError(
+          f"activation {activation!r}; known are {sorted(ACTIVATIONS)}"
+      )
     self.pre_norm = norm_position == "pre"
     norm = lambda: nnx.LayerNorm(
         embed_dim,
@@ -84,10 +93,11 @@ class TransformerLayer(nnx.Module):
         dtype=dtype,
         rngs=rngs,
     )
-    linear = lambda a, b: nnx.Linear(
-        a, b, use_bias=use_bias, kernel_init=KERNEL_INIT, dtype=dtype, rngs=rngs
+    linear = lambda a, b: Linear(
+        a, b, use_bias=use_bias, dtype=dtype, rngs=rngs
     )
     self.gated = gated
+    self.activation = activation
     self.attention = SelfAttention(
         embed_dim,
         num_heads,
@@ -125,8 +135,8 @@ class TransformerLayer(nnx.Module):
     return self.mlp_norm(hidden + mlp(hidden))
 
   def _activate(self, x: jax.Array) -> jax.Array:
-    """The exact GELU, as the original: erf, not its tanh approximation."""
+    activate = ACTIVATIONS[self.activation]
     if not self.gated:
-      return jax.nn.gelu(x, approximate=False)
+      return activate(x)
     x, gate = jnp.split(x, 2, -1)
-    return jax.nn.gelu(x, approximate=False) * gate
+    return activate(x) * gate

@@ -8,6 +8,8 @@ from behavior_lm.models.longformer import Longformer
 from behavior_lm.models.longformer import LongformerConfig
 from behavior_lm.models.modern import Modern
 from behavior_lm.models.modern import ModernConfig
+from behavior_lm.models.reformer import Reformer
+from behavior_lm.models.reformer import ReformerConfig
 
 # name -> (model, its config)
 MODELS = {
@@ -15,4 +17,5 @@ MODELS = {
     "albert": (Albert, AlbertConfig),
     "longformer": (Longformer, LongformerConfig),
     "modern": (Modern, ModernConfig),
+    "reformer": (Reformer, ReformerConfig),
 }

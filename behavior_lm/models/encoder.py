@@ -15,8 +15,7 @@ from behavior_lm.layers.embeddings import EventEmbeddings
 from behavior_lm.layers.heads import TokenHead
 from behavior_lm.layers.pooling import first_token
 from behavior_lm.layers.pooling import take_positions
-
-NORM_EPSILON = 1e-12
+from behavior_lm.layers.stack import run_stack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +26,12 @@ class EncoderConfig:
     embedding_dim: width of the token table; None is embed_dim (ALBERT's are
       narrower, and projected).
     use_bias: of the linear layers and norms.
+    dtype: of the computation; parameters are float32.
+    num_token_types: rows of a table whose first is added to every token
+      (BERT's segment types, for weights from elsewhere); 0 is none.
+    activation: key of `layers.activations.ACTIVATIONS`.
+    remat: what layers keep for the gradient, a key of `layers.stack.REMAT`.
+    scan_layers: one compiled body for all layers, see `layers.stack`.
   """
 
   vocab_size: int
@@ -45,6 +50,11 @@ class EncoderConfig:
   dtype: str = "float32"
   embedding_dim: int | None = None
   use_bias: bool = True
+  num_token_types: int = 0
+  norm_epsilon: float = 1e-12
+  activation: str = "gelu"
+  remat: str = "none"
+  scan_layers: bool = False
 
 
 # Makes layer number i with what all layers share.
@@ -72,7 +82,9 @@ class Encoder(nnx.Module):
   ):
     self.config = config
     shared: dict[str, Any] = dict(
-        norm_epsilon=NORM_EPSILON, dtype=jnp.dtype(config.dtype), rngs=rngs
+        norm_epsilon=config.norm_epsilon,
+        dtype=jnp.dtype(config.dtype),
+        rngs=rngs,
     )
     self.embed = EventEmbeddings(
         config.vocab_size,
@@ -83,6 +95,7 @@ class Encoder(nnx.Module):
         config.dropout_rate,
         config.features,
         table_dim=config.embedding_dim,
+        num_token_types=config.num_token_types,
         use_bias=config.use_bias,
         **shared,
     )
@@ -94,7 +107,7 @@ class Encoder(nnx.Module):
     self.final_norm = (
         nnx.LayerNorm(
             config.embed_dim,
-            epsilon=NORM_EPSILON,
+            epsilon=config.norm_epsilon,
             use_bias=config.use_bias,
             dtype=jnp.dtype(config.dtype),
             rngs=rngs,
@@ -106,6 +119,7 @@ class Encoder(nnx.Module):
         config.vocab_size,
         config.embed_dim,
         table_dim=config.embedding_dim,
+        activation=config.activation,
         **shared,
     )
 
@@ -145,15 +159,14 @@ class Encoder(nnx.Module):
         deterministic=deterministic,
         rngs=rngs,
     )
-    depth = self.config.num_layers if layer is None else layer
-    for number in range(depth):
-      hidden = self.layers[number % len(self.layers)](
-          hidden,
-          segment_ids=segment_ids,
-          positions=positions,
-          deterministic=deterministic,
-          rngs=rngs,
-      )
+    hidden = self.run_layers(
+        hidden,
+        self.config.num_layers if layer is None else layer,
+        segment_ids=segment_ids,
+        positions=positions,
+        deterministic=deterministic,
+        rngs=rngs,
+    )
     if self.final_norm is not None:
       hidden = self.final_norm(hidden)
     outputs: dict[str, Any] = {
@@ -164,3 +177,28 @@ class Encoder(nnx.Module):
       at = take_positions(hidden, predict_at)
       outputs["head"] = self.head(at, self.embed.token)
     return outputs
+
+  def run_layers(
+      self,
+      hidden: jax.Array,
+      depth: int,
+      *,
+      segment_ids: jax.Array,
+      positions: jax.Array,
+      deterministic: bool,
+      rngs: nnx.Rngs | None,
+  ) -> jax.Array:
+    """[batch, length, embed_dim] after so many layers, before a last norm."""
+    drops = not deterministic and self.config.dropout_rate > 0
+    if drops and rngs is None:
+      raise ValueError("dropout needs rngs with a stream `dropout`")
+    return run_stack(
+        self.layers,
+        hidden,
+        depth=depth,
+        remat=self.config.remat,
+        scan=self.config.scan_layers,
+        dropout_key=rngs.dropout() if drops and rngs is not None else None,
+        segment_ids=segment_ids,
+        positions=positions,
+    )

@@ -3,14 +3,16 @@
 Each token attends to a window on both sides and to its segment's CLS, which
 attends to all of its segment with projections of its own: cost grows with the
 length, not with its square. Deviations from the paper: rows are packed, global
-tokens see their own segment; the window is the same in all layers.
+tokens see their own segment.
 """
 
 import dataclasses
+from typing import Any
 
 from flax import nnx
 
 from behavior_lm.attention.backends import AttentionSpec
+from behavior_lm.layers.stack import for_layer
 from behavior_lm.layers.transformer import TransformerLayer
 from behavior_lm.models.encoder import Encoder
 from behavior_lm.models.encoder import EncoderConfig
@@ -21,27 +23,27 @@ class LongformerConfig(EncoderConfig):
   """As `EncoderConfig`, and the attention's reach.
 
   Attributes:
-    window_size: tokens on EACH side (the paper's window is twice that).
-    dilation: tokens from one key of the window to the next.
+    window_size: tokens on EACH side (the paper's window is twice that), for
+      all layers or one a layer.
+    dilation: tokens from one key of the window to the next, likewise.
   """
 
-  window_size: int = 128
-  dilation: int = 1
+  window_size: int | tuple[int, ...] = 128
+  dilation: int | tuple[int, ...] = 1
 
 
 class Longformer(Encoder):
   """Layers with a sliding window and one global token a segment."""
 
   def __init__(self, config: LongformerConfig, *, rngs: nnx.Rngs):
-    spec = AttentionSpec(
-        kind="sliding_window",
-        causal=config.causal,
-        window_size=config.window_size,
-        dilation=config.dilation,
-        max_globals=config.max_segments,
-    )
-    super().__init__(
-        config,
-        lambda number, shared: TransformerLayer.of(config, spec, **shared),
-        rngs=rngs,
-    )
+    def make_layer(number: int, shared: dict[str, Any]) -> TransformerLayer:
+      spec = AttentionSpec(
+          kind="sliding_window",
+          causal=config.causal,
+          window_size=for_layer(config.window_size, number, "window_size"),
+          dilation=for_layer(config.dilation, number, "dilation"),
+          max_globals=config.max_segments,
+      )
+      return TransformerLayer.of(config, spec, **shared)
+
+    super().__init__(config, make_layer, rngs=rngs)

@@ -7,10 +7,12 @@ embedding, one rotary base for local and global layers.
 """
 
 import dataclasses
+from typing import Any
 
 from flax import nnx
 
 from behavior_lm.attention.backends import AttentionSpec
+from behavior_lm.layers.stack import for_layer
 from behavior_lm.layers.transformer import TransformerLayer
 from behavior_lm.models.encoder import Encoder
 from behavior_lm.models.encoder import EncoderConfig
@@ -21,14 +23,15 @@ class ModernConfig(EncoderConfig):
   """As `EncoderConfig`, with this architecture's defaults.
 
   Attributes:
-    window_size: tokens on EACH side in local layers.
+    window_size: tokens on EACH side in local layers, for all layers or one a
+      layer (that of a global layer is not read).
     global_every: layers 0, n, 2 n, ... see their whole segment.
   """
 
   position_encoding: str = "rotary"
   norm_position: str = "pre"
   use_bias: bool = False
-  window_size: int = 64
+  window_size: int | tuple[int, ...] = 64
   global_every: int = 3
 
 
@@ -40,19 +43,15 @@ class Modern(Encoder):
       raise ValueError(
           f"global_every is {config.global_every}; 1 makes every layer global"
       )
-    everywhere = AttentionSpec(kind="dense", causal=config.causal)
-    near = AttentionSpec(
-        kind="sliding_window",
-        causal=config.causal,
-        window_size=config.window_size,
-    )
-    super().__init__(
-        config,
-        lambda number, shared: TransformerLayer.of(
-            config,
-            near if number % config.global_every else everywhere,
-            gated=True,
-            **shared,
-        ),
-        rngs=rngs,
-    )
+
+    def make_layer(number: int, shared: dict[str, Any]) -> TransformerLayer:
+      spec = AttentionSpec(kind="dense", causal=config.causal)
+      if number % config.global_every:
+        spec = AttentionSpec(
+            kind="sliding_window",
+            causal=config.causal,
+            window_size=for_layer(config.window_size, number, "window_size"),
+        )
+      return TransformerLayer.of(config, spec, gated=True, **shared)
+
+    super().__init__(config, make_layer, rngs=rngs)

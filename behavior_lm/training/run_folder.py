@@ -65,6 +65,12 @@ def open_run(
     raise UserError(f"{folder} is a file; give a folder as --workdir.")
   if (folder / CONFIG).exists():
     _check_same(config, load_config(folder), folder)
+    if not (folder / "dataset.json").exists():
+      raise UserError(
+          f"{folder} has no dataset.json: it was made of an exported model, and"
+          " such a run does not go on. Start a new one from it, with another"
+          f" --workdir and --config.init_from={folder}."
+      )
     meta = json.loads((folder / "dataset.json").read_text())
     if meta["fingerprint"] != dataset.meta["fingerprint"]:
       raise UserError(

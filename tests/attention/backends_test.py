@@ -1,18 +1,27 @@
+import dataclasses
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from behavior_lm.attention import backends
 from behavior_lm.attention.backends import attend
 from behavior_lm.attention.backends import AttentionSpec
+from behavior_lm.attention.backends import choose_backend
+from behavior_lm.attention.backends import describe
+from behavior_lm.attention.backends import KERNELS
 from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.dense import segment_mask
+from behavior_lm.attention.device import Target
 from behavior_lm.attention.masks import global_mask
 from behavior_lm.attention.masks import window_mask
+from behavior_lm.attention.sliding_window import attend_globally
 from behavior_lm.attention.sliding_window import first_tokens
-from behavior_lm.attention.sliding_window import GlobalProjections
+from tests.attention.comparing import assert_close
+from tests.attention.comparing import values_and_gradients
 
 IDS = jnp.asarray([[1] * 9 + [2] * 20 + [0] * 3])
 POSITIONS = jnp.asarray([[*range(9), *range(20), 0, 0, 0]])
@@ -52,9 +61,11 @@ def test_a_spec_chooses_the_kernel_and_its_settings():
 def test_projections_of_their_own_reach_the_global_tokens_only():
   spec = AttentionSpec("sliding_window", window_size=3, max_globals=2)
   own = qkv(1)
-  projections = GlobalProjections(own[0][:, jnp.asarray([0, 9])], *own[1:])
+  offsets = jnp.asarray([[0, 9]])
+  query = own[0][:, offsets[0]] * own[0].shape[-1] ** -0.5
+  given = attend_globally(query, *own[1:], IDS, offsets)
   plain = run(spec, *qkv())
-  out = run(spec, *qkv(), global_projections=projections)
+  out = run(spec, *qkv(), global_outputs=given)
   changed = np.flatnonzero(np.any(plain != out, (0, 2, 3)))
   assert changed.tolist() == [0, 9]
   want = dense_attention(*own, mask=segment_mask(IDS))
@@ -89,27 +100,6 @@ def test_lsh_settings_change_what_it_sees():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (dict(kind="magic"), r"known are \['dense', 'lsh', 'sliding_window'\]"),
-        (dict(backend="cuda"), r"runs on \['xla'\]"),
-        (dict(kind="sliding_window"), "set window_size"),
-        (dict(kind="sliding_window", window_size=2, dilation=0), "dilation 0"),
-        (dict(kind="sliding_window", window_size=2, max_globals=-1), "globals"),
-        (dict(window_size=5), "set kind='sliding_window'"),
-        (dict(kind="lsh", window_size=5), "set kind='sliding_window'"),
-        (dict(num_hashes=5), "set kind='lsh'"),
-        (dict(kind="lsh", num_hashes=0), "num_hashes 0"),
-        (dict(kind="lsh", chunk_size=0), "chunk_size 0"),
-        (dict(kind="lsh", num_buckets=3), "must be even"),
-    ],
-)
-def test_an_impossible_spec_says_what_to_do(settings, message):
-  with pytest.raises(ValueError, match=message):
-    AttentionSpec(**settings)
-
-
-@pytest.mark.parametrize(
     ("spec", "arguments", "message"),
     [
         (AttentionSpec("lsh"), {}, "pass key=None"),
@@ -123,3 +113,143 @@ def test_an_argument_that_the_kernel_would_ignore_is_an_error(
   query, key, value = qkv()
   with pytest.raises(ValueError, match=message):
     run(spec, **(dict(query=query, key=key, value=value) | arguments))
+
+
+TPU = Target("tpu")
+GPU = Target("cuda", 8, 9.0)
+CPU = Target("cpu")
+WINDOW = AttentionSpec("sliding_window", window_size=3)
+HOLES = AttentionSpec("sliding_window", window_size=3, dilation=2)
+GLOBALS = AttentionSpec("sliding_window", window_size=3, max_globals=2)
+
+
+def query_of(dtype="bfloat16", head_dim=64):
+  return jax.ShapeDtypeStruct((1, 32, 2, head_dim), jnp.dtype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("spec", "query", "target", "want"),
+    [
+        (AttentionSpec(), query_of(), CPU, "xla"),
+        (AttentionSpec(), query_of(), TPU, "splash"),
+        (AttentionSpec(causal=True), query_of("float32"), TPU, "splash"),
+        (AttentionSpec(), query_of(), Target("tpu", 4), "xla"),
+        (AttentionSpec(causal=True), query_of(), GPU, "cudnn"),
+        (AttentionSpec(), query_of("float32"), GPU, "xla"),
+        (AttentionSpec(), query_of(head_dim=20), GPU, "xla"),
+        (AttentionSpec(), query_of(), Target("rocm"), "xla"),
+        (AttentionSpec(backend="xla"), query_of(), TPU, "xla"),
+        (WINDOW, query_of(), TPU, "splash"),
+        (WINDOW, query_of(), GPU, "xla"),
+        (HOLES, query_of(), TPU, "xla"),
+        (GLOBALS, query_of(), TPU, "xla"),
+        (AttentionSpec("lsh"), query_of(), TPU, "xla"),
+    ],
+)
+def test_auto_takes_what_serves_the_layer_on_the_device(
+    spec, query, target, want
+):
+  assert choose_backend(spec, query, target) == want
+  # What is chosen can be forced.
+  forced = dataclasses.replace(spec, backend=want)
+  assert choose_backend(forced, query, target) == want
+
+
+@pytest.mark.parametrize(
+    ("spec", "query", "target", "message"),
+    [
+        (AttentionSpec(backend="cuda"), query_of(), CPU, "no backend 'cuda'"),
+        (
+            AttentionSpec("lsh", backend="splash"),
+            query_of(),
+            TPU,
+            r"'lsh'; it runs on \['xla'\]",
+        ),
+        (
+            AttentionSpec(backend="splash"),
+            query_of(),
+            CPU,
+            "runs on tpu, and this is cpu; 'xla' can",
+        ),
+        (
+            AttentionSpec(backend="cudnn"),
+            query_of("float32"),
+            GPU,
+            "set dtype='bfloat16'; 'xla' can, and 'auto' takes it",
+        ),
+        (
+            dataclasses.replace(GLOBALS, backend="splash"),
+            query_of(),
+            TPU,
+            "no global tokens",
+        ),
+        (
+            dataclasses.replace(HOLES, backend="splash"),
+            query_of(),
+            TPU,
+            "no holes",
+        ),
+        (
+            AttentionSpec(backend="splash"),
+            query_of(),
+            Target("tpu", 4),
+            "4 devices",
+        ),
+    ],
+)
+def test_an_impossible_backend_says_why_and_what_can(
+    spec, query, target, message
+):
+  with pytest.raises(ValueError, match=message):
+    choose_backend(spec, query, target)
+
+
+def test_a_forced_backend_of_another_device_stops_the_layer():
+  with pytest.raises(ValueError, match="'splash' cannot run this dense"):
+    run(AttentionSpec(backend="splash"), *qkv())
+
+
+@pytest.mark.parametrize("spec", [AttentionSpec(causal=True), WINDOW])
+def test_auto_on_a_tpu_is_one_program_for_every_device(monkeypatch, spec):
+  """Traced as beside a TPU: a TPU runs Splash, a CPU what it always ran."""
+  want = values_and_gradients(functools.partial(run, spec), *qkv())
+  monkeypatch.setattr(backends, "find_target", lambda: TPU)
+  program = functools.partial(
+      attend, segment_ids=IDS, positions=POSITIONS, spec=spec
+  )
+  assert_close(values_and_gradients(program, *qkv()), want, 1e-6)
+
+  @jax.jit
+  def both(query, key, value):
+    out, pull = jax.vjp(program, query, key, value)
+    return pull(out)
+
+  text = lambda platform: (
+      jax.export.export(both, platforms=[platform])(*qkv()).mlir_module()
+  )
+  assert "tpu_custom_call" in text("tpu")
+  assert "tpu_custom_call" not in text("cpu")
+  # XLA's scores [1, 2, 32, 32] have no place in the TPU's program.
+  assert "32x32xf32" not in text("tpu")
+
+
+def test_a_program_that_is_to_last_can_have_xla_only(monkeypatch):
+  monkeypatch.setattr(backends, "find_target", lambda: TPU)
+  program = jax.jit(
+      functools.partial(
+          attend,
+          segment_ids=IDS,
+          positions=POSITIONS,
+          spec=AttentionSpec(backend="xla"),
+      )
+  )
+  exported = jax.export.export(program, platforms=["tpu"])(*qkv())
+  assert "custom_call" not in exported.mlir_module()
+
+
+def test_the_page_shows_the_table():
+  page = Path(__file__).parents[2] / "docs" / "attention.md"
+  assert describe() in page.read_text()
+  count = sum(map(len, KERNELS.values()))
+  assert len(describe().splitlines()) == count + 2
+  assert all(list(kernels)[-1] == "xla" for kernels in KERNELS.values())

@@ -13,10 +13,10 @@ from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.dense import segment_mask
 from behavior_lm.attention.masks import global_mask
 from behavior_lm.attention.masks import window_mask
+from behavior_lm.attention.sliding_window import attend_globally
 from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.sliding_window import global_offsets
-from behavior_lm.attention.sliding_window import GlobalProjections
 from behavior_lm.attention.sliding_window import sliding_window_attention
 from behavior_lm.attention.sliding_window import take_rows
 
@@ -53,10 +53,12 @@ def oracle(qkv, own, *, segment_ids, global_tokens, causal, **window):
 def values_and_gradients(run, inputs):
   """One compiled program: what `run` returns and its gradients."""
 
-  # Unoptimised: these programs are compiled once for each example.
-  @functools.partial(
-      jax.jit, compiler_options={"xla_backend_optimization_level": 0}
-  )
+  # Unoptimised: these programs are compiled once for each example. Products
+  # of bfloat16 into float32 run optimised only.
+  plain = jax.tree.leaves(inputs)[0].dtype == jnp.float32
+  options = {"xla_backend_optimization_level": 0} if plain else None
+
+  @functools.partial(jax.jit, compiler_options=options)
   def both(inputs):
     out, pull = jax.vjp(run, inputs)
     # Uneven, so that no cotangent cancels another.
@@ -107,16 +109,17 @@ def test_the_window_equals_dense_attention_under_its_mask(
   )
 
   def kernel(inputs):
-    projections = None
+    own = None
     if "own" in inputs:
       query, key, value = inputs["own"]
-      query = take_rows(query, global_offsets(kept, max_globals))
-      projections = GlobalProjections(query, key, value)
+      offsets = global_offsets(kept, max_globals)
+      query = take_rows(query, offsets) * HEAD_DIM**-0.5
+      own = attend_globally(query, key, value, ids, offsets, causal)
     return sliding_window_attention(
         *inputs["qkv"],
         global_tokens=tokens if max_globals else None,
         max_globals=max_globals,
-        global_projections=projections,
+        global_outputs=own,
         **shared,
     )
 

@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 
 from behavior_lm.data.dataset import open_dataset
+from behavior_lm.data.token_source import open_tokens
+from behavior_lm.data.tokenizers.training import train_tokenizer
 from behavior_lm.errors import UserError
 from behavior_lm.evaluation.count_baselines import FULL_CONTEXT
 from behavior_lm.evaluation.count_baselines import SAME_INFORMATION
 from behavior_lm.evaluation.count_baselines import score_baselines
 from behavior_lm.evaluation.count_baselines import UNIGRAM
 from behavior_lm.evaluation.fixed_mask import fixed_mask
+from behavior_lm.evaluation.masked_perplexity import EvalAnnotations
 from behavior_lm.evaluation.masked_perplexity import hide_masked
 from behavior_lm.evaluation.masked_perplexity import masked_offsets
 from behavior_lm.evaluation.masked_perplexity import MaskedPerplexity
@@ -172,3 +175,38 @@ def test_a_summary_is_weighted_by_events():
 def test_an_unknown_split_names_those_there_are(dataset_path):
   with pytest.raises(UserError, match=r"only \['test', 'train'\]"):
     evaluate(dataset_path, eval__split="valid")
+
+
+def chained(dataset):
+  return train_tokenizer(
+      dataset, kind="bpe", vocab_size=60, alphabet_size=40, sessions="60"
+  )
+
+
+def test_hidden_spans_are_the_events_of_the_masked_chains(dataset_path):
+  dataset = open_dataset(dataset_path)
+  chains = chained(dataset)
+  pairs = train_tokenizer(dataset, kind="pair", vocab_size=7000)
+  read = lambda tokenizer, spans_of=None: open_tokens(
+      dataset,
+      "test",
+      tokenizer,
+      annotate=EvalAnnotations(dataset, tokenizer, 0.15, 0, spans_of),
+  )
+  longest = 0
+  for of_chains, of_pairs in zip(
+      read(chains), read(pairs, chains), strict=True
+  ):
+    hidden = np.repeat(of_chains["masked"], of_chains["num_events"])
+    np.testing.assert_array_equal(of_pairs["masked"], hidden)
+    longest = max(longest, of_chains["num_events"].max())
+  assert longest > 1
+
+
+def test_spans_are_not_hidden_from_tokens_that_may_be_cut_by_them(
+    dataset_path,
+):
+  dataset = open_dataset(dataset_path)
+  chains = chained(dataset)
+  with pytest.raises(ValueError, match="this bpe tokenizer has longer tokens"):
+    EvalAnnotations(dataset, chains, 0.15, 0, chains)

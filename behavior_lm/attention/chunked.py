@@ -1,0 +1,80 @@
+"""Attention within chunks of a row and the chunks beside them."""
+
+import jax
+import jax.numpy as jnp
+
+from behavior_lm.attention.parts import attend_part
+from behavior_lm.attention.parts import mask_bias
+
+
+def chunked_attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *,
+    segment_ids: jax.Array,
+    chunk_size: int,
+    chunks_before: int = 1,
+    chunks_after: int = 0,
+    causal: bool = False,
+) -> jax.Array:
+  """Each chunk of a row attends to itself and so many chunks beside it.
+
+  The local layers of Reformer's code (arXiv 2001.04451), for weights from
+  there: a sliding window gives every token the same reach, a chunk gives its
+  first token less than its last. As there, the row is a ring: the chunk before
+  the first is the last. Unlike there, a query sees only keys of its own
+  segment.
+
+  Args:
+    query, key, value: [batch, length, num_heads, head_dim], any length.
+    segment_ids: [batch, length] int32 from 0, 0 marks padding.
+    chunk_size: tokens in a chunk; a row of at most so many is one chunk.
+    chunks_before, chunks_after: that a chunk sees beside itself, or fewer: in
+      a short row, where both sides meet, each chunk is seen once.
+    causal: no token sees a later offset of the row.
+
+  Returns:
+    [batch, length, num_heads, head_dim] in the type of `value`; rows of padding
+    are zero.
+
+  Raises:
+    ValueError: if a number is too small.
+  """
+  length = query.shape[1]
+  if chunk_size < 1 or min(chunks_before, chunks_after) < 0:
+    raise ValueError(
+        f"chunk_size {chunk_size} must be at least 1, chunks_before"
+        f" {chunks_before} and chunks_after {chunks_after} at least 0"
+    )
+  num_chunks = -(-length // chunk_size)
+  if num_chunks == 1:
+    chunk_size = length
+  # No key is seen twice.
+  chunks_before = min(chunks_before, num_chunks - 1)
+  chunks_after = min(chunks_after, num_chunks - 1 - chunks_before)
+  padding = num_chunks * chunk_size - length
+
+  def chunks(x: jax.Array) -> jax.Array:
+    """[batch, length, n, width] -> [batch, n, chunks, chunk, width]."""
+    x = jnp.pad(x, ((0, 0), (0, padding), (0, 0), (0, 0))).swapaxes(1, 2)
+    return x.reshape(*x.shape[:2], num_chunks, chunk_size, x.shape[-1])
+
+  def seen(x: jax.Array) -> jax.Array:
+    """Each chunk between those beside it."""
+    steps = range(chunks_before, -chunks_after - 1, -1)
+    return jnp.concatenate([jnp.roll(x, step, 2) for step in steps], 3)
+
+  ids = chunks(segment_ids[:, :, None, None])
+  mask = (ids == seen(ids).swapaxes(-1, -2)) & (ids != 0)
+  if causal:
+    offsets = chunks(jnp.arange(length)[None, :, None, None])
+    mask &= offsets >= seen(offsets).swapaxes(-1, -2)
+  out, _ = attend_part(
+      chunks(query * query.shape[-1] ** -0.5),
+      seen(chunks(key)),
+      seen(chunks(value)),
+      mask_bias(mask),
+  )
+  out = out.reshape(*out.shape[:2], -1, out.shape[-1]).swapaxes(1, 2)
+  return jnp.where((segment_ids != 0)[:, :, None, None], out[:, :length], 0)

@@ -1,0 +1,78 @@
+"""Dense attention within segments, by tiles: quadratic time, linear memory."""
+
+import jax
+import jax.numpy as jnp
+
+from behavior_lm.attention.tiles import attend_tiles
+from behavior_lm.attention.tiles import causal_bias
+from behavior_lm.attention.tiles import SCORES_AT_ONCE
+from behavior_lm.attention.tiles import segment_bias
+
+# Products of fewer queries are too small to be fast.
+MIN_QUERIES = 128
+
+
+def tiled_dense_attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *,
+    segment_ids: jax.Array,
+    positions: jax.Array,
+    causal: bool = False,
+) -> jax.Array:
+  """`dense_attention` under `segment_mask`, a tile of queries at a time.
+
+  Args:
+    query, key, value: [batch, length, num_heads, head_dim].
+    segment_ids: [batch, length] int32, 0 marks padding.
+    positions: [batch, length] int32 within the segment.
+    causal: a query sees no key after its own position.
+
+  Returns:
+    [batch, length, num_heads, head_dim] in the type of `value`; rows of padding
+    are zero.
+
+  Raises:
+    ValueError: if the shapes disagree.
+  """
+  if not (
+      query.shape == key.shape == value.shape
+      and query.shape[:2] == segment_ids.shape == positions.shape
+  ):
+    raise ValueError(
+        f"shapes disagree: query {query.shape}, key {key.shape}, value"
+        f" {value.shape}, segment_ids {segment_ids.shape}, positions"
+        f" {positions.shape}"
+    )
+  batch, length, heads, head_dim = query.shape
+  size = _queries_at_once(length, heads)
+  tiles = -(-length // size)
+
+  def by_tile(x: jax.Array) -> jax.Array:
+    """[batch, length, heads, width] -> [batch * tiles, heads, size, width]."""
+    pads = ((0, 0), (0, tiles * size - length), (0, 0), (0, 0))
+    x = jnp.pad(x, pads).reshape(batch, tiles, size, *x.shape[2:])
+    return x.swapaxes(2, 3).reshape(batch * tiles, x.shape[3], size, -1)
+
+  fields = [segment_ids, positions] if causal else [segment_ids]
+  of_queries = [by_tile(x[:, :, None, None]).swapaxes(2, 3) for x in fields]
+  of_keys = [x[:, None, :, None] for x in fields]
+  pairs = zip(of_queries, of_keys, strict=True)
+  out, _ = attend_tiles(
+      causal_bias if causal else segment_bias,
+      by_tile(query * head_dim**-0.5),
+      key.swapaxes(1, 2),
+      value.swapaxes(1, 2),
+      *(x for pair in pairs for x in pair),
+  )
+  out = out.reshape(batch, tiles, heads, size, head_dim).swapaxes(2, 3)
+  out = out.reshape(batch, tiles * size, heads, head_dim)[:, :length]
+  return jnp.where((segment_ids != 0)[:, :, None, None], out, 0)
+
+
+def _queries_at_once(length: int, heads: int) -> int:
+  """Queries of a tile: a row in equal parts, as even as may be."""
+  wanted = max(MIN_QUERIES, SCORES_AT_ONCE // (heads * length))
+  parts = -(-length // wanted)
+  return -(-length // parts)

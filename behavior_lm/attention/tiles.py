@@ -1,0 +1,268 @@
+"""Softmax attention by tiles of scores: the one core of all kernels.
+
+As FlashAttention (arXiv 2205.14135): scores exist a tile at a time, and the
+gradient computes them again from the logarithm of each query's softmax
+denominator. Scores stand as [keys, queries]: then all seven products of value
+and gradient have untransposed left operands but for copies of keys and values,
+which are small; see `layout`.
+"""
+
+from collections.abc import Callable, Sequence
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from behavior_lm.attention.layout import transposed
+
+# The bias of a pair that must not meet. Finite, so that a query without any
+# key gives no NaN: it gets the mean of the values, to be dropped by the caller.
+MASKED_BIAS = -1e30
+# On CPU, scores that are computed at once: they should stay in a cache between
+# the passes over them.
+SCORES_AT_ONCE = 2**19
+
+# Slices of the bias' arrays -> [tiles, heads or 1, keys, queries] float32.
+MakeBias = Callable[..., jax.Array]
+Arrays = tuple[jax.Array, ...]
+
+
+def mask_bias(mask: jax.Array) -> jax.Array:
+  """0 where `mask` is True, a score that no other survives elsewhere."""
+  return jnp.where(mask, 0.0, MASKED_BIAS)
+
+
+def segment_bias(query_ids: jax.Array, key_ids: jax.Array) -> jax.Array:
+  """Same segment: [tiles, 1, 1, queries], [tiles, 1, keys, 1] -> a bias."""
+  return mask_bias(query_ids == key_ids)
+
+
+def causal_bias(
+    query_ids: jax.Array,
+    key_ids: jax.Array,
+    query_places: jax.Array,
+    key_places: jax.Array,
+) -> jax.Array:
+  """Likewise, and no key stands behind its query."""
+  return mask_bias((query_ids == key_ids) & (key_places <= query_places))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def attend_tiles(
+    make_bias: MakeBias,
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *bias: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """softmax(Q K^T + bias) V by tiles, and the logarithm of its denominator.
+
+  Args:
+    make_bias: makes a tile's bias from slices of `bias`, on the spot.
+    query: [tiles, heads, queries, head_dim], scaled.
+    key, value: [key_tiles, heads, keys, head_dim]. tiles = n * key_tiles: n
+      tiles of queries in a row meet the same keys.
+    *bias: arrays whose first axis is `tiles`, or `key_tiles` for what belongs
+      to keys; they take no gradient.
+
+  Returns:
+    [tiles, heads, queries, head_dim] in the type of `value`, and float32
+    [tiles, heads, queries].
+  """
+  (out, log_total), _ = _forward(make_bias, query, key, value, *bias)
+  return out, log_total
+
+
+def join_parts(
+    outs: Sequence[jax.Array], log_totals: Sequence[jax.Array]
+) -> jax.Array:
+  """One softmax over the keys of all parts.
+
+  Args:
+    outs: each [..., queries, head_dim], as `attend_tiles` gives them.
+    log_totals: each [..., queries].
+
+  Returns:
+    [..., queries, head_dim] in the type of the outs.
+  """
+  weights = jax.nn.softmax(jnp.stack(log_totals), 0)[..., None]
+  joined = sum(
+      weight * out.astype(jnp.float32)
+      for weight, out in zip(weights, outs, strict=True)
+  )
+  return jnp.asarray(joined).astype(outs[0].dtype)
+
+
+def _product(left: jax.Array, right: jax.Array) -> jax.Array:
+  """[..., m, k] @ [..., k, n] in float32."""
+  return jnp.matmul(left, right, preferred_element_type=jnp.float32)
+
+
+def _product_of_rows(left: jax.Array, right: jax.Array) -> jax.Array:
+  """[tiles, heads, m, k] and [.., n, k] -> [.., m, n] in float32."""
+  dims = (((3,), (3,)), ((0, 1), (0, 1)))
+  return jax.lax.dot_general(
+      left, right, dims, preferred_element_type=jnp.float32
+  )
+
+
+def _attend(
+    make_bias: MakeBias,
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *bias: jax.Array,
+) -> Arrays:
+  """In float32 between the products: bfloat16 keeps 8 bits of a weight."""
+  scores = _product_of_rows(key, query) + make_bias(*bias)
+  top = scores.max(-2, keepdims=True)
+  weights = jnp.exp(scores - top)
+  total = weights.sum(-2, keepdims=True)
+  out = _product(transposed(value), weights.astype(value.dtype)) / total
+  log_total = (top + jnp.log(total))[..., 0, :]
+  return out.swapaxes(-1, -2).astype(value.dtype), log_total
+
+
+def _gradients(
+    make_bias: MakeBias,
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    log_total: jax.Array,
+    d_out: jax.Array,
+    shared: jax.Array,
+    *bias: jax.Array,
+) -> Arrays:
+  scores = _product_of_rows(key, query) + make_bias(*bias)
+  weights = jnp.exp(scores - log_total[..., None, :])
+  d_weights = _product_of_rows(value, d_out)
+  d_scores = weights * (d_weights - shared[..., None, :])
+  d_scores, weights = (x.astype(query.dtype) for x in (d_scores, weights))
+  # Without the barrier XLA makes (K^T S)^T the product S^T K again.
+  d_query = jax.lax.optimization_barrier(_product(transposed(key), d_scores))
+  return (
+      d_query.swapaxes(-1, -2),
+      _product(d_scores, query),
+      _product(weights, d_out),
+  )
+
+
+def _forward(
+    make_bias: MakeBias,
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    *bias: jax.Array,
+) -> tuple[tuple[jax.Array, jax.Array], Any]:
+  operands = (query, key, value, *bias)
+  run = functools.partial(_attend, make_bias)
+  shapes = (
+      jax.ShapeDtypeStruct((*query.shape[:3], value.shape[-1]), value.dtype),
+      jax.ShapeDtypeStruct(query.shape[:3], jnp.float32),
+  )
+  out, log_total = _over_tiles(run, shapes, *operands)
+  return (out, log_total), (operands, out, log_total)
+
+
+def _backward(make_bias: MakeBias, kept: Any, cotangents: Arrays) -> Any:
+  (query, key, value, *bias), out, log_total = kept
+  d_out, d_log_total = cotangents
+  # What normalising takes back from every score of a query.
+  shared = d_out.astype(jnp.float32) * out.astype(jnp.float32)
+  shared = shared.sum(-1) - d_log_total
+  run = functools.partial(_gradients, make_bias)
+  # Keys that several tiles meet gather their gradients in float32.
+  several = len(query) != len(key)
+  kind = lambda x: jax.ShapeDtypeStruct(
+      x.shape, jnp.float32 if several else x.dtype
+  )
+  of_query = jax.ShapeDtypeStruct(query.shape, query.dtype)
+  shapes = (of_query, *map(kind, (key, value)))
+  found = _over_tiles(
+      run, shapes, query, key, value, log_total, d_out, shared, *bias
+  )
+  grads = (
+      grad.astype(x.dtype)
+      for grad, x in zip(found, (query, key, value), strict=True)
+  )
+  return (*grads, *(None for _ in bias))
+
+
+attend_tiles.defvjp(_forward, _backward)
+
+
+def _over_tiles(
+    run: Callable[..., Arrays],
+    shapes: tuple[jax.ShapeDtypeStruct, ...],
+    *operands: jax.Array,
+) -> Arrays:
+  """`run` over all tiles; on CPU over as many at once as a cache holds.
+
+  Not so on other devices, which want all of the work at once.
+
+  Args:
+    run: takes slices of the operands, gives slices of the results.
+    shapes: of the results. Those that have a row for each tile of keys are
+      summed over its tiles of queries.
+    *operands: query and key first.
+  """
+  query, key = operands[:2]
+  num_tiles, num_keys = len(query), len(key)
+  repeats = num_tiles // num_keys
+
+  def in_turn(*operands: jax.Array) -> Arrays:
+    size = _tiles_at_once(query.shape, key.shape)
+    count = lambda x: size if len(x) == num_tiles else max(1, size // repeats)
+    place = lambda x, step: step * size // (num_tiles // len(x))
+
+    def one(step: int, outs: Arrays) -> Arrays:
+      slices = (
+          jax.lax.dynamic_slice_in_dim(x, place(x, step), count(x))
+          for x in operands
+      )
+      return tuple(
+          _put(out, new, place(out, step), add=len(out) != num_tiles)
+          for out, new in zip(outs, run(*slices), strict=True)
+      )
+
+    outs = tuple(jnp.zeros(x.shape, x.dtype) for x in shapes)
+    return jax.lax.fori_loop(0, num_tiles // size, one, outs)
+
+  def at_once(*operands: jax.Array) -> Arrays:
+    if repeats == 1:
+      return tuple(
+          new.astype(x.dtype)
+          for new, x in zip(run(*operands), shapes, strict=True)
+      )
+    spread = (
+        x if len(x) == num_tiles else jnp.repeat(x, repeats, 0)
+        for x in operands
+    )
+    return tuple(
+        (
+            new
+            if len(new) == shape.shape[0]
+            else new.reshape(num_keys, repeats, *new.shape[1:]).sum(1)
+        ).astype(shape.dtype)
+        for new, shape in zip(run(*spread), shapes, strict=True)
+    )
+
+  return jax.lax.platform_dependent(*operands, cpu=in_turn, default=at_once)
+
+
+def _tiles_at_once(query: tuple[int, ...], key: tuple[int, ...]) -> int:
+  """How many tiles' scores are made at once, of shapes [tiles, heads, ...]."""
+  if query[0] != key[0]:
+    return 1
+  wanted = max(1, SCORES_AT_ONCE // math.prod((query[1], query[2], key[2])))
+  return max(n for n in range(1, min(wanted, query[0]) + 1) if not query[0] % n)
+
+
+def _put(out: jax.Array, new: jax.Array, at: Any, *, add: bool) -> jax.Array:
+  """Rows of `out` become `new`, or that is added."""
+  new = new.astype(out.dtype)
+  if add:
+    new = new + jax.lax.dynamic_slice_in_dim(out, at, len(new))
+  return jax.lax.dynamic_update_slice_in_dim(out, new, at, 0)

@@ -1,0 +1,109 @@
+"""Self-attention by hashing, where queries are keys."""
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+
+from behavior_lm.attention.hashing import default_buckets
+from behavior_lm.attention.hashing import draw_rotations
+from behavior_lm.attention.hashing import hash_vectors
+from behavior_lm.attention.hashing import Order
+from behavior_lm.attention.lsh import attend_in_order
+from behavior_lm.attention.lsh import sort_into_chunks
+from behavior_lm.attention.spec import AttentionSpec
+from behavior_lm.layers.linear import Linear
+from behavior_lm.layers.position_encoding import rotate
+
+
+class LshSelfAttention(nnx.Module):
+  """One projection to query and value, attention by hashing, projection."""
+
+  def __init__(
+      self,
+      embed_dim: int,
+      num_heads: int,
+      spec: AttentionSpec,
+      *,
+      rotary: bool = False,
+      use_bias: bool = True,
+      dtype: jnp.dtype,
+      rngs: nnx.Rngs,
+  ):
+    if embed_dim % num_heads:
+      raise ValueError(
+          f"embed_dim {embed_dim} is not divisible by num_heads {num_heads}"
+      )
+    self.num_heads = num_heads
+    self.head_dim = embed_dim // num_heads
+    self.spec = spec
+    self.rotary = rotary
+    make = lambda out: Linear(
+        embed_dim, out, use_bias=use_bias, dtype=dtype, rngs=rngs
+    )
+    self.query_value = make(2 * embed_dim)
+    self.out = make(embed_dim)
+
+  def draw_rotations(self, key: jax.Array, length: int) -> jax.Array:
+    """What `__call__` hashes rows of a length by."""
+    return draw_rotations(
+        key,
+        num_heads=self.num_heads,
+        head_dim=self.head_dim,
+        num_hashes=self.spec.num_hashes,
+        num_buckets=self._num_buckets(length),
+    )
+
+  def __call__(
+      self,
+      hidden: jax.Array,
+      *,
+      segment_ids: jax.Array,
+      positions: jax.Array,
+      rotations: jax.Array | None,
+      order: Order | None = None,
+  ) -> tuple[jax.Array, Order]:
+    """Attends to what hashing brings together.
+
+    Args:
+      hidden: [batch, length, embed_dim].
+      segment_ids: [batch, length] int32, 0 marks padding.
+      positions: [batch, length] int32 within the segment.
+      rotations: as `draw_rotations` gives them; not read with an order.
+      order: of an earlier call with the same hidden states; without one tokens
+        are hashed and sorted.
+
+    Returns:
+      [batch, length, embed_dim], and the order.
+
+    Raises:
+      ValueError: if there is nothing to hash by.
+    """
+    query, value = (
+        x.reshape(*x.shape[:-1], self.num_heads, self.head_dim)
+        for x in jnp.split(self.query_value(hidden), 2, -1)
+    )
+    if self.rotary:
+      query = rotate(query, positions)
+    spec = self.spec
+    if order is None:
+      if rotations is None:
+        raise ValueError("hashing needs rotations: see `draw_rotations`")
+      buckets = hash_vectors(
+          query, rotations, self._num_buckets(hidden.shape[1])
+      )
+      order = sort_into_chunks(buckets, segment_ids, spec.chunk_size)
+    mixed = attend_in_order(
+        query,
+        value,
+        order=order,
+        segment_ids=segment_ids,
+        chunk_size=spec.chunk_size,
+        causal=spec.causal,
+        faithful=spec.faithful,
+    )
+    return self.out(mixed.reshape(hidden.shape)), order
+
+  def _num_buckets(self, length: int) -> int | tuple[int, int]:
+    if self.spec.num_buckets is not None:
+      return self.spec.num_buckets
+    return default_buckets(length, self.spec.chunk_size)

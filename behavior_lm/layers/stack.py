@@ -1,0 +1,138 @@
+"""Running a stack of layers: one by one, scanned, or with less kept.
+
+A stack's layers keep parameters of their own, whatever way they run, so that
+checkpoints and exports do not depend on it.
+"""
+
+from collections.abc import Callable, Sequence
+import functools
+from typing import Any
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+
+# What a layer keeps for the gradient; the rest is computed again.
+REMAT: dict[str, Callable[..., Any]] = {
+    # Everything.
+    "none": lambda run: run,
+    # Results of products with weights: no attention, norms, activations.
+    "dots": functools.partial(
+        jax.checkpoint,
+        policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    ),
+    # The states between layers alone.
+    "full": jax.checkpoint,
+}
+
+
+def run_stack(
+    layers: Sequence[nnx.Module],
+    hidden: jax.Array,
+    *,
+    depth: int,
+    remat: str = "none",
+    scan: bool = False,
+    dropout_key: jax.Array | None = None,
+    **inputs: jax.Array,
+) -> jax.Array:
+  """The states after `depth` layers.
+
+  Args:
+    layers: called as `layer(hidden, deterministic=, rngs=, **inputs)`; repeated
+      in turn until `depth` is reached.
+    hidden: [batch, length, embed_dim].
+    depth: layers to run.
+    remat: key of `REMAT`.
+    scan: one compiled body for all layers of the same program, so that time
+      to compile does not grow with depth. Where programs alternate, a body
+      holds one period of them; layers that fill no period follow unrolled.
+    dropout_key: random key; None is no dropout.
+    **inputs: the same for all layers.
+
+  Returns:
+    [batch, length, embed_dim].
+
+  Raises:
+    ValueError: if `remat` is unknown.
+  """
+  if remat not in REMAT:
+    raise ValueError(f"remat {remat!r}; known are {sorted(REMAT)}")
+  parts = [nnx.split(layer, nnx.Param) for layer in layers]
+  programs = [parts[i % len(parts)][0] for i in range(depth)]
+  params = [parts[i % len(parts)][1] for i in range(depth)]
+  if dropout_key is None:
+    keys: Any = [None] * depth
+  else:
+    keys = jax.random.split(dropout_key, depth)
+
+  def run_one(
+      program: Any, hidden: jax.Array, own: Any, key: jax.Array | None
+  ) -> jax.Array:
+    def run(hidden: jax.Array, own: Any, key: jax.Array | None) -> jax.Array:
+      return nnx.merge(program, own)(
+          hidden,
+          deterministic=key is None,
+          rngs=None if key is None else nnx.Rngs(dropout=key),
+          **inputs,
+      )
+
+    return REMAT[remat](run)(hidden, own, key)
+
+  period = _period(programs)
+  scanned = depth - depth % period if scan else 0
+  if scanned > period:
+    places = range(period)
+    every = [slice(place, scanned, period) for place in places]
+    shared = len(parts) <= period
+
+    def body(hidden: jax.Array, xs: Any) -> tuple[jax.Array, None]:
+      for place in places:
+        own = params[place] if shared else xs[0][place]
+        key = None if dropout_key is None else xs[1][place]
+        hidden = run_one(programs[place], hidden, own, key)
+      return hidden, None
+
+    stacked = None if shared else [_stack(params[part]) for part in every]
+    if dropout_key is not None:
+      keys_of = [keys[part] for part in every]
+    else:
+      keys_of = None
+    hidden, _ = jax.lax.scan(
+        body, hidden, (stacked, keys_of), length=scanned // period
+    )
+  else:
+    scanned = 0
+  for number in range(scanned, depth):
+    hidden = run_one(programs[number], hidden, params[number], keys[number])
+  return hidden
+
+
+def _period(programs: Sequence[Any]) -> int:
+  """After how many layers the programs repeat."""
+  depth = len(programs)
+  for period in range(1, depth):
+    if all(programs[i] == programs[i - period] for i in range(period, depth)):
+      return period
+  return max(depth, 1)
+
+
+def _stack(trees: Sequence[Any]) -> Any:
+  """Parameters of several layers, with a leading axis for the layers."""
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def for_layer(value: int | Sequence[int], number: int, name: str) -> int:
+  """A setting of layer `number`: one for all, or one a layer.
+
+  Raises:
+    ValueError: if there are settings, but none for this layer.
+  """
+  if isinstance(value, int):
+    return value
+  if number >= len(value):
+    raise ValueError(
+        f"{name} {tuple(value)} has {len(value)} values, none for layer"
+        f" {number}: give one number for all layers, or one a layer"
+    )
+  return value[number]

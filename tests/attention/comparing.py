@@ -1,0 +1,65 @@
+"""What tests of kernels share: packed rows, random arrays, gradients."""
+
+from collections.abc import Callable
+import functools
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def packed_segments(rng, batch: int, length: int) -> jax.Array:
+  """Segments of random sizes, padding anywhere, one row all padding."""
+  ids = np.zeros((batch, length), np.int32)
+  for row in range(batch - 1):
+    cuts = np.sort(rng.integers(0, length + 1, rng.integers(1, 6)))
+    for number, span in enumerate(itertools.pairwise([0, *cuts, length])):
+      ids[row, slice(*span)] = (number + 1) * (rng.random() < 0.8)
+  return jnp.asarray(ids)
+
+
+def draw(rng, *shape: int, dtype: Any = jnp.float32) -> jax.Array:
+  return jnp.asarray(rng.standard_normal(shape), dtype)
+
+
+def values_and_gradients(
+    run: Callable[..., jax.Array], *inputs: Any
+) -> tuple[jax.Array, Any]:
+  """One compiled program: what `run` returns and its gradients."""
+
+  # Unoptimised: these programs are compiled once for each example.
+  @functools.partial(
+      jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+  )
+  def both(*inputs):
+    out, pull = jax.vjp(run, *inputs)
+    # Uneven, so that no cotangent cancels another.
+    cotangent = jnp.cos(jnp.arange(out.size, dtype=jnp.float32))
+    return out, pull(cotangent.reshape(out.shape).astype(out.dtype))
+
+  return both(*inputs)
+
+
+def assert_close(got: Any, want: Any, atol: float) -> None:
+  """Of arrays in the same trees, whatever their types."""
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(
+          np.asarray(a, np.float32), np.asarray(b, np.float32), atol=atol
+      ),
+      got,
+      want,
+  )
+
+
+def worst(got: Any, want: Any) -> float:
+  """The largest difference between arrays in the same trees."""
+  differences = jax.tree.map(
+      lambda a, b: np.abs(
+          np.asarray(a, np.float32) - np.asarray(b, np.float32)
+      ).max(initial=0.0),
+      got,
+      want,
+  )
+  return max(map(float, jax.tree.leaves(differences)))

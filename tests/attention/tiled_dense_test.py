@@ -1,0 +1,93 @@
+import functools
+
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from behavior_lm.attention import tiled_dense
+from behavior_lm.attention.dense import dense_attention
+from behavior_lm.attention.dense import segment_mask
+from behavior_lm.attention.tiled_dense import tiled_dense_attention
+
+BATCH, HEADS, HEAD_DIM = 2, 2, 8
+
+
+def oracle(query, key, value, *, segment_ids, positions, causal):
+  mask = segment_mask(segment_ids, positions=positions, causal=causal)
+  return dense_attention(query, key, value, mask=mask)
+
+
+def rows(rng, length):
+  """Packed rows: segments of random lengths, then padding; or all padding."""
+  ids, positions = np.zeros((2, BATCH, length), np.int32)
+  for row in range(BATCH):
+    start, number = 0, 1
+    while start < length and rng.random() < 0.8:
+      end = start + int(rng.integers(1, length - start + 1))
+      ids[row, start:end] = number
+      positions[row, start:end] = np.arange(end - start)
+      start, number = end, number + 1
+  return jnp.asarray(ids), jnp.asarray(positions)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    length=st.sampled_from([1, 2, 31, 64, 129, 200]),
+    causal=st.booleans(),
+    least=st.sampled_from([1, 7, 128]),
+    bfloat=st.booleans(),
+)
+def test_it_equals_the_oracle(seed, length, causal, least, bfloat):
+  rng = np.random.default_rng(seed)
+  ids, positions = rows(rng, length)
+  shape = (BATCH, length, HEADS, HEAD_DIM)
+  qkv = [jnp.asarray(rng.standard_normal(shape), jnp.float32) for _ in "qkv"]
+  fields = dict(segment_ids=ids, positions=positions, causal=causal)
+  cotangent = jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+  def both(run, qkv):
+    out, pull = jax.vjp(functools.partial(run, **fields), *qkv)
+    return out, pull(cotangent.astype(out.dtype))
+
+  dtype, atol = (jnp.bfloat16, 0.1) if bfloat else (jnp.float32, 1e-5)
+  with pytest.MonkeyPatch.context() as patch:
+    # Few queries at once, so that a row has several tiles.
+    patch.setattr(tiled_dense, "MIN_QUERIES", least)
+    patch.setattr(tiled_dense, "SCORES_AT_ONCE", 1)
+    run = jax.jit(functools.partial(both, tiled_dense_attention))
+    got = run([x.astype(dtype) for x in qkv])
+  want = jax.jit(functools.partial(both, oracle))(qkv)
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(
+          a.astype(jnp.float32), b, atol=atol
+      ),
+      got,
+      want,
+  )
+  assert np.all(np.asarray(got[0], np.float32)[np.asarray(ids) == 0] == 0)
+
+
+def test_memory_is_linear_in_the_length():
+  def temp(length):
+    x = jax.ShapeDtypeStruct((1, length, 2, 8), jnp.float32)
+    ids = jax.ShapeDtypeStruct((1, length), jnp.int32)
+    run = lambda q, k, v, ids: tiled_dense_attention(
+        q, k, v, segment_ids=ids, positions=ids
+    )
+    grad = jax.grad(lambda *a: run(*a).sum(), (0, 1, 2))
+    compiled = jax.jit(grad).lower(x, x, x, ids).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+  assert temp(8192) < 2.2 * temp(4096)
+
+
+def test_shapes_that_disagree_are_named():
+  x = jnp.zeros((1, 4, 2, 8))
+  ids = jnp.zeros((1, 5), jnp.int32)
+  with pytest.raises(ValueError, match=r"segment_ids \(1, 5\)"):
+    tiled_dense_attention(x, x, x, segment_ids=ids, positions=ids)

@@ -1,0 +1,93 @@
+from pathlib import Path
+import sys
+
+import pytest
+
+from behavior_lm.errors import UserError
+from behavior_lm.evaluation import encoder_race
+from behavior_lm.evaluation.encoder_cases import make_case
+from behavior_lm.evaluation.encoder_cases import model_names
+from behavior_lm.evaluation.throughput import GEMM_FLOPS
+from tests.peers import peers_python
+from tests.peers import REPO
+
+TOLD = {
+    "ours": {
+        "num_params": 10,
+        "versions": {"jax": "1"},
+        "flops": {"masked": 1e9, "all": 2e9},
+        "xla_flags": "",
+    },
+    "theirs": {"num_params": 10, "versions": {"torch": "2"}},
+}
+
+
+def test_figures_follow_from_the_seconds():
+  case = make_case("bert", length=100, batch_size=2)
+  row = encoder_race.summarise(
+      case,
+      TOLD,
+      {
+          "ours_masked": [1.0, 2.0, 1.0, 1.0, 4.0],
+          "ours_all": [2.0] * 5,
+          "theirs": [4.0, 4.0, 4.0, 4.0, 2.0],
+      },
+      {"ours": [GEMM_FLOPS / 4e9], "theirs": [GEMM_FLOPS / 2e9]},
+      {"theirs": 1.0},
+  )
+  assert row["tokens_per_second"] == {
+      "ours_masked": 200.0, "ours_all": 100.0, "theirs": 50.0,
+  }  # fmt: skip
+  assert row["ratio"] == {"ours_masked": 4.0, "ours_all": 2.0}
+  # Pairs of one turn: 4, 2, 4, 4, 0.5.
+  assert row["ratio_quartiles"]["ours_masked"] == [2.0, 4.0]
+  assert row["gemm_gflops"] == pytest.approx({"ours": 4.0, "theirs": 2.0})
+  # Of the higher peak; theirs does the work of a head on all positions.
+  assert row["share"] == pytest.approx(
+      {"ours_masked": 0.25, "ours_all": 0.25, "theirs": 0.125}
+  )
+
+
+def test_ours_alone_has_no_ratio():
+  row = encoder_race.race(
+      make_case("bert", tiny=True, heads=["masked"]),
+      root=REPO,
+      peer=None,
+      repeats=2,
+      warm_up=1,
+  )
+  assert set(row["tokens_per_second"]) == {"ours_masked"}
+  assert "ratio" not in row and row["share"]["ours_masked"] > 0
+  assert "head on masked positions" in encoder_race.describe(row)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", model_names())
+def test_a_race_is_of_two_models_of_one_size(model):
+  peer = [str(peers_python()), str(REPO / "peers" / "encoder_speed.py")]
+  row = encoder_race.race(
+      make_case(model, dtype="bfloat16", tiny=True, threads=2),
+      root=REPO,
+      peer=peer,
+      repeats=1,
+      warm_up=1,
+  )
+  counts = row["num_params"]
+  if model in ("bert", "albert", "longformer"):
+    assert counts["ours"] == counts["theirs"]
+  elif model == "modern":
+    # One scale of the width: the norm before the first attention.
+    assert counts["ours"] == counts["theirs"] + 32
+  # Both start where every token is as likely.
+  losses = row["losses"]
+  assert losses["ours_all"] == pytest.approx(losses["theirs"], rel=0.1)
+  assert set(row["ratio"]) == {"ours_masked", "ours_all"}
+  assert "transformers" in encoder_race.describe(row)
+
+
+def test_a_process_that_fails_is_quoted():
+  program = "import sys; sys.exit('no such library')"
+  worker = encoder_race.Worker([sys.executable, "-c", program], Path("."))
+  with pytest.raises(UserError, match="it ended.*no such library"):
+    worker.ask(do="setup")
+  worker.close()

@@ -1,0 +1,56 @@
+from behavior_lm.evaluation import encoder_report
+from behavior_lm.evaluation.encoder_cases import make_case
+
+
+def row(model="bert", speed=200.0, theirs=True, **settings):
+  sides = ["ours_masked", "ours_all"] + ["theirs"] * theirs
+  made = {
+      "command": "python experiments/benchmark.py train",
+      "case": make_case(model, **settings),
+      "repeats": 5,
+      "tokens_per_second": dict.fromkeys(sides, speed),
+      "quartiles": dict.fromkeys(sides, [speed - 1, speed + 1]),
+      "gemm_gflops": {"ours": 300.0},
+      "share": dict.fromkeys(sides, 0.25),
+      "flops": {"masked": 1e9, "all": 2e9},
+      "num_params": {"ours": 1256},
+      "versions": {"ours": {"jax": "1.2"}},
+      "xla_flags": "",
+  }
+  if theirs:
+    made["num_params"]["theirs"] = 1000
+    made["gemm_gflops"]["theirs"] = 310.0
+    made["ratio"] = dict.fromkeys(sides[:2], 1.5)
+    made["ratio_quartiles"] = dict.fromkeys(sides[:2], [1.4, 1.6])
+  return made
+
+
+def page(*rows):
+  machine = {"cores": 2, "kind": "x86_64"}
+  return encoder_report.to_markdown(
+      {"mode": "train", "machine": machine, "rows": rows}
+  )
+
+
+def test_a_case_measured_again_takes_its_old_place():
+  old = [row(), row("albert"), row(dtype="bfloat16")]
+  new = [row("albert", speed=300.0), row(length=64)]
+  merged = encoder_report.merge(old, new)
+  assert merged == [old[0], new[0], old[2], new[1]]
+
+
+def test_the_page_tells_settings_speeds_and_why_parameters_differ():
+  text = page(row("modern"), row("albert", dtype="bfloat16"))
+  assert "| modern, 1 x 4,096 | float32 | 200 (199 to 201) |" in text
+  assert "| albert, 8 x 512 | bfloat16 | 25% | 25% | 25% | 300 | 310 |" in text
+  assert "1.50 (1.40 to 1.60)" in text
+  assert "| modern | 1,256 | 1,000 | +256 |" in text
+  assert "a norm before the first layer's attention" in text
+  assert "jax 1.2" in text and "5 turns" in text
+  assert text.count("python experiments/benchmark.py train") == 1
+
+
+def test_rows_of_ours_alone_have_dashes():
+  text = page(row(theirs=False))
+  assert "| 200 (199 to 201) | - | - | - |" in text
+  assert "difference" not in text

@@ -1,0 +1,116 @@
+"""A study of two models over events and over chains, on a tiny log."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from behavior_lm.data.dataset import open_dataset
+from behavior_lm.data.tokenizers import load_tokenizer
+from behavior_lm.errors import UserError
+from behavior_lm.evaluation import encoder_study
+from behavior_lm.evaluation import equal_time
+from behavior_lm.evaluation.score_files import load_scores
+from tests.training.tiny import tiny_config
+from tests.training.tiny import tiny_dataset
+
+MINUTES = 0.01
+
+
+@pytest.fixture(scope="module")
+def dataset_path(tmp_path_factory):
+  return tiny_dataset(tmp_path_factory.mktemp("data"))
+
+
+def finish(name, study, dataset_path, minutes=MINUTES, **changes):
+  lines = []
+  done = encoder_study.finish_run(
+      name,
+      tiny_config(dataset_path, **changes),
+      study,
+      open_dataset(dataset_path),
+      minutes=minutes,
+      probe_steps=8,
+      say=lines.append,
+  )
+  return done, lines
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, dataset_path):
+  """One run, stopped and finished; its plan is written, not measured."""
+  folder = tmp_path_factory.mktemp("study")
+  (folder / "bert").mkdir()
+  plan = {
+      "minutes": MINUTES,
+      "seconds_a_step": 0.05,
+      "probed_steps": 5,
+      "total_steps": 12,
+  }
+  (folder / "bert" / equal_time.PLAN).write_text(json.dumps(plan))
+  assert not finish("bert", folder, dataset_path, max_minutes=1e-6)[0]
+  assert encoder_study.finished(folder, ["bert"]) == []
+  done, lines = finish("bert", folder, dataset_path)
+  assert done and lines[-1] == "bert: scoring"
+  return folder
+
+
+def test_a_run_tells_what_it_is_and_did(study):
+  (result,) = encoder_study.finished(study, ["bert", "longformer"])
+  assert result["steps"] == 12
+  log = (study / "bert" / "run" / "train.log").read_text()
+  assert "resumed" in log
+  assert (result["model"], result["tokens"]) == ("bert", "pair")
+  assert (result["length"], result["rows"], result["seed"]) == (32, 4, 0)
+  assert result["num_params"] > 1_000
+  assert 0 < result["minutes"] < result["wall_minutes"]
+  scores = load_scores(study / "bert" / encoder_study.SCORES)["bert"]
+  assert scores.count.sum() > 0
+
+
+def test_a_finished_run_is_not_trained_again(study, dataset_path):
+  before = (study / "bert" / encoder_study.RESULT).stat().st_mtime_ns
+  assert finish("bert", study, dataset_path) == (True, ["bert: done already"])
+  # How it was watched does not matter, nor where the dataset lies.
+  assert finish("bert", study, dataset_path, data__prefetch=0)[0]
+  assert (study / "bert" / encoder_study.RESULT).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "changes, named",
+    [
+        ({"seed": 1}, "seed (0 there, 1 now)"),
+        ({"model__mlp_dim": 48}, "model.mlp_dim (32 there, 48 now)"),
+        ({"eval__mask_seed": 5}, "eval.mask_seed (0 there, 5 now)"),
+    ],
+)
+def test_a_finished_run_of_other_settings_is_refused(
+    study, dataset_path, changes, named
+):
+  with pytest.raises(UserError) as error:
+    finish("bert", study, dataset_path, **changes)
+  assert named in str(error.value)
+
+
+def test_a_finished_run_of_another_time_is_refused(study, dataset_path):
+  with pytest.raises(UserError, match="planned for 0.01 minutes, not 2"):
+    finish("bert", study, dataset_path, minutes=2.0)
+
+
+def test_a_run_that_lost_its_result_is_only_scored_again(
+    study, dataset_path, tmp_path
+):
+  again = tmp_path / "study"
+  shutil.copytree(study, again)
+  (again / "bert" / encoder_study.RESULT).unlink()
+  (again / "bert" / encoder_study.SCORES).unlink()
+  steps = (again / "bert" / "run" / "metrics.jsonl").read_text()
+  assert finish("bert", again, dataset_path)[0]
+  assert (again / "bert" / "run" / "metrics.jsonl").read_text() == steps
+  one, other = (
+      load_scores(folder / "bert" / encoder_study.SCORES)["bert"]
+      for folder in (study, again)
+  )
+  np.testing.assert_allclose(one.nats, other.nats, rtol=1e-6)
+  assert load_tokenizer(again / "bert" / "run" / "tokenizer").kind == "pair"

@@ -1,0 +1,89 @@
+"""The command: its words, a run there and back, and the page's samples."""
+
+import functools
+from pathlib import Path
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.experiments import command
+from tests.inference.fake_runs import make_run
+from tests.interop.runs_test import PLAIN
+from tests.peers import peers_python
+from tests.peers import REPO
+
+run = functools.partial(command.run, "export")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "--workdir is missing; see --help."),
+        (["--workdir=x"], "give either --out, to export --workdir, or"),
+        (["--workdir=x", "--out=y", "--huggingface=z"], "give either --out"),
+        (["--workdir=x", "--out=y", "--step=last"], "--step 'last'"),
+        (["--workdir=x", "--huggingface=y", "--step=3"], "--step '3'"),
+        (["x"], "unexpected argument 'x'"),
+    ],
+)
+def test_bad_usage_ends_with_one_line(args, message):
+  status, text, error = run(*args)
+  assert (status, text) == (2, "")
+  assert error.startswith(f"error: {message}") and error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_run_goes_there_and_comes_back(tmp_path):
+  make_run(tmp_path / "run", **PLAIN)
+  out = tmp_path / "out"
+  status, text, error = run(f"--workdir={tmp_path}/run", f"--out={out}")
+  assert status == 0, error
+  assert f"step 5 of {tmp_path}/run\nHugging Face folder: {out}\n" in text
+  status, text, error = run(
+      f"--huggingface={out}", f"--workdir={tmp_path}/back"
+  )
+  assert status == 0, error
+  assert text == f"run folder: {tmp_path}/back\n"
+  # Again, into the same folder.
+  status, text, error = run(f"--workdir={tmp_path}/run", f"--out={out}")
+  assert status == 2 and error == f"error: {out} is not empty; give a new" \
+      " folder.\n"
+
+
+def samples():
+  page = (REPO / "docs" / "interop.md").read_text()
+  return re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def run_sample(python, path: Path, *parts):
+  path.write_text("\n".join(parts))
+  done = subprocess.run(
+      [python, path], capture_output=True, text=True, cwd=REPO, timeout=300
+  )
+  assert done.returncode == 0, done.stderr[-2000:]
+  return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bert", "longformer"])
+def test_the_samples_of_the_page_work(tmp_path, name):
+  python = peers_python()
+  encode, serve, read = samples()
+  own = {"longformer": {"window_size": 4}}.get(name, {})
+  make_run(tmp_path / "run", name=name, **PLAIN | own)
+  status, _, error = run(f"--workdir={tmp_path}/run", f"--out={tmp_path}/out")
+  assert status == 0, error
+  folder = f"FOLDER = {str(tmp_path / 'out')!r}"
+  path = tmp_path / "sample.py"
+  ids = run_sample(
+      sys.executable, path, folder, encode, "print(input_ids.tolist())"
+  )
+  assert ids == "[[3, 5, 13]]\n"
+  shape = run_sample(
+      python, path, folder, f"input_ids = {ids}", serve, "print(logits.shape)"
+  )
+  assert shape == "torch.Size([1, 3, 21])\n"
+  text = run_sample(sys.executable, path, folder, read, "print(config)")
+  assert "not used:" in text and "vocab_size=21" in text

@@ -1,0 +1,43 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from behavior_lm.host_memory import keep_freed_memory
+
+# Page faults of ten times 64 MB, taken, filled and freed.
+PROGRAM = """
+import resource, sys
+from behavior_lm.host_memory import keep_freed_memory
+if sys.argv[1] == "keep":
+  assert keep_freed_memory()
+size = int(sys.argv[2])  # or Python would fold the product
+def faults():
+  return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+b"x" * size
+before = faults()
+for _ in range(10):
+  b"x" * size
+print(faults() - before)
+"""
+
+
+def page_faults(word):
+  command = [sys.executable, "-c", PROGRAM, word, str(2**26)]
+  done = subprocess.run(command, capture_output=True, text=True, check=True)
+  return int(done.stdout)
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc can keep memory"
+)
+def test_kept_memory_is_not_asked_for_again():
+  pages = 10 * 2**26 / 4096
+  assert page_faults("leave") > pages / 2
+  assert page_faults("keep") < pages / 100
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+  monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
+  assert keep_freed_memory() is False

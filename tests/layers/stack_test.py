@@ -1,0 +1,122 @@
+"""The ways to run a stack give the same values and gradients."""
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from behavior_lm.layers.stack import for_layer
+from behavior_lm.layers.stack import REMAT
+from behavior_lm.layers.stack import run_stack
+
+WIDTH = 8
+
+
+class Layer(nnx.Module):
+  """Adds a nonlinear map and a number; `kind` makes its program differ."""
+
+  def __init__(self, kind, rngs):
+    self.kind = kind
+    self.linear = nnx.Linear(WIDTH, WIDTH, rngs=rngs)
+    self.dropout = nnx.Dropout(0.5)
+
+  def __call__(self, hidden, *, shift, deterministic, rngs):
+    bend = jnp.tanh if self.kind == 0 else jnp.sin
+    out = bend(self.linear(hidden)) + shift
+    return hidden + self.dropout(out, deterministic=deterministic, rngs=rngs)
+
+
+def make(kinds):
+  return [Layer(kind, nnx.Rngs(n)) for n, kind in enumerate(kinds)]
+
+
+def value_and_gradients(layers, key, **options):
+  """Of the squared sum of states, in the parameters and the input."""
+  split = [nnx.split(layer, nnx.Param) for layer in layers]
+
+  def loss(params, hidden):
+    merged = [
+        nnx.merge(program, own)
+        for (program, _), own in zip(split, params, strict=True)
+    ]
+    out = run_stack(
+        merged, hidden, shift=jnp.float32(0.3), dropout_key=key, **options
+    )
+    return (out**2).sum()
+
+  hidden = jax.random.normal(jax.random.key(1), (2, 3, WIDTH))
+  params = [own for _, own in split]
+  return jax.jit(jax.value_and_grad(loss, (0, 1)))(params, hidden)
+
+
+STACKS = {
+    "alike": ([0] * 4, 4),
+    "shared": ([0], 5),
+    "alternating": ([0, 1, 0, 1], 4),
+    "period and rest": ([0, 1, 1, 0, 1, 1, 0], 7),
+    "no period": ([0, 0, 1], 3),
+    "not to the end": ([0] * 4, 3),
+    "none": ([0] * 2, 0),
+}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("remat", sorted(REMAT))
+@pytest.mark.parametrize("scan", [False, True])
+def test_scan_and_remat_change_no_result(stack, seed, remat, scan):
+  kinds, depth = STACKS[stack]
+  layers = make(kinds)
+  key = None if seed is None else jax.random.key(seed)
+  plain = value_and_gradients(layers, key, depth=depth)
+  other = value_and_gradients(layers, key, depth=depth, remat=remat, scan=scan)
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+      plain,
+      other,
+  )
+
+
+def test_layers_drop_differently():
+  """Each layer's dropout has a key of its own."""
+  shared = make([0])
+  hidden = jnp.ones((1, 64, WIDTH))
+  run = lambda depth: run_stack(
+      shared,
+      hidden,
+      depth=depth,
+      dropout_key=jax.random.key(0),
+      shift=jnp.float32(5.0),
+  )
+  first = run(1) - hidden != 0
+  second = run(2) - run(1) != 0
+  # With keys for two layers the first one's differs from that for one.
+  assert 0.4 < first.mean() < 0.6 and 0.4 < second.mean() < 0.6
+  assert (first != second).any()
+
+
+def layer_bodies(depth, **options):
+  """How often the nonlinearity stands in the program."""
+  layers = make([0] * depth)
+  run = lambda x: run_stack(
+      layers, x, depth=depth, shift=jnp.float32(0.0), **options
+  )
+  return str(jax.make_jaxpr(run)(jnp.ones((1, 2, WIDTH)))).count("tanh")
+
+
+def test_a_scanned_stack_holds_one_body():
+  assert layer_bodies(12) == 12
+  assert layer_bodies(12, scan=True) == 1
+
+
+def test_an_unknown_policy_is_named():
+  with pytest.raises(ValueError, match=r"remat 'all'.*\['dots', 'full', 'n"):
+    run_stack(make([0]), jnp.ones((1, 1, WIDTH)), depth=1, remat="all")
+
+
+def test_one_setting_serves_all_layers_or_each_has_its_own():
+  assert for_layer(7, 3, "window_size") == 7
+  assert for_layer((1, 2), 1, "window_size") == 2
+  with pytest.raises(ValueError, match=r"window_size \(1, 2\).*layer 2"):
+    for_layer((1, 2), 2, "window_size")
