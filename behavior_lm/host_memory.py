@@ -35,4 +35,4 @@ def keep_freed_memory() -> bool:
       _TRIM_THRESHOLD: _MOST,
       _TOP_PAD: _GROWTH,
   }
-  return all([mallopt(name, value) == 1 for name, value in settings.items()])
+  return all(mallopt(name, value) == 1 for name, value in settings.items())

@@ -189,7 +189,15 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     c.model[field] = values[field]
   c.model.update(own_settings(c.model, c.data.max_length))
   c.model.causal = False
+  # Of the computation; parameters and statistics are float32.
   c.model.dtype = "float32"
+  # What layers keep for the gradient (none of it is computed again, the
+  # products alone are kept, or nothing): none, dots, full.
+  c.model.remat = "none"
+  # One compiled body for all layers: deep models compile in less time.
+  c.model.scan_layers = False
+  # Which implementation attends; see docs/attention.md.
+  c.model.attention_backend = "auto"
 
   c.objective = ml_collections.ConfigDict()
   c.objective.name = "masked_events"

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.attention.parts import attend_part
-from behavior_lm.attention.parts import mask_bias
+from behavior_lm.attention.tiles import attend_tiles
+from behavior_lm.attention.tiles import mask_bias
 
 
 def chunked_attention(
@@ -56,25 +56,29 @@ def chunked_attention(
   padding = num_chunks * chunk_size - length
 
   def chunks(x: jax.Array) -> jax.Array:
-    """[batch, length, n, width] -> [batch, n, chunks, chunk, width]."""
-    x = jnp.pad(x, ((0, 0), (0, padding), (0, 0), (0, 0))).swapaxes(1, 2)
-    return x.reshape(*x.shape[:2], num_chunks, chunk_size, x.shape[-1])
+    """[batch, length, n, width] -> [batch, chunks, n, chunk, width]."""
+    x = jnp.pad(x, ((0, 0), (0, padding), (0, 0), (0, 0)))
+    x = x.reshape(len(x), num_chunks, chunk_size, *x.shape[2:])
+    return x.swapaxes(2, 3)
 
   def seen(x: jax.Array) -> jax.Array:
     """Each chunk between those beside it."""
     steps = range(chunks_before, -chunks_after - 1, -1)
-    return jnp.concatenate([jnp.roll(x, step, 2) for step in steps], 3)
+    return jnp.concatenate([jnp.roll(x, step, 1) for step in steps], 3)
 
   ids = chunks(segment_ids[:, :, None, None])
-  mask = (ids == seen(ids).swapaxes(-1, -2)) & (ids != 0)
+  mask = (ids.swapaxes(-1, -2) == seen(ids)) & (seen(ids) != 0)
   if causal:
     offsets = chunks(jnp.arange(length)[None, :, None, None])
-    mask &= offsets >= seen(offsets).swapaxes(-1, -2)
-  out, _ = attend_part(
-      chunks(query * query.shape[-1] ** -0.5),
-      seen(chunks(key)),
-      seen(chunks(value)),
-      mask_bias(mask),
+    mask &= offsets.swapaxes(-1, -2) >= seen(offsets)
+  tiles = lambda x: x.reshape(-1, *x.shape[2:])
+  out, _ = attend_tiles(
+      mask_bias,
+      tiles(chunks(query * query.shape[-1] ** -0.5)),
+      tiles(seen(chunks(key))),
+      tiles(seen(chunks(value))),
+      tiles(mask),
   )
-  out = out.reshape(*out.shape[:2], -1, out.shape[-1]).swapaxes(1, 2)
+  out = out.reshape(len(query), num_chunks, *out.shape[1:]).swapaxes(2, 3)
+  out = out.reshape(len(query), -1, *query.shape[2:])
   return jnp.where((segment_ids != 0)[:, :, None, None], out[:, :length], 0)

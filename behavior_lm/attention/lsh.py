@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.attention.chunk_plan import ChunkPlan
+from behavior_lm.attention.chunk_plan import few_chunks_at_once
 from behavior_lm.attention.chunk_plan import make_plan
 from behavior_lm.attention.chunk_plan import sum_seen
 from behavior_lm.attention.chunk_plan import take
@@ -16,11 +17,12 @@ from behavior_lm.attention.hashing import chunks_meet
 from behavior_lm.attention.hashing import count_chunks
 from behavior_lm.attention.hashing import Order
 from behavior_lm.attention.hashing import sort_tokens
-from behavior_lm.attention.parts import Arrays
-from behavior_lm.attention.parts import attend_scores
-from behavior_lm.attention.parts import few_blocks_at_once
-from behavior_lm.attention.parts import join_parts
-from behavior_lm.attention.parts import MASKED_BIAS
+from behavior_lm.attention.tiles import Arrays
+from behavior_lm.attention.tiles import attend_tile
+from behavior_lm.attention.tiles import join_parts
+from behavior_lm.attention.tiles import MASKED_BIAS
+from behavior_lm.attention.tiles import shared_slope
+from behavior_lm.attention.tiles import tile_gradients
 
 # A token sees itself only where it sees nothing else: far below any score, far
 # above what is masked. The originals' number.
@@ -150,7 +152,8 @@ def attend_in_order(
       plan,
       _describe(order, ids, num_chunks, count_meetings=not faithful),
   )
-  outs, log_totals = (to_row(x, plan) for x in (outs, log_totals))
+  outs = to_row(outs, plan)
+  log_totals = to_row(log_totals[..., None], plan)[..., 0]
   by_round = lambda x: [x[:, :, n] for n in range(x.shape[2])]
   out = join_parts(by_round(outs), by_round(log_totals)).swapaxes(1, 2)
   return jnp.where((segment_ids != 0)[:, :, None, None], out[:, :length], 0)
@@ -192,23 +195,19 @@ def _bias(
     tokens: jax.Array,
     num_chunks: int,
     causal: bool,
-    *,
-    keys_first: bool = False,
 ) -> jax.Array:
-  """What is added to scores, [batch, heads, rounds, chunks, chunk, keys].
+  """What is added to scores, [batch, heads, rounds, chunks, keys, chunk].
 
   Args:
     queries, seen: as in `ChunkPlan`, of some chunks.
     tokens: see `_describe`.
     num_chunks: of a row.
     causal: no key after the query.
-    keys_first: swaps the last two axes.
   """
-  query_axis, key_axis = (-2, -1) if keys_first else (-1, -2)
   of_queries, of_keys = take(tokens, queries), take(tokens, seen)
   across = lambda queries, keys: (
-      jnp.expand_dims(queries, query_axis),
-      jnp.expand_dims(keys, key_axis),
+      queries[..., None, :],
+      keys[..., None],
   )
   pair = lambda n: across(of_queries[..., n], of_keys[..., n])
   ids, key_ids = pair(0)
@@ -238,7 +237,7 @@ def _attend_chunks(
     plan: ChunkPlan,
     tokens: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-  """`attend_part` over all chunks of all rounds, taken from rows.
+  """`attend_tile` over all chunks of all rounds, taken from rows.
 
   A few chunks at once are gathered, attended to and dropped: neither what a
   round sees nor its bias exists as a whole, whose memory would cost more time
@@ -251,8 +250,8 @@ def _attend_chunks(
     tokens: see `_describe`.
 
   Returns:
-    [batch, heads, rounds, chunks, chunk, head_dim], and with 1 for head_dim the
-    float32 logarithms of the softmax denominators.
+    [batch, heads, rounds, chunks, chunk, head_dim], and without the last axis
+    the float32 logarithms of the softmax denominators.
   """
   return _forward(causal, query, key, value, plan, tokens)[0]
 
@@ -267,13 +266,12 @@ def _forward(
 ) -> tuple[tuple[jax.Array, jax.Array], Any]:
   num_chunks = plan.queries.shape[3]
 
-  def run(_: jax.Array, queries: jax.Array, seen: jax.Array) -> Arrays:
-    queries, seen = queries[..., 0], seen[..., 0]
+  def run(queries: jax.Array, seen: jax.Array) -> Arrays:
     bias = _bias(queries, seen, tokens, num_chunks, causal)
     taken = take(query, queries), take(key, seen), take(value, seen)
-    return attend_scores(bias, *taken)
+    return attend_tile(bias, *taken)
 
-  out, log_total = few_blocks_at_once(run, *_indices(plan))
+  out, log_total = few_chunks_at_once(run, plan)
   return (out, log_total), (query, key, value, plan, tokens, out, log_total)
 
 
@@ -283,43 +281,28 @@ def _backward(
   query, key, value, plan, tokens, out, log_total = kept
   d_out, d_log_total = cotangents
   num_chunks = plan.queries.shape[3]
-  # What normalising takes back from every score of a query.
-  shared = d_out.astype(jnp.float32) * out.astype(jnp.float32)
-  shared = shared.sum(-1, keepdims=True) - d_log_total
+  shared = shared_slope(out, d_out, d_log_total)
 
   def run(
-      _: jax.Array,
       queries: jax.Array,
       seen: jax.Array,
       log_total: jax.Array,
       d_out: jax.Array,
       shared: jax.Array,
   ) -> Arrays:
-    """Keys first: two of the products then read their operands as they lie."""
-    queries, seen = queries[..., 0], seen[..., 0]
-    bias = _bias(queries, seen, tokens, num_chunks, causal, keys_first=True)
-    q, k, v = take(query, queries), take(key, seen), take(value, seen)
-    scores = jnp.matmul(k, q.swapaxes(-1, -2)).astype(jnp.float32) + bias
-    weights = jnp.exp(scores - log_total.swapaxes(-1, -2))
-    d_weights = jnp.matmul(v, d_out.swapaxes(-1, -2)).astype(jnp.float32)
-    d_scores = weights * (d_weights - shared.swapaxes(-1, -2))
-    d_scores = d_scores.astype(query.dtype)
-    d_query = jnp.matmul(d_scores.swapaxes(-1, -2), k)
-    d_key = jnp.matmul(d_scores, q)
-    d_value = jnp.matmul(weights.astype(value.dtype), d_out)
-    return d_query, jnp.concatenate([d_key, d_value], -1)
+    bias = _bias(queries, seen, tokens, num_chunks, causal)
+    taken = take(query, queries), take(key, seen), take(value, seen)
+    d_query, d_key, d_value = tile_gradients(
+        bias, *taken, log_total, d_out, shared
+    )
+    d_seen = jnp.concatenate([d_key, d_value], -1).astype(query.dtype)
+    return d_query.astype(query.dtype), d_seen
 
-  d_query, d_seen = few_blocks_at_once(
-      run, *_indices(plan), log_total, d_out, shared
+  d_query, d_seen = few_chunks_at_once(
+      run, plan, log_total, d_out, shared
   )
   d_key, d_value = jnp.split(sum_seen(d_seen, plan), 2, -1)
   return to_row(d_query, plan).sum(2), d_key, d_value, None, None
 
 
 _attend_chunks.defvjp(_forward, _backward)
-
-
-def _indices(plan: ChunkPlan) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """A bias of no use, and indices with an axis for the width."""
-  queries, seen = plan.queries[..., None], plan.seen[..., None]
-  return queries[..., :1, :], queries, seen

@@ -22,7 +22,7 @@ from behavior_lm.attention.layout import transposed
 MASKED_BIAS = -1e30
 # On CPU, scores that are computed at once: they should stay in a cache between
 # the passes over them.
-SCORES_AT_ONCE = 2**19
+SCORES_AT_ONCE = 2**20
 
 # Slices of the bias' arrays -> [tiles, heads or 1, keys, queries] float32.
 MakeBias = Callable[..., jax.Array]
@@ -101,22 +101,32 @@ def _product(left: jax.Array, right: jax.Array) -> jax.Array:
 
 
 def _product_of_rows(left: jax.Array, right: jax.Array) -> jax.Array:
-  """[tiles, heads, m, k] and [.., n, k] -> [.., m, n] in float32."""
-  dims = (((3,), (3,)), ((0, 1), (0, 1)))
+  """[..., m, k] and [..., n, k] -> [..., m, n] in float32."""
+  last = (left.ndim - 1,)
+  lead = tuple(range(left.ndim - 2))
   return jax.lax.dot_general(
-      left, right, dims, preferred_element_type=jnp.float32
+      left,
+      right,
+      ((last, last), (lead, lead)),
+      preferred_element_type=jnp.float32,
   )
 
 
-def _attend(
-    make_bias: MakeBias,
-    query: jax.Array,
-    key: jax.Array,
-    value: jax.Array,
-    *bias: jax.Array,
-) -> Arrays:
-  """In float32 between the products: bfloat16 keeps 8 bits of a weight."""
-  scores = _product_of_rows(key, query) + make_bias(*bias)
+def attend_tile(
+    bias: jax.Array, query: jax.Array, key: jax.Array, value: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """`attend_tiles` of tiles that are there, without its gradient.
+
+  Args:
+    bias: [..., keys, queries] float32.
+    query: [..., queries, head_dim], scaled.
+    key, value: [..., keys, head_dim].
+
+  Returns:
+    [..., queries, head_dim] in the type of `value`, and float32 [..., queries].
+  """
+  # In float32 between the products: bfloat16 keeps 8 bits of a weight.
+  scores = _product_of_rows(key, query) + bias
   top = scores.max(-2, keepdims=True)
   weights = jnp.exp(scores - top)
   total = weights.sum(-2, keepdims=True)
@@ -125,17 +135,24 @@ def _attend(
   return out.swapaxes(-1, -2).astype(value.dtype), log_total
 
 
-def _gradients(
-    make_bias: MakeBias,
+def tile_gradients(
+    bias: jax.Array,
     query: jax.Array,
     key: jax.Array,
     value: jax.Array,
     log_total: jax.Array,
     d_out: jax.Array,
     shared: jax.Array,
-    *bias: jax.Array,
 ) -> Arrays:
-  scores = _product_of_rows(key, query) + make_bias(*bias)
+  """Gradients of `attend_tile` in query, key and value, in float32.
+
+  Args:
+    bias, query, key, value: of `attend_tile`.
+    log_total: [..., queries], its second result.
+    d_out: [..., queries, head_dim].
+    shared: by `shared_slope`.
+  """
+  scores = _product_of_rows(key, query) + bias
   weights = jnp.exp(scores - log_total[..., None, :])
   d_weights = _product_of_rows(value, d_out)
   d_scores = weights * (d_weights - shared[..., None, :])
@@ -149,6 +166,14 @@ def _gradients(
   )
 
 
+def shared_slope(
+    out: jax.Array, d_out: jax.Array, d_log_total: jax.Array
+) -> jax.Array:
+  """What normalising takes back from every score of a query, [..., queries]."""
+  products = d_out.astype(jnp.float32) * out.astype(jnp.float32)
+  return products.sum(-1) - d_log_total
+
+
 def _forward(
     make_bias: MakeBias,
     query: jax.Array,
@@ -157,7 +182,9 @@ def _forward(
     *bias: jax.Array,
 ) -> tuple[tuple[jax.Array, jax.Array], Any]:
   operands = (query, key, value, *bias)
-  run = functools.partial(_attend, make_bias)
+  run = lambda query, key, value, *bias: attend_tile(
+      make_bias(*bias), query, key, value
+  )
   shapes = (
       jax.ShapeDtypeStruct((*query.shape[:3], value.shape[-1]), value.dtype),
       jax.ShapeDtypeStruct(query.shape[:3], jnp.float32),
@@ -169,10 +196,20 @@ def _forward(
 def _backward(make_bias: MakeBias, kept: Any, cotangents: Arrays) -> Any:
   (query, key, value, *bias), out, log_total = kept
   d_out, d_log_total = cotangents
-  # What normalising takes back from every score of a query.
-  shared = d_out.astype(jnp.float32) * out.astype(jnp.float32)
-  shared = shared.sum(-1) - d_log_total
-  run = functools.partial(_gradients, make_bias)
+  shared = shared_slope(out, d_out, d_log_total)
+
+  def run(
+      query: jax.Array,
+      key: jax.Array,
+      value: jax.Array,
+      log_total: jax.Array,
+      d_out: jax.Array,
+      shared: jax.Array,
+      *bias: jax.Array,
+  ) -> Arrays:
+    tile = (query, key, value, log_total, d_out, shared)
+    return tile_gradients(make_bias(*bias), *tile)
+
   # Keys that several tiles meet gather their gradients in float32.
   several = len(query) != len(key)
   kind = lambda x: jax.ShapeDtypeStruct(

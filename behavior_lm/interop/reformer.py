@@ -18,6 +18,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from behavior_lm.interop.parity import run_peer
+from behavior_lm.layers.lsh_attention import LshSelfAttention
 from behavior_lm.layers.reversible import Halves
 from behavior_lm.models.reformer import Reformer
 from behavior_lm.models.reformer import ReformerConfig
@@ -107,6 +108,8 @@ def our_outputs(
     else:
       keys.append(Halves((None, jnp.asarray(theirs)), None))
       count += 1
+  if f"rotations.{count}" in arrays:
+    raise ValueError(f"rotations.{count} and more belong to no layer of ours")
   # Their embeddings are the plain sum of token and position.
   hidden = model.embed.token(tokens) + model.embed.position(positions)
   run = lambda hidden: model.run_streams(
@@ -169,7 +172,7 @@ def fill(model: Any, arrays: Mapping[str, np.ndarray]) -> None:
     place = f"encoder.layers.{number}."
     half, within = layer.attention, f"{place}attention.self_attention."
     put_norm(half.norm, f"{place}attention.layer_norm")
-    if half.hashes:
+    if isinstance(half.attention, LshSelfAttention):
       query_value = half.attention.query_value
       put_linear(query_value, f"{within}query_key", f"{within}value")
     else:

@@ -27,7 +27,9 @@ class Albert(Encoder):
   """One layer, applied num_layers times."""
 
   def __init__(self, config: AlbertConfig, *, rngs: nnx.Rngs):
-    spec = AttentionSpec(kind="dense", causal=config.causal)
+    spec = AttentionSpec(
+        "dense", causal=config.causal, backend=config.attention_backend
+    )
     super().__init__(
         config,
         lambda number, shared: TransformerLayer.of(config, spec, **shared),

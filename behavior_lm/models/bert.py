@@ -19,7 +19,9 @@ class Bert(Encoder):
   """Layers with dense attention."""
 
   def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
-    spec = AttentionSpec(kind="dense", causal=config.causal)
+    spec = AttentionSpec(
+        "dense", causal=config.causal, backend=config.attention_backend
+    )
     super().__init__(
         config,
         lambda number, shared: TransformerLayer.of(config, spec, **shared),

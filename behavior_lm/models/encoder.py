@@ -32,6 +32,8 @@ class EncoderConfig:
     activation: key of `layers.activations.ACTIVATIONS`.
     remat: what layers keep for the gradient, a key of `layers.stack.REMAT`.
     scan_layers: one compiled body for all layers, see `layers.stack`.
+    attention_backend: which implementation attends, see `attention.backends`;
+      "auto" takes the best that serves a layer on this device.
   """
 
   vocab_size: int
@@ -55,6 +57,7 @@ class EncoderConfig:
   activation: str = "gelu"
   remat: str = "none"
   scan_layers: bool = False
+  attention_backend: str = "auto"
 
 
 # Makes layer number i with what all layers share.

@@ -40,6 +40,7 @@ class Longformer(Encoder):
       spec = AttentionSpec(
           kind="sliding_window",
           causal=config.causal,
+          backend=config.attention_backend,
           window_size=for_layer(config.window_size, number, "window_size"),
           dilation=for_layer(config.dilation, number, "dilation"),
           max_globals=config.max_segments,

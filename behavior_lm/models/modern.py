@@ -7,6 +7,7 @@ embedding, one rotary base for local and global layers.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 from flax import nnx
@@ -45,11 +46,15 @@ class Modern(Encoder):
       )
 
     def make_layer(number: int, shared: dict[str, Any]) -> TransformerLayer:
-      spec = AttentionSpec(kind="dense", causal=config.causal)
+      shared_spec = functools.partial(
+          AttentionSpec,
+          causal=config.causal,
+          backend=config.attention_backend,
+      )
+      spec = shared_spec("dense")
       if number % config.global_every:
-        spec = AttentionSpec(
-            kind="sliding_window",
-            causal=config.causal,
+        spec = shared_spec(
+            "sliding_window",
             window_size=for_layer(config.window_size, number, "window_size"),
         )
       return TransformerLayer.of(config, spec, gated=True, **shared)

@@ -179,8 +179,12 @@ class Reformer(Encoder):
     if config.reversible:
       last = reversible_stack(functions, *inputs)
     else:
-      kept = [_remat(layer, config.remat) for layer in functions]
-      last = plain_stack(kept, *inputs, scan=config.scan_layers)
+      kept = {layer: _remat(layer, config.remat) for layer in functions}
+      last = plain_stack(
+          [kept[layer] for layer in functions],
+          *inputs,
+          scan=config.scan_layers,
+      )
     return self.streams_norm(jnp.concatenate(last, -1))
 
   def _first(self, depth: int) -> list[ReformerLayer]:

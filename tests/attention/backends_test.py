@@ -224,8 +224,9 @@ def test_auto_on_a_tpu_is_one_program_for_every_device(monkeypatch, spec):
     out, pull = jax.vjp(program, query, key, value)
     return pull(out)
 
+  traced = both.trace(*qkv())
   text = lambda platform: (
-      jax.export.export(both, platforms=[platform])(*qkv()).mlir_module()
+      traced.lower(lowering_platforms=(platform,)).as_text()
   )
   assert "tpu_custom_call" in text("tpu")
   assert "tpu_custom_call" not in text("cpu")
@@ -234,6 +235,7 @@ def test_auto_on_a_tpu_is_one_program_for_every_device(monkeypatch, spec):
 
 
 def test_a_program_that_is_to_last_can_have_xla_only(monkeypatch):
+  want = run(AttentionSpec(), *qkv())
   monkeypatch.setattr(backends, "find_target", lambda: TPU)
   program = jax.jit(
       functools.partial(
@@ -245,6 +247,12 @@ def test_a_program_that_is_to_last_can_have_xla_only(monkeypatch):
   )
   exported = jax.export.export(program, platforms=["tpu"])(*qkv())
   assert "custom_call" not in exported.mlir_module()
+  # On CPU products ask for layouts, which is XLA's own call.
+  layouts = jax.export.DisabledSafetyCheck.custom_call("LayoutConstraint")
+  exported = jax.export.export(
+      program, platforms=["cpu"], disabled_checks=[layouts]
+  )(*qkv())
+  np.testing.assert_allclose(exported.call(*qkv()), want, atol=1e-6)
 
 
 def test_the_page_shows_the_table():

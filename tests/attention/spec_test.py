@@ -6,7 +6,7 @@ from behavior_lm.attention.spec import AttentionSpec
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (dict(kind="magic"), r"known are \['dense', 'lsh', 'sliding_window'\]"),
+        (dict(kind="magic"), r"known are \['chunked', 'dense', 'lsh', "),
         (dict(kind="sliding_window"), "set window_size"),
         (dict(kind="sliding_window", window_size=2, dilation=0), "dilation 0"),
         (dict(kind="sliding_window", window_size=2, max_globals=-1), "globals"),

@@ -35,12 +35,51 @@ def test_ingestion_is_measured_and_planned_from_the_results(tmp_path):
   assert text.startswith("| a log of 1 TB | parquet | csv |")
 
 
+@pytest.mark.slow
+def test_encoders_are_measured_one_by_one_into_one_page(tmp_path):
+  out = tmp_path / "train.json"
+  for model in ("bert", "longformer"):
+    flags = [f"--models={model}", "--dtypes=float32", "--repeats=1"]
+    status, text, error = run(
+        "train", *flags, "--runlocal", "--peers=", f"--out={out}"
+    )
+    assert status == 0, error
+    assert text.startswith(f"{model} train float32, 2 x 128: head on masked")
+  rows = json.loads(out.read_text())["rows"]
+  assert [row["case"]["model"] for row in rows] == ["bert", "longformer"]
+  assert rows[0]["command"].startswith("python experiments/benchmark.py train")
+  page = out.with_suffix(".md").read_text()
+  assert "| bert, 2 x 128 | float32 |" in page
+  assert "| longformer, 2 x 128 | float32 |" in page
+
+
+@pytest.mark.slow
+def test_lengths_are_measured_and_drawn(tmp_path):
+  out = tmp_path / "lengths.json"
+  status, text, error = run(
+      "lengths",
+      "--models=longformer",
+      "--lengths=64,128",
+      "--runlocal",
+      "--repeats=1",
+      f"--out={out}",
+  )
+  assert status == 0, error
+  assert "longformer, 64 x 64: " in text
+  assert "| tokens/s | 64 | 128 |" in out.with_suffix(".md").read_text()
+  assert out.with_suffix(".png").exists()
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["ingest", "--plan", "--out=/nowhere.json"], "/nowhere.json: no such"),
         (["ingest", "--peers_python=/no/python"], "--peers_python /no/python"),
         (["ingest", "step"], "unexpected argument 'step'"),
+        (["train", "--models=gpt", "--peers="], "model 'gpt'; known are bert"),
+        (["forward", "--heads=", "--peers="], "heads []; known are masked"),
+        (["lengths", "--repeats=0"], "--repeats 0 must be 1 or more."),
+        (["train", "--peers_python=/no/python"], "--peers_python /no/python"),
         (["--repeats=0"], "--repeats 0 must be 1 or more."),
     ],
 )

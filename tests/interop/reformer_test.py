@@ -1,7 +1,9 @@
+import jax
 import numpy as np
 import pytest
 
 from behavior_lm.interop import reformer
+from behavior_lm.training.state import split_model
 from tests.peers import peers_python
 from tests.peers import REPO
 
@@ -33,15 +35,31 @@ def test_rows_are_close_for_every_mix_and_length():
 
 
 def test_a_weight_without_a_place_is_an_error():
-  model = reformer.our_model(SMALL | {"attn_layers": []})
-  arrays = {
-      "tokens": np.zeros((1, 2)),
-      "embeddings.word_embeddings.weight": np.ones((40, 16)),
-      "embeddings.position_embeddings.embedding.weight": np.ones((64, 16)),
-      "encoder.layer_norm.weight": np.full(32, 3.0),
-      "encoder.layer_norm.bias": np.ones(32),
+  model = reformer.our_model(SMALL | {"attn_layers": ["local"]})
+  layer = "encoder.layers.0."
+  within = f"{layer}attention.self_attention."
+  forward = f"{layer}feed_forward."
+  shapes = {
+      "embeddings.word_embeddings.weight": (40, 16),
+      "embeddings.position_embeddings.embedding.weight": (64, 16),
+      **{f"{within}{n}.weight": (16, 16) for n in ("query", "key", "value")},
+      f"{layer}attention.output.dense.weight": (16, 16),
+      f"{forward}dense.dense.weight": (24, 16),
+      f"{forward}dense.dense.bias": (24,),
+      f"{forward}output.dense.weight": (16, 24),
+      f"{forward}output.dense.bias": (16,),
   }
+  for norm, width in {
+      f"{layer}attention.layer_norm": 16,
+      f"{forward}layer_norm": 16,
+      "encoder.layer_norm": 32,
+  }.items():
+    shapes |= {f"{norm}.weight": (width,), f"{norm}.bias": (width,)}
+  arrays = {name: np.full(shape, 3.0) for name, shape in shapes.items()}
   reformer.fill(model, arrays)
-  assert (np.asarray(model.streams_norm.scale[...]) == 3).all()
+  leaves = jax.tree.leaves(split_model(model)[1])
+  filled = sum((np.asarray(leaf) == 3).all() for leaf in leaves)
+  # Three projections are one array here; the head and its join are ours.
+  assert filled == len(shapes) - 2
   with pytest.raises(ValueError, match="place here: .'encoder.wings'"):
     reformer.fill(model, arrays | {"encoder.wings": np.ones(2)})
