@@ -134,6 +134,7 @@ def main(argv: list[str]) -> None:
   out = Path(_OUT.value)
   if not out.parent.is_dir():
     raise UserError(f"--out {out}: {out.parent} is no folder.")
+  from behavior_lm.interop.parity_table import keep_others
   from behavior_lm.interop.parity_table import markdown
 
   # Where things lie here helps nobody elsewhere.
@@ -150,11 +151,8 @@ def main(argv: list[str]) -> None:
       "models": {},
       "rows": [],
   }
-  old = json.loads(out.read_text()) if out.exists() else {}
-  if all(old.get(k) == result[k] for k in ("seed", "lengths", "versions")):
-    # Rows of models that are not asked for now stay.
-    result["models"] = old["models"]
-    result["rows"] = [r for r in old["rows"] if r["model"] not in names]
+  if out.exists():
+    keep_others(json.loads(out.read_text()), result, names)
   for name in names:
     settings, rows = SOURCES[name](lengths=lengths, seed=_SEED.value)
     result["models"][name] = settings

@@ -31,7 +31,7 @@ LAYERS = {
     "training": _TRAINING | {"errors"},
     "downstream": _TRAINING | {"errors"},
     "inference": _TRAINING | {"errors"},
-    "evaluation": _TRAINING | {"errors"},
+    "evaluation": _TRAINING | {"errors", "host_memory"},
     "interop": _TRAINING | {"errors"},
     # Beside the picture: it draws what run folders hold, and runs no model.
     "reporting": {"data", "errors"},

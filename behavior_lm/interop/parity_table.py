@@ -102,6 +102,20 @@ def weights_differ(a: Encoder, b: Encoder) -> float:
   return max(jax.tree.leaves(jax.tree.map(differ, *models)))
 
 
+def keep_others(
+    old: Mapping[str, Any], new: dict[str, Any], names: Sequence[str]
+) -> None:
+  """Takes the rows of other models over, if all else is the same.
+
+  Args:
+    old, new: "seed", "lengths", "versions", "models" and "rows".
+    names: of the models that `new` will measure itself.
+  """
+  if all(old.get(k) == new[k] for k in ("seed", "lengths", "versions")):
+    new["models"] |= old["models"]
+    new["rows"] += [row for row in old["rows"] if row["model"] not in names]
+
+
 def markdown(result: Mapping[str, Any]) -> str:
   """The page of results.
 
@@ -113,7 +127,7 @@ def markdown(result: Mapping[str, Any]) -> str:
       "# How far our models are from their originals",
       "",
       f"`{result['command']}`: the largest absolute difference at real tokens,"
-      f" {BATCH_SIZE} rows of each length, the first full, the others padded."
+      " two or three rows of each length, the first full, the others padded."
       f" Random weights and tokens, seed {result['seed']}; hidden states end"
       " in a norm, so they are of about 1. \"float32 to float32\" is ours to"
       " theirs. bfloat16 here is the computation alone, there the weights too.",

@@ -4,6 +4,7 @@ from typing import Any
 
 from flax import nnx
 import jax
+from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
 from behavior_lm.attention.layout import transposed
@@ -11,6 +12,10 @@ from behavior_lm.attention.layout import transposed
 # BERT's 0.02 suits its width of 768. By the fan-in it suits every width: at
 # 128, kernels of 0.02 leave attention flat for hundreds of steps.
 KERNEL_INIT = nnx.initializers.lecun_normal()
+
+# What results of linear layers are called where a remat policy asks: their own
+# gradient hides the product from it.
+PRODUCT = "product"
 
 
 class Linear(nnx.Module):
@@ -37,7 +42,8 @@ class Linear(nnx.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """[..., in_features] -> [..., out_features] of `dtype`."""
     bias = None if self.bias is None else self.bias[...]
-    return linear(x.astype(self.dtype), self.kernel[...], bias)
+    out = linear(x.astype(self.dtype), self.kernel[...], bias)
+    return checkpoint_name(out, PRODUCT)
 
   def parameters(self) -> tuple[jax.Array, jax.Array | None]:
     """Kernel and bias, if there is one, in the type of the computation."""

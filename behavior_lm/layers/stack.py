@@ -12,14 +12,16 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.layers.linear import PRODUCT
+
 # What a layer keeps for the gradient; the rest is computed again.
 REMAT: dict[str, Callable[..., Any]] = {
     # Everything.
     "none": lambda run: run,
-    # Results of products with weights: no attention, norms, activations.
+    # Results of linear layers: no attention, norms, activations.
     "dots": functools.partial(
         jax.checkpoint,
-        policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+        policy=jax.checkpoint_policies.save_only_these_names(PRODUCT),
     ),
     # The states between layers alone.
     "full": jax.checkpoint,

@@ -60,6 +60,7 @@ def assert_near(got, want, share):
   jax.tree.map(check, got, want)
 
 
+@pytest.mark.slow
 def test_reversible_layers_learn_what_plain_ones_learn():
   want = train(make(reversible=False))
   assert_near(train(make()), want, 1e-4)
