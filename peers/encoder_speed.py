@@ -73,10 +73,15 @@ def make_model(case):
   }
   if case["model"] == "longformer":
     # Its window counts both sides.
-    return transformers.LongformerForMaskedLM(transformers.LongformerConfig(
-        **common, attention_window=2 * own["window_size"],
-        sep_token_id=case["sep_token"], bos_token_id=case["cls_token"], eos_token_id=case["sep_token"],
-    ))
+    return transformers.LongformerForMaskedLM(
+        transformers.LongformerConfig(
+            **common,
+            attention_window=2 * own["window_size"],
+            sep_token_id=case["sep_token"],
+            bos_token_id=case["cls_token"],
+            eos_token_id=case["sep_token"],
+        )
+    )
   common["attn_implementation"] = "sdpa"
   if case["model"] == "albert":
     return transformers.AlbertForMaskedLM(transformers.AlbertConfig(

@@ -36,13 +36,20 @@ def forward_flops(
   config, tokens = model.config, batch_size * length
   # Layers that share weights run several times.
   repeats = config.num_layers / len(model.layers)
+  folding = {
+      path
+      for path, module in nnx.iter_modules(model)
+      if getattr(module, "folds_globals", False)
+  }
   products = 0.0
   for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param)):
     if path[-1] != "kernel":
       continue
     if path[0] == "head":
       rows: float = num_predicted
-    elif "global_query" in path:
+    elif "global_query" in path or (
+        "global_key_value" in path and path[:-2] in folding
+    ):
       rows = batch_size * repeats
     else:
       rows = tokens * (repeats if path[0] == "layers" else 1)
@@ -55,6 +62,9 @@ def forward_flops(
       # Two products, scores and mixed values, over all heads together.
       pairs = 2 * attended_pairs(spec, length) * config.embed_dim
       hashing = _hashing(spec, length) * config.embed_dim
+      if getattr(module, "folds_globals", False):
+        # Each head of the global token meets hidden states as they are.
+        pairs += 2 * length * (config.num_heads - 1) * config.embed_dim
       products += batch_size * repeats * (pairs + hashing)
   return 2.0 * products
 

@@ -44,10 +44,18 @@ _RECORDED = (
     "dtype",
     "remat",
     "scan_layers",
+    "attention_backend",
 )
 _OWN = "behavior_lm"
 # What a caller may choose for a model from elsewhere.
-CHANGEABLE = ("dropout_rate", "max_segments", "dtype", "remat", "scan_layers")
+CHANGEABLE = (
+    "dropout_rate",
+    "max_segments",
+    "dtype",
+    "remat",
+    "scan_layers",
+    "attention_backend",
+)
 
 _ACTIVATIONS = {
     "gelu": "gelu",

@@ -48,6 +48,11 @@ class SelfAttention(nnx.Module):
     has_globals = spec.max_globals > 0
     self.global_query = make(embed_dim) if has_globals else None
     self.global_key_value = make(2 * embed_dim) if has_globals else None
+    # Few global tokens need no keys and values of all the others, see below;
+    # rotary keys cannot be left out.
+    self.folds_globals = (
+        has_globals and not rotary and spec.max_globals < self.head_dim
+    )
 
   def __call__(
       self,
@@ -92,7 +97,7 @@ class SelfAttention(nnx.Module):
     attend_all = functools.partial(
         attend_globally, segment_ids=segment_ids, causal=self.spec.causal
     )
-    if self.rotary or most >= self.head_dim:
+    if not self.folds_globals:
       key, value = map(
           self._heads, jnp.split(self.global_key_value(hidden), 2, -1)
       )

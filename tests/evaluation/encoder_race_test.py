@@ -66,7 +66,7 @@ def test_ours_alone_has_no_ratio():
 def test_a_race_is_of_two_models_of_one_size(model):
   peer = [str(peers_python()), str(REPO / "peers" / "encoder_speed.py")]
   row = encoder_race.race(
-      make_case(model, dtype="bfloat16", tiny=True, threads=2),
+      make_case(model, dtype="bfloat16", tiny=True, threads=1),
       root=REPO,
       peer=peer,
       repeats=1,
