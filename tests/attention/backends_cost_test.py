@@ -1,6 +1,5 @@
 """What attention costs by length, counted by the compiler: nothing runs."""
 
-import math
 
 import jax
 import jax.numpy as jnp
@@ -70,22 +69,24 @@ def test_the_cost_is_linear_in_the_length(settings):
 
 
 @pytest.mark.slow
-def test_dense_attention_is_quadratic_and_would_fail():
+def test_the_work_of_dense_attention_is_quadratic_and_would_fail():
+  """Its memory is not: scores exist a tile at a time."""
   flops, memory = exponents([cost(AttentionSpec(), n) for n in LENGTHS])
-  assert flops > 1.9 and memory > 1.9
+  assert flops > 1.9 and memory <= LINEAR
 
 
 @pytest.mark.slow
-def test_a_wider_window_costs_more_and_a_narrower_one_less():
+def test_a_window_twice_as_wide_is_twice_the_work():
   windows = (64, 128, 256, 512)
   costs = [
       cost(AttentionSpec("sliding_window", window_size=window), 4096)
       for window in windows
   ]
-  flops, memory = (np.diff(np.log(costs), axis=0) / math.log(2)).T
-  assert np.all(flops > 0.9) and np.all(flops < 1.1)
-  # Queries, keys and values lie in memory whatever the window.
-  assert np.all(memory > 0.05) and np.all(memory < 1.1)
+  flops, memory = np.transpose(costs)
+  assert np.all(np.abs(flops[1:] / flops[:-1] - 2) < 0.15)
+  # A block is as long as the window, so that a key lies in three stretches
+  # however wide it is; scores exist a tile at a time.
+  assert memory.max() < 2 * memory.min()
 
 
 @pytest.mark.slow
@@ -93,5 +94,7 @@ def test_more_rounds_and_longer_chunks_cost_more():
   base = cost(AttentionSpec("lsh", num_hashes=2, chunk_size=64), 4096)
   rounds = cost(AttentionSpec("lsh", num_hashes=4, chunk_size=64), 4096)
   chunks = cost(AttentionSpec("lsh", num_hashes=2, chunk_size=128), 4096)
-  assert np.all(rounds / base > 1.6) and np.all(rounds / base < 2.4)
-  assert np.all(chunks / base > 1.05) and np.all(chunks / base < 2.4)
+  for flops in (rounds[0] / base[0], chunks[0] / base[0]):
+    assert 1.6 < flops < 2.4
+  # Each round keeps what it found; longer chunks find no more.
+  assert 1.2 < rounds[1] / base[1] < 2.4 and chunks[1] / base[1] < 1.2
