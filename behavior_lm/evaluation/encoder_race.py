@@ -155,8 +155,8 @@ def summarise(
     losses: of the last steps.
 
   Returns:
-    {"case", "tokens_per_second" and "quartiles" of each of `seconds`, "ratio"
-    of medians and "ratio_quartiles" (of pairs of one round) of ours to theirs,
+    {"case", "seconds", "tokens_per_second" and "quartiles" of each of them,
+    "ratio" and "ratio_quartiles" of ours to theirs, turn by turn,
     "gemm_gflops" (of each side), "share" (of the higher of the two, which the
     needed operations reach), "flops", "num_params", "losses", "versions"}.
   """
@@ -172,6 +172,7 @@ def summarise(
   }
   row: Row = {
       "case": dict(case),
+      "seconds": {name: list(took) for name, took in seconds.items()},
       "tokens_per_second": medians,
       "quartiles": {name: _quartiles(speed) for name, speed in speeds.items()},
       "gemm_gflops": {side: float(p / 1e9) for side, p in peaks.items()},
@@ -190,10 +191,10 @@ def summarise(
   }
   if "theirs" in speeds:
     ours = [name for name in speeds if name != "theirs"]
-    row["ratio"] = {name: medians[name] / medians["theirs"] for name in ours}
-    row["ratio_quartiles"] = {
-        name: _quartiles(speeds[name] / speeds["theirs"]) for name in ours
-    }
+    # Within a turn both meet the same machine; across turns it changes.
+    pairs = {name: speeds[name] / speeds["theirs"] for name in ours}
+    row["ratio"] = {name: float(np.median(pairs[name])) for name in ours}
+    row["ratio_quartiles"] = {name: _quartiles(pairs[name]) for name in ours}
   return row
 
 

@@ -94,7 +94,8 @@ def _settings(result: Mapping[str, Any]) -> str:
       f" it has it. {work} bfloat16: ours computes in it, theirs under"
       " autocast. The two take turns, one idle while the other works;"
       f" {_range(row['repeats'] for row in rows)} turns, medians, quartiles in"
-      " brackets. 'masked': our head predicts"
+      " brackets; a ratio is taken in each turn, then their median."
+      " 'masked': our head predicts"
       f" at the {case['mask_rate']:.0%} masked positions alone; 'all': at all"
       " positions, the same work as theirs."
   )

@@ -29,7 +29,7 @@ def test_figures_follow_from_the_seconds():
       TOLD,
       {
           "ours_masked": [1.0, 2.0, 1.0, 1.0, 4.0],
-          "ours_all": [2.0] * 5,
+          "ours_all": [2.0, 2.0, 2.0, 4.0, 1.0],
           "theirs": [4.0, 4.0, 4.0, 4.0, 2.0],
       },
       {"ours": [GEMM_FLOPS / 4e9], "theirs": [GEMM_FLOPS / 2e9]},
