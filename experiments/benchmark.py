@@ -35,6 +35,7 @@ from ml_collections import config_flags
 
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
+from behavior_lm.host_memory import keep_freed_memory
 
 _REPO = Path(__file__).resolve().parents[1]
 
@@ -108,6 +109,7 @@ def step(argv: list[str]) -> None:
   from behavior_lm.evaluation.throughput import measure_step
 
   _check_repeats()
+  keep_freed_memory()  # as the commands that train do
   result = measure_step(_CONFIG.value, repeats=_REPEATS.value)
   print(
       f"training step: {result['tokens_per_second']:,.0f} tokens/s"

@@ -23,6 +23,7 @@ import ml_collections
 
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
+from behavior_lm.host_memory import keep_freed_memory
 from configs.pretrain import get_config
 from configs.pretrain import own_settings
 
@@ -172,4 +173,5 @@ def _write(result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+  keep_freed_memory()
   run_command(main)

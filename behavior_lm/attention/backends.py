@@ -20,16 +20,13 @@ from behavior_lm.attention import splash
 from behavior_lm.attention.chunked import chunked_attention
 from behavior_lm.attention.device import find_target
 from behavior_lm.attention.device import Target
-from behavior_lm.attention.hashing import default_buckets
 from behavior_lm.attention.hashing import draw_rotations
+from behavior_lm.attention.hashing import FIXED_SEED
 from behavior_lm.attention.hashing import hash_vectors
 from behavior_lm.attention.lsh import lsh_attention
 from behavior_lm.attention.sliding_window import sliding_window_attention
 from behavior_lm.attention.spec import AttentionSpec as AttentionSpec
 from behavior_lm.attention.tiled_dense import tiled_dense_attention
-
-# Rotations of LSH where no random key is given, so at evaluation.
-FIXED_SEED = 0
 
 
 def _no_limit(*_: Any) -> str:
@@ -279,9 +276,7 @@ def _lsh(
 ) -> jax.Array:
   del key  # the queries are
   length, num_heads, head_dim = query.shape[1:]
-  num_buckets = spec.num_buckets
-  if num_buckets is None:
-    num_buckets = default_buckets(length, spec.chunk_size)
+  num_buckets = spec.buckets(length)
   rotations = draw_rotations(
       jax.random.key(FIXED_SEED) if key_rng is None else key_rng,
       num_heads=num_heads,

@@ -17,6 +17,10 @@ MAX_PLAIN_BUCKETS = 128
 
 Buckets = int | tuple[int, int]
 
+# Of rotations where no random key is given, so at evaluation: the same in
+# every call.
+FIXED_SEED = 0
+
 
 class Order(NamedTuple):
   """How each round of hashing sorts the tokens of a row.

@@ -169,13 +169,13 @@ def _near(
 ) -> jax.Array:
   """What queries make of the `seen` keys in their window and of global ones."""
   seen_ids = jnp.where(seen, segment_ids, UNSEEN)[:, :, None, None]
-  by_row = jnp.arange(segment_ids.shape[1])[None, :, None, None]
   query_fields = [segment_ids[:, :, None, None]]
   key_fields = [key, value, seen_ids]
   fills = [0, 0, UNSEEN]
   num_globals = 0 if offsets is None else offsets.shape[1]
   causal_globals = offsets is not None and band.causal
   if causal_globals:
+    by_row = jnp.arange(segment_ids.shape[1])[None, :, None, None]
     query_fields.append(jnp.broadcast_to(by_row, seen_ids.shape))
     key_fields.append(query_fields[1])
     fills.append(0)

@@ -4,6 +4,7 @@ import dataclasses
 
 from behavior_lm.attention.hashing import Buckets
 from behavior_lm.attention.hashing import check_buckets
+from behavior_lm.attention.hashing import default_buckets
 
 KINDS = ("dense", "sliding_window", "lsh", "chunked")
 
@@ -61,6 +62,12 @@ class AttentionSpec:
         )
     if self.num_buckets is not None:
       check_buckets(self.num_buckets)
+
+  def buckets(self, length: int) -> Buckets:
+    """lsh: the buckets of a row of a length."""
+    if self.num_buckets is not None:
+      return self.num_buckets
+    return default_buckets(length, self.chunk_size)
 
   def _check_ownership(self) -> None:
     """A setting of another kind would be ignored: it is refused."""

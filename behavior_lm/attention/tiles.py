@@ -268,11 +268,6 @@ def _over_tiles(
     return jax.lax.fori_loop(0, num_tiles // size, one, outs)
 
   def at_once(*operands: jax.Array) -> Arrays:
-    if repeats == 1:
-      return tuple(
-          new.astype(x.dtype)
-          for new, x in zip(run(*operands), shapes, strict=True)
-      )
     spread = (
         x if len(x) == num_tiles else jnp.repeat(x, repeats, 0)
         for x in operands

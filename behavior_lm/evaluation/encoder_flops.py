@@ -10,7 +10,6 @@ from flax import nnx
 import numpy as np
 
 from behavior_lm.attention.hashing import check_buckets
-from behavior_lm.attention.hashing import default_buckets
 from behavior_lm.attention.spec import AttentionSpec
 
 # The backward pass makes two products for each of the forward pass. What is
@@ -98,6 +97,6 @@ def _hashing(spec: AttentionSpec, length: int) -> float:
   """Multiply-adds of a row's rotations, for each number of a vector."""
   if spec.kind != "lsh" or length <= spec.chunk_size:
     return 0.0
-  buckets = spec.num_buckets or default_buckets(length, spec.chunk_size)
   # A rotation names two buckets, one for each of its directions.
-  return length * spec.num_hashes * sum(check_buckets(buckets)) / 2
+  buckets = sum(check_buckets(spec.buckets(length)))
+  return length * spec.num_hashes * buckets / 2

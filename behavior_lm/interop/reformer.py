@@ -156,7 +156,7 @@ def fill(model: Any, arrays: Mapping[str, np.ndarray]) -> None:
   def put_linear(ours: Any, *names: str) -> None:
     kernels = [left.pop(f"{name}.weight").T for name in names]
     ours.kernel[...] = np.concatenate(kernels, 1)
-    if ours.bias is not None and f"{names[0]}.bias" in left:
+    if ours.bias is not None:
       biases = [left.pop(f"{name}.bias") for name in names]
       ours.bias[...] = np.concatenate(biases)
 

@@ -4,6 +4,7 @@ Computed in float32 whatever the input's type, one pass over the memory each
 way; the derivatives are written out.
 """
 
+from collections.abc import Callable
 import math
 
 import jax
@@ -59,3 +60,14 @@ def _bent(z: jax.Array) -> jax.Array:
 
 # "gelu" is BERT's, "gelu_tanh" ALBERT's.
 ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh}
+
+
+def find_activation(name: str) -> Callable[[jax.Array], jax.Array]:
+  """The activation of a name.
+
+  Raises:
+    ValueError: if there is none.
+  """
+  if name not in ACTIVATIONS:
+    raise ValueError(f"activation {name!r}; known are {sorted(ACTIVATIONS)}")
+  return ACTIVATIONS[name]

@@ -6,7 +6,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.layers.activations import ACTIVATIONS
+from behavior_lm.layers.activations import find_activation
 from behavior_lm.layers.linear import Linear
 
 
@@ -30,7 +30,7 @@ class TokenHead(nnx.Module):
       rngs: nnx.Rngs,
   ):
     width = table_dim or embed_dim
-    self.activation = activation
+    self.activate = find_activation(activation)
     self.dense = Linear(
         embed_dim, width, use_bias=use_bias, dtype=dtype, rngs=rngs
     )
@@ -52,8 +52,7 @@ class TokenHead(nnx.Module):
       `hidden` [..., table_dim], `table` [vocab_size, table_dim] and `bias`
       [vocab_size]; `logits` joins them.
     """
-    activate = ACTIVATIONS[self.activation]
-    hidden = self.norm(activate(self.dense(hidden)))
+    hidden = self.norm(self.activate(self.dense(hidden)))
     table = token_embed.embedding[...].astype(hidden.dtype)
     return {"hidden": hidden, "table": table, "bias": self.bias[...]}
 

@@ -4,7 +4,8 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.attention.hashing import default_buckets
+from behavior_lm.attention.backends import choose_backend
+from behavior_lm.attention.device import find_target
 from behavior_lm.attention.hashing import draw_rotations
 from behavior_lm.attention.hashing import hash_vectors
 from behavior_lm.attention.hashing import Order
@@ -13,6 +14,7 @@ from behavior_lm.attention.lsh import sort_into_chunks
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
+from behavior_lm.layers.self_attention import divide_width
 
 
 class LshSelfAttention(nnx.Module):
@@ -29,12 +31,8 @@ class LshSelfAttention(nnx.Module):
       dtype: jnp.dtype,
       rngs: nnx.Rngs,
   ):
-    if embed_dim % num_heads:
-      raise ValueError(
-          f"embed_dim {embed_dim} is not divisible by num_heads {num_heads}"
-      )
     self.num_heads = num_heads
-    self.head_dim = embed_dim // num_heads
+    self.head_dim = divide_width(embed_dim, num_heads)
     self.spec = spec
     self.rotary = rotary
     make = lambda out: Linear(
@@ -50,7 +48,7 @@ class LshSelfAttention(nnx.Module):
         num_heads=self.num_heads,
         head_dim=self.head_dim,
         num_hashes=self.spec.num_hashes,
-        num_buckets=self._num_buckets(length),
+        num_buckets=self.spec.buckets(length),
     )
 
   def __call__(
@@ -76,7 +74,8 @@ class LshSelfAttention(nnx.Module):
       [batch, length, embed_dim], and the order.
 
     Raises:
-      ValueError: if there is nothing to hash by.
+      ValueError: if there is nothing to hash by, or the backend that is asked
+        for cannot hash.
     """
     query, value = (
         x.reshape(*x.shape[:-1], self.num_heads, self.head_dim)
@@ -85,12 +84,12 @@ class LshSelfAttention(nnx.Module):
     if self.rotary:
       query = rotate(query, positions)
     spec = self.spec
+    # The only one runs everywhere; another that is asked for is refused.
+    choose_backend(spec, query, find_target())
     if order is None:
       if rotations is None:
         raise ValueError("hashing needs rotations: see `draw_rotations`")
-      buckets = hash_vectors(
-          query, rotations, self._num_buckets(hidden.shape[1])
-      )
+      buckets = hash_vectors(query, rotations, spec.buckets(hidden.shape[1]))
       order = sort_into_chunks(buckets, segment_ids, spec.chunk_size)
     mixed = attend_in_order(
         query,
@@ -102,8 +101,3 @@ class LshSelfAttention(nnx.Module):
         faithful=spec.faithful,
     )
     return self.out(mixed.reshape(hidden.shape)), order
-
-  def _num_buckets(self, length: int) -> int | tuple[int, int]:
-    if self.spec.num_buckets is not None:
-      return self.spec.num_buckets
-    return default_buckets(length, self.spec.chunk_size)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.attention.spec import AttentionSpec
-from behavior_lm.layers.activations import ACTIVATIONS
+from behavior_lm.layers.activations import find_activation
 from behavior_lm.layers.chunked import in_pieces
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.lsh_attention import LshSelfAttention
@@ -109,24 +109,19 @@ class FeedForwardHalf(nnx.Module):
       dtype: jnp.dtype,
       rngs: nnx.Rngs,
   ):
-    if activation not in ACTIVATIONS:
-      raise ValueError(
-          f"activation {activation!r}; known are {sorted(ACTIVATIONS)}"
-      )
     shared: dict[str, Any] = dict(use_bias=use_bias, dtype=dtype, rngs=rngs)
     self.norm = nnx.LayerNorm(embed_dim, epsilon=norm_epsilon, **shared)
     self.mlp_in = Linear(embed_dim, mlp_dim, **shared)
     self.mlp_out = Linear(mlp_dim, embed_dim, **shared)
     self.dropout = nnx.Dropout(dropout_rate)
-    self.activation = activation
+    self.activate = find_activation(activation)
     self.positions_at_once = positions_at_once
 
   def __call__(
       self, hidden: jax.Array, dropout_key: jax.Array | None
   ) -> jax.Array:
     """What the net adds to a stream, [batch, length, embed_dim]."""
-    activate = ACTIVATIONS[self.activation]
-    net = lambda x: self.mlp_out(activate(self.mlp_in(self.norm(x))))
+    net = lambda x: self.mlp_out(self.activate(self.mlp_in(self.norm(x))))
     out = in_pieces(net, hidden, self.positions_at_once)
     return _drop(self.dropout, out, dropout_key)
 

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.layers.stack import find_period
+from behavior_lm.layers.stack import stack_trees
+
 
 class Reversible(NamedTuple):
   """The two halves of a layer as pure functions.
@@ -70,7 +73,7 @@ def plain_stack(
       The halves may compute in any type.
   """
   _check(streams)
-  period = _period(layers) if scan else len(layers)
+  period = find_period(layers) if scan else max(len(layers), 1)
   return _forward(
       tuple(layers), period, tuple(params), tuple(keys), shared, streams
   )[0]
@@ -98,7 +101,7 @@ def reversible_stack(
   _check(streams)
   layers = tuple(layers)
   return _stack(
-      layers, _period(layers), tuple(params), tuple(keys), shared, streams
+      layers, find_period(layers), tuple(params), tuple(keys), shared, streams
   )
 
 
@@ -108,15 +111,6 @@ def _check(streams: Streams) -> None:
         "residual streams must be float32, or layers cannot be undone; they"
         f" are {[str(stream.dtype) for stream in streams]}"
     )
-
-
-def _period(layers: Sequence[Reversible]) -> int:
-  """After how many layers the programs repeat."""
-  depth = len(layers)
-  for period in range(1, depth):
-    if all(layers[i] is layers[i - period] for i in range(period, depth)):
-      return period
-  return depth
 
 
 def _run(
@@ -267,7 +261,7 @@ def _backward(
 
 def _groups(layers: Sequence[Reversible], period: int) -> tuple[int, int]:
   """How many periods to scan, and how many layers that are."""
-  groups = len(layers) // max(period, 1)
+  groups = len(layers) // period
   return groups, groups * period if groups > 1 else 0
 
 
@@ -277,8 +271,7 @@ def _by_place(
   """Of the layers at each place in a period, stacked."""
   rows = trees[: groups * period]
   return tuple(
-      jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows[place::period])
-      for place in range(period)
+      stack_trees(rows[place::period]) for place in range(period)
   )
 
 

@@ -17,6 +17,19 @@ from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
 
 
+def divide_width(embed_dim: int, num_heads: int) -> int:
+  """head_dim, where the heads share the width.
+
+  Raises:
+    ValueError: if they cannot.
+  """
+  if embed_dim % num_heads:
+    raise ValueError(
+        f"embed_dim {embed_dim} is not divisible by num_heads {num_heads}"
+    )
+  return embed_dim // num_heads
+
+
 class SelfAttention(nnx.Module):
   """One fused projection to query, key and value, attention, projection."""
 
@@ -31,12 +44,8 @@ class SelfAttention(nnx.Module):
       dtype: jnp.dtype,
       rngs: nnx.Rngs,
   ):
-    if embed_dim % num_heads:
-      raise ValueError(
-          f"embed_dim {embed_dim} is not divisible by num_heads {num_heads}"
-      )
     self.num_heads = num_heads
-    self.head_dim = embed_dim // num_heads
+    self.head_dim = divide_width(embed_dim, num_heads)
     self.spec = spec
     self.rotary = rotary
     make = lambda out: Linear(
@@ -60,7 +69,6 @@ class SelfAttention(nnx.Module):
       *,
       segment_ids: jax.Array,
       positions: jax.Array,
-      key_rng: jax.Array | None = None,
   ) -> jax.Array:
     """[batch, length, embed_dim] -> the same shape."""
     query, key, value = map(
@@ -75,7 +83,6 @@ class SelfAttention(nnx.Module):
         segment_ids=segment_ids,
         positions=positions,
         spec=self.spec,
-        key_rng=key_rng,
         global_outputs=self._global_outputs(hidden, segment_ids, positions),
     )
     return self.out(mixed.reshape(hidden.shape))

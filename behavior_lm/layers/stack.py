@@ -81,9 +81,9 @@ def run_stack(
 
     return REMAT[remat](run)(hidden, own, key)
 
-  period = _period(programs)
-  scanned = depth - depth % period if scan else 0
-  if scanned > period:
+  period = find_period(programs)
+  scanned = depth - depth % period if scan and depth >= 2 * period else 0
+  if scanned:
     places = range(period)
     every = [slice(place, scanned, period) for place in places]
     shared = len(parts) <= period
@@ -95,23 +95,18 @@ def run_stack(
         hidden = run_one(programs[place], hidden, own, key)
       return hidden, None
 
-    stacked = None if shared else [_stack(params[part]) for part in every]
-    if dropout_key is not None:
-      keys_of = [keys[part] for part in every]
-    else:
-      keys_of = None
+    stacked = None if shared else [stack_trees(params[part]) for part in every]
+    keys_of = None if dropout_key is None else [keys[part] for part in every]
     hidden, _ = jax.lax.scan(
         body, hidden, (stacked, keys_of), length=scanned // period
     )
-  else:
-    scanned = 0
   for number in range(scanned, depth):
     hidden = run_one(programs[number], hidden, params[number], keys[number])
   return hidden
 
 
-def _period(programs: Sequence[Any]) -> int:
-  """After how many layers the programs repeat."""
+def find_period(programs: Sequence[Any]) -> int:
+  """After how many layers equal programs repeat, at least 1."""
   depth = len(programs)
   for period in range(1, depth):
     if all(programs[i] == programs[i - period] for i in range(period, depth)):
@@ -119,8 +114,8 @@ def _period(programs: Sequence[Any]) -> int:
   return max(depth, 1)
 
 
-def _stack(trees: Sequence[Any]) -> Any:
-  """Parameters of several layers, with a leading axis for the layers."""
+def stack_trees(trees: Sequence[Any]) -> Any:
+  """What several layers have, with a leading axis for the layers."""
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.attention.backends import AttentionSpec
-from behavior_lm.layers.activations import ACTIVATIONS
+from behavior_lm.layers.activations import find_activation
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.self_attention import SelfAttention
 
@@ -81,10 +81,6 @@ class TransformerLayer(nnx.Module):
       raise ValueError(
           f"norm position {norm_position!r}; known are {NORM_POSITIONS}"
       )
-    if activation not in ACTIVATIONS:
-      raise ValueError(
-          f"activation {activation!r}; known are {sorted(ACTIVATIONS)}"
-      )
     self.pre_norm = norm_position == "pre"
     norm = lambda: nnx.LayerNorm(
         embed_dim,
@@ -97,7 +93,7 @@ class TransformerLayer(nnx.Module):
         a, b, use_bias=use_bias, dtype=dtype, rngs=rngs
     )
     self.gated = gated
-    self.activation = activation
+    self.activate = find_activation(activation)
     self.attention = SelfAttention(
         embed_dim,
         num_heads,
@@ -135,8 +131,7 @@ class TransformerLayer(nnx.Module):
     return self.mlp_norm(hidden + mlp(hidden))
 
   def _activate(self, x: jax.Array) -> jax.Array:
-    activate = ACTIVATIONS[self.activation]
     if not self.gated:
-      return activate(x)
+      return self.activate(x)
     x, gate = jnp.split(x, 2, -1)
-    return activate(x) * gate
+    return self.activate(x) * gate

@@ -19,6 +19,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.attention.hashing import FIXED_SEED
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.reformer_layer import as_functions
@@ -33,9 +34,6 @@ from behavior_lm.layers.reversible import Streams
 from behavior_lm.layers.stack import REMAT
 from behavior_lm.models.encoder import Encoder
 from behavior_lm.models.encoder import EncoderConfig
-
-# Rotations at evaluation: the same in every call.
-FIXED_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,14 +214,13 @@ def _make_layer(
 
 
 def _local_spec(config: ReformerConfig) -> AttentionSpec:
+  shared: dict[str, Any] = dict(
+      causal=config.causal, backend=config.attention_backend
+  )
   if config.faithful:
-    return AttentionSpec(
-        kind="chunked", causal=config.causal, chunk_size=config.chunk_size
-    )
+    return AttentionSpec("chunked", chunk_size=config.chunk_size, **shared)
   return AttentionSpec(
-      kind="sliding_window",
-      causal=config.causal,
-      window_size=config.window_size,
+      "sliding_window", window_size=config.window_size, **shared
   )
 
 
@@ -231,6 +228,7 @@ def _lsh_spec(config: ReformerConfig) -> AttentionSpec:
   return AttentionSpec(
       kind="lsh",
       causal=config.causal,
+      backend=config.attention_backend,
       num_hashes=config.num_hashes,
       chunk_size=config.chunk_size,
       num_buckets=config.num_buckets,
@@ -258,3 +256,8 @@ def _check(config: ReformerConfig) -> None:
     )
   if config.remat not in REMAT:
     raise ValueError(f"remat {config.remat!r}; known are {sorted(REMAT)}")
+  if config.reversible and config.remat != "none":
+    raise ValueError(
+        f"remat {config.remat!r} means nothing where layers are reversible,"
+        " which keep less: leave it 'none', or set reversible=False"
+    )

@@ -16,10 +16,10 @@ import pytest
 
 from behavior_lm.attention.backends import attend
 from behavior_lm.attention.backends import AttentionSpec
-from behavior_lm.attention.backends import FIXED_SEED
 from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.dense import segment_mask
 from behavior_lm.attention.hashing import draw_rotations
+from behavior_lm.attention.hashing import FIXED_SEED
 from behavior_lm.attention.hashing import hash_vectors
 from behavior_lm.attention.masks import bucket_mask
 from behavior_lm.attention.masks import global_mask

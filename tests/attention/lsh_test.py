@@ -12,22 +12,12 @@ import pytest
 from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.lsh import lsh_attention
 from behavior_lm.attention.masks import bucket_mask
+from tests.attention.comparing import assert_close
+from tests.attention.comparing import draw
+from tests.attention.comparing import packed_segments
+from tests.attention.comparing import values_and_gradients
 
 BATCH, HEADS, HEAD_DIM = 2, 2, 4
-
-
-def packed_segments(rng, length):
-  """Segments of random sizes, padding anywhere, one row all padding."""
-  ids = np.zeros((BATCH + 1, length), np.int32)
-  for row in range(BATCH):
-    cuts = np.sort(rng.integers(0, length + 1, rng.integers(1, 5)))
-    for number, span in enumerate(itertools.pairwise([0, *cuts, length])):
-      ids[row, slice(*span)] = (number + 1) * (rng.random() < 0.8)
-  return jnp.asarray(ids)
-
-
-def draw(rng, *shape, dtype=jnp.float32):
-  return jnp.asarray(rng.standard_normal(shape), dtype)
 
 
 def oracle(query_key, value, *, buckets, segment_ids, chunk_size, causal):
@@ -36,32 +26,6 @@ def oracle(query_key, value, *, buckets, segment_ids, chunk_size, causal):
   x = query_key.astype(jnp.float32)
   key = x * jax.lax.rsqrt((x**2).mean(-1, keepdims=True) + 1e-6)
   return dense_attention(query_key, key.astype(value.dtype), value, mask=mask)
-
-
-def values_and_gradients(run, *inputs):
-  """One compiled program: what `run` returns and its gradients."""
-
-  # Unoptimised: these programs are compiled once for each example.
-  @functools.partial(
-      jax.jit, compiler_options={"xla_backend_optimization_level": 0}
-  )
-  def both(*inputs):
-    out, pull = jax.vjp(run, *inputs)
-    # Uneven, so that no cotangent cancels another.
-    cotangent = jnp.cos(jnp.arange(out.size, dtype=jnp.float32))
-    return out, pull(cotangent.reshape(out.shape).astype(out.dtype))
-
-  return both(*inputs)
-
-
-def assert_close(got, want, atol):
-  jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(
-          np.asarray(a, np.float32), np.asarray(b, np.float32), atol=atol
-      ),
-      got,
-      want,
-  )
 
 
 @pytest.mark.slow
@@ -78,7 +42,7 @@ def test_lsh_equals_dense_attention_under_its_mask(
     seed, length, chunk_size, rounds, num_buckets, causal
 ):
   rng = np.random.default_rng(seed)
-  ids = packed_segments(rng, length)
+  ids = packed_segments(rng, BATCH + 1, length)
   inputs = [draw(rng, BATCH + 1, length, HEADS, HEAD_DIM) for _ in range(2)]
   shape = (BATCH + 1, HEADS, rounds, length)
   shared = dict(
@@ -98,7 +62,7 @@ def test_lsh_equals_dense_attention_under_its_mask(
 @given(seed=st.integers(0, 10**6), causal=st.booleans())
 def test_bfloat16_stays_near_the_oracle_in_float32(seed, causal):
   rng = np.random.default_rng(seed)
-  ids = packed_segments(rng, 70)
+  ids = packed_segments(rng, BATCH + 1, 70)
   shape = (BATCH + 1, 70, HEADS, 16)
   inputs = [draw(rng, *shape, dtype=jnp.bfloat16) for _ in range(2)]
   buckets = rng.integers(0, 4, (BATCH + 1, HEADS, 2, 70))

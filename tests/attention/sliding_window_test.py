@@ -1,10 +1,8 @@
 import functools
-import itertools
 
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,22 +17,12 @@ from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.sliding_window import global_offsets
 from behavior_lm.attention.sliding_window import sliding_window_attention
 from behavior_lm.attention.sliding_window import take_rows
+from tests.attention.comparing import assert_close
+from tests.attention.comparing import draw
+from tests.attention.comparing import packed_segments
+from tests.attention.comparing import values_and_gradients
 
 BATCH, HEADS, HEAD_DIM = 3, 2, 4
-
-
-def packed_segments(rng, length):
-  """Segments of random sizes, padding anywhere, one row all padding."""
-  ids = np.zeros((BATCH, length), np.int32)
-  for row in range(BATCH - 1):
-    cuts = np.sort(rng.integers(0, length + 1, rng.integers(1, 6)))
-    for number, span in enumerate(itertools.pairwise([0, *cuts, length])):
-      ids[row, slice(*span)] = (number + 1) * (rng.random() < 0.8)
-  return jnp.asarray(ids)
-
-
-def draw(rng, *shape, dtype=jnp.float32):
-  return jnp.asarray(rng.standard_normal(shape), dtype)
 
 
 def oracle(qkv, own, *, segment_ids, global_tokens, causal, **window):
@@ -47,34 +35,6 @@ def oracle(qkv, own, *, segment_ids, global_tokens, causal, **window):
   mask = segment_mask(segment_ids) & globals_
   return jnp.where(
       global_tokens[:, :, None, None], dense_attention(*own, mask=mask), out
-  )
-
-
-def values_and_gradients(run, inputs):
-  """One compiled program: what `run` returns and its gradients."""
-
-  # Unoptimised: these programs are compiled once for each example. Products
-  # of bfloat16 into float32 run optimised only.
-  plain = jax.tree.leaves(inputs)[0].dtype == jnp.float32
-  options = {"xla_backend_optimization_level": 0} if plain else None
-
-  @functools.partial(jax.jit, compiler_options=options)
-  def both(inputs):
-    out, pull = jax.vjp(run, inputs)
-    # Uneven, so that no cotangent cancels another.
-    cotangent = jnp.cos(jnp.arange(out.size, dtype=jnp.float32))
-    return out, pull(cotangent.reshape(out.shape).astype(out.dtype))
-
-  return both(inputs)
-
-
-def assert_close(got, want, atol):
-  jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(
-          np.asarray(a, np.float32), np.asarray(b, np.float32), atol=atol
-      ),
-      got,
-      want,
   )
 
 
@@ -93,7 +53,7 @@ def test_the_window_equals_dense_attention_under_its_mask(
     seed, length, window_size, dilation, causal, max_globals, own
 ):
   rng = np.random.default_rng(seed)
-  ids = packed_segments(rng, length)
+  ids = packed_segments(rng, BATCH, length)
   tokens = jnp.asarray(rng.random((BATCH, length)) < 3 / length)
   tokens = tokens if max_globals else jnp.zeros_like(tokens)
   kept = bound_globals(tokens, ids, max_globals)
@@ -140,7 +100,7 @@ def test_the_window_equals_dense_attention_under_its_mask(
 )
 def test_bfloat16_stays_near_the_oracle_in_float32(seed, length, causal):
   rng = np.random.default_rng(seed)
-  ids = packed_segments(rng, length)
+  ids = packed_segments(rng, BATCH, length)
   qkv = [
       draw(rng, BATCH, length, HEADS, 16, dtype=jnp.bfloat16)
       for _ in range(3)

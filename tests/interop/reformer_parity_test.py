@@ -2,17 +2,11 @@
 
 import json
 
-from flax import nnx
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from behavior_lm.layers.lsh_attention import LshSelfAttention
-from behavior_lm.layers.reversible import Halves
-from behavior_lm.models.reformer import Reformer
-from behavior_lm.models.reformer import ReformerConfig
+from behavior_lm.interop.reformer import our_outputs
 from tests.peers import run_peer
 
 WIDTH, HEADS, CHUNK, VOCAB = 32, 2, 16, 50
@@ -73,98 +67,11 @@ def theirs(tmp_path_factory):
   return {name: load_file(folder / f"{name}.safetensors") for name in CASES}
 
 
-def build(case):
-  buckets = case.get("num_buckets", SHARED["num_buckets"])
-  config = ReformerConfig(
-      vocab_size=VOCAB,
-      num_layers=len(case["attn_layers"]),
-      embed_dim=WIDTH,
-      num_heads=HEADS,
-      mlp_dim=SHARED["feed_forward_size"],
-      max_length=SHARED["max_position_embeddings"],
-      time_encoding="none",
-      causal=case.get("is_decoder", False),
-      attention_layers=tuple(case["attn_layers"]),
-      num_hashes=case.get("num_hashes", SHARED["num_hashes"]),
-      chunk_size=CHUNK,
-      num_buckets=tuple(buckets) if isinstance(buckets, list) else buckets,
-      faithful=True,
-  )
-  return Reformer(config, rngs=nnx.Rngs(0))
-
-
-def fill(model, weights):
-  """Puts their weights into our model; every one of theirs has a place."""
-  left = dict(weights)
-
-  def kernel(name):
-    return left.pop(f"{name}.weight").T
-
-  def put_norm(norm, name):
-    norm.scale[...] = left.pop(f"{name}.weight")
-    norm.bias[...] = left.pop(f"{name}.bias")
-
-  embeddings = "embeddings."
-  model.embed.token.embedding[...] = left.pop(
-      f"{embeddings}word_embeddings.weight"
-  )
-  model.embed.position.embedding[...] = left.pop(
-      f"{embeddings}position_embeddings.embedding.weight"
-  )
-  for number, layer in enumerate(model.layers):
-    place = f"encoder.layers.{number}."
-    half, self_attention = layer.attention, f"{place}attention.self_attention."
-    put_norm(half.norm, f"{place}attention.layer_norm")
-    if isinstance(half.attention, LshSelfAttention):
-      fused, names = half.attention.query_value, ("query_key", "value")
-    else:
-      fused, names = half.attention.qkv, ("query", "key", "value")
-    fused.kernel[...] = np.concatenate(
-        [kernel(self_attention + name) for name in names], 1
-    )
-    half.attention.out.kernel[...] = kernel(f"{place}attention.output.dense")
-    half = layer.feed_forward
-    put_norm(half.norm, f"{place}feed_forward.layer_norm")
-    for ours, name in ((half.mlp_in, "dense"), (half.mlp_out, "output")):
-      ours.kernel[...] = kernel(f"{place}feed_forward.{name}.dense")
-      ours.bias[...] = left.pop(f"{place}feed_forward.{name}.dense.bias")
-  put_norm(model.streams_norm, "encoder.layer_norm")
-  assert not left, sorted(left)
-
-
-def run_ours(model, tokens, mask, rotations):
-  """Their embeddings are the plain sum of token and position."""
-  length = tokens.shape[1]
-  positions = jnp.broadcast_to(jnp.arange(length), tokens.shape)
-  found = iter(rotations)
-  keys = []
-  for layer in model.layers:
-    # A row of one chunk is not hashed there; any rotations do.
-    fixed = layer.attention.draw_rotations(jax.random.key(0), length)
-    drawn = fixed if fixed is None else next(found, fixed)
-    keys.append(Halves((None, drawn), None))
-  assert next(found, None) is None
-  hidden = model.embed.token(tokens) + model.embed.position(positions)
-  run = lambda hidden: model.run_streams(
-      hidden, keys, segment_ids=mask, positions=positions
-  )
-  return jax.jit(run)(hidden)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_outputs_are_those_of_transformers(name, theirs):
-  arrays = dict(theirs[name])
-  tokens, mask = (
-      jnp.asarray(arrays.pop(key), jnp.int32) for key in ("tokens", "mask")
-  )
-  want = arrays.pop("last_hidden_state")
-  count = sum(key.startswith("rotations.") for key in arrays)
-  rotations = [jnp.asarray(arrays.pop(f"rotations.{i}")) for i in range(count)]
-  weights = {k: v for k, v in arrays.items() if "mask_value" not in k}
-  model = build(CASES[name])
-  fill(model, weights)
-  got = np.asarray(run_ours(model, tokens, mask, rotations))
-  real = np.asarray(mask) != 0
-  print(f"{name}: {np.abs(got[real] - want[real]).max():.1e}")
+  arrays = theirs[name]
+  real = arrays["mask"] != 0
+  got = our_outputs(SHARED | CASES[name], arrays)
+  want = arrays["last_hidden_state"]
   np.testing.assert_allclose(got[real], want[real], atol=1e-4)

@@ -67,3 +67,10 @@ def test_heads_must_divide_the_width():
     LshSelfAttention(
         15, 2, AttentionSpec("lsh"), dtype=jnp.float32, rngs=nnx.Rngs(0)
     )
+
+
+def test_a_backend_that_cannot_hash_is_refused():
+  layer = make(backend="splash")
+  rotations = layer.draw_rotations(jax.random.key(2), LENGTH)
+  with pytest.raises(ValueError, match="no backend 'splash' for attention"):
+    layer(hidden_states(), rotations=rotations, **ROW)

@@ -264,3 +264,25 @@ def test_less_is_kept_and_the_gradient_is_the_same(name, scan):
         found[remat],
     )
   assert memory["none"] > memory["dots"] > memory["full"], memory
+
+
+@pytest.mark.parametrize("name", ["longformer", "modern"])
+def test_each_layer_may_have_a_window_of_its_own(name):
+  model = make(name, num_layers=4, window_size=(2, 3, 5, 7))
+  windows = [layer.attention.spec.window_size for layer in model.layers]
+  assert windows == {
+      "longformer": [2, 3, 5, 7],
+      "modern": [0, 3, 5, 0],  # every third layer sees all
+  }[name]
+  with pytest.raises(ValueError, match="none for layer 2"):
+    make(name, num_layers=4, window_size=(2, 3))
+
+
+@EVERY_MODEL
+@pytest.mark.skipif(jax.default_backend() == "tpu", reason="splash runs there")
+def test_a_backend_that_is_asked_for_is_taken_or_refused(name):
+  want = make(name)(one_row())["hidden"]
+  got = make(name, attention_backend="xla")(one_row())["hidden"]
+  np.testing.assert_array_equal(got, want)
+  with pytest.raises(ValueError, match="'splash'"):
+    make(name, attention_backend="splash")(one_row())

@@ -107,6 +107,7 @@ def test_bfloat16_stays_near_float32():
         (dict(attention_layers=()), "attention_layers"),
         (dict(norm_position="post"), "set 'pre'"),
         (dict(remat="some"), "remat 'some'"),
+        (dict(remat="full"), "set reversible=False"),
         (dict(activation="swish"), "activation"),
     ],
 )
