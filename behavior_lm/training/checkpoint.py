@@ -4,6 +4,7 @@ The parameters are an item of their own, so that inference reads nothing else.
 Restores go into the shardings of the running mesh, never the saved ones.
 """
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,17 @@ class Checkpoints:
   def save(
       self, state: TrainState, data: dict[str, Any], meta: dict[str, Any]
   ) -> None:
-    """Saves in the background; `data` and `meta` are JSON values."""
+    """Saves in the background what state, data and meta are at this moment.
+
+    Args:
+      state: the state after a step; its arrays may be donated afterwards.
+      data, meta: JSON values; they may be changed afterwards.
+    """
     step = int(state["step"])
     if step in self._manager.all_steps():
       return
+    # Orbax copies arrays before it returns; JSON it writes some time later.
+    data, meta = copy.deepcopy((data, meta))
     self._manager.save(
         step,
         args=ocp.args.Composite(

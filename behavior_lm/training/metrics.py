@@ -23,7 +23,7 @@ class Window:
     return {name: total / self.count for name, total in self.sums.items()}
 
   def to_json(self) -> dict[str, Any]:
-    return {"count": self.count, "sums": self.sums}
+    return {"count": self.count, "sums": dict(self.sums)}
 
 
 class MetricWriter:

@@ -19,6 +19,14 @@ def test_a_window_survives_json_to_the_last_bit():
   assert window.means()["loss"] == pytest.approx((0.1 + 1 / 3 + 0.7) / 4)
 
 
+def test_what_a_checkpoint_got_does_not_change_with_the_window():
+  window = Window()
+  window.add({"loss": 1.0})
+  saved = window.to_json()
+  window.add({"loss": 2.0})
+  assert saved == {"count": 1, "sums": {"loss": 1.0}}
+
+
 def test_lines_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path):
   path = tmp_path / "metrics.jsonl"
   path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
