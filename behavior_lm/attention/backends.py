@@ -42,6 +42,7 @@ class Implementation:
     serves: which layers and arrays, in words.
     proof: what has shown that it is right, in words.
     platform: the only one that runs it, as in `Target`; empty is every.
+    few_queries: whether it takes `query_at`.
     spec_limit: what in an `AttentionSpec` it cannot do, in words, or "".
     call_limit: the same for a query and a `Target`.
   """
@@ -50,8 +51,11 @@ class Implementation:
   serves: str
   proof: str
   platform: str = ""
+  few_queries: bool = False
   spec_limit: Callable[[AttentionSpec], str] = _no_limit
-  call_limit: Callable[[jax.Array, Target], str] = _no_limit
+  call_limit: Callable[
+      [jax.Array | jax.ShapeDtypeStruct, Target], str
+  ] = _no_limit
 
 
 def attend(
@@ -62,6 +66,7 @@ def attend(
     segment_ids: jax.Array,
     positions: jax.Array,
     spec: AttentionSpec,
+    query_at: jax.Array | None = None,
     key_rng: jax.Array | None = None,
     global_tokens: jax.Array | None = None,
     global_outputs: jax.Array | None = None,
@@ -70,10 +75,13 @@ def attend(
 
   Args:
     query, key, value: [batch, length, num_heads, head_dim]; key is None for
-      LSH, whose keys are the queries.
+      LSH, whose keys are the queries. With `query_at` query is
+      [batch, n, num_heads, head_dim].
     segment_ids: [batch, length] int32 from 0, 0 marks padding.
     positions: [batch, length] int32 within the segment, rising with the offset.
     spec: what the layer attends to.
+    query_at: [batch, n] row offsets of the queries, where not all tokens ask;
+      see `takes_few_queries`.
     key_rng: random key of LSH's rotations; without one they are the same in
       every call, as evaluation needs.
     global_tokens: [batch, length] bool, for a sliding window with max_globals;
@@ -83,7 +91,7 @@ def attend(
       them use query, key and value.
 
   Returns:
-    [batch, length, num_heads, head_dim]; rows of padding are zero.
+    The shape of query; rows of padding are zero.
 
   Raises:
     ValueError: if shapes disagree, or an argument means nothing to the kind.
@@ -98,6 +106,11 @@ def attend(
     raise ValueError("LSH shares query and key: pass key=None")
   if spec.kind != "lsh" and key is None:
     raise ValueError(f"attention {spec.kind!r} needs a key")
+  if query_at is not None and not takes_few_queries(spec, query):
+    raise ValueError(
+        f"query_at is not taken by {spec.kind!r} attention on this device:"
+        " pass all queries and take of the result"
+    )
 
   def by(name: str) -> Callable[..., jax.Array]:
     return functools.partial(
@@ -105,6 +118,7 @@ def attend(
         segment_ids=segment_ids,
         positions=positions,
         spec=spec,
+        query_at=query_at,
         key_rng=key_rng,
         global_tokens=global_tokens,
         global_outputs=global_outputs,
@@ -126,7 +140,9 @@ def attend(
 
 
 def choose_backend(
-    spec: AttentionSpec, query: jax.Array, target: Target
+    spec: AttentionSpec,
+    query: jax.Array | jax.ShapeDtypeStruct,
+    target: Target,
 ) -> str:
   """The key in the kind's table that serves these arrays on this device.
 
@@ -159,6 +175,14 @@ def choose_backend(
   return spec.backend
 
 
+def takes_few_queries(
+    spec: AttentionSpec, query: jax.Array | jax.ShapeDtypeStruct
+) -> bool:
+  """Whether `attend` takes `query_at` for such a query on this device."""
+  name = choose_backend(spec, query, find_target())
+  return KERNELS[spec.kind][name].few_queries
+
+
 def describe() -> str:
   """The table of implementations in Markdown."""
   lines = [
@@ -175,7 +199,7 @@ def describe() -> str:
 def _why_not(
     implementation: Implementation,
     spec: AttentionSpec,
-    query: jax.Array,
+    query: jax.Array | jax.ShapeDtypeStruct,
     target: Target,
 ) -> str:
   """What keeps an implementation from serving a call; empty if nothing."""
@@ -227,6 +251,7 @@ def _dense(
     segment_ids: jax.Array,
     positions: jax.Array,
     spec: AttentionSpec,
+    query_at: jax.Array | None,
     **_: Any,
 ) -> jax.Array:
   return tiled_dense_attention(
@@ -236,6 +261,7 @@ def _dense(
       segment_ids=segment_ids,
       positions=positions,
       causal=spec.causal,
+      query_at=query_at,
   )
 
 
@@ -342,7 +368,9 @@ KERNELS: dict[str, dict[str, Implementation]] = {
                 "unproven: no GPU has run it; its mask and padding on CPU"
             ),
         ),
-        "xla": Implementation(run=_dense, serves="all", proof=_ON_CPU),
+        "xla": Implementation(
+            run=_dense, serves="all", proof=_ON_CPU, few_queries=True
+        ),
     },
     "sliding_window": {
         "splash": dataclasses.replace(

@@ -19,7 +19,9 @@ HEAD_DIM_STEP = 8
 LEAST_CAPABILITY = 8.0
 
 
-def call_limit(query: jax.Array, target: Target) -> str:
+def call_limit(
+    query: jax.Array | jax.ShapeDtypeStruct, target: Target
+) -> str:
   """Why it does not serve a query on a device; empty if it does."""
   if query.dtype.name not in DTYPES:
     return (

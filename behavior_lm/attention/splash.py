@@ -24,7 +24,9 @@ def spec_limit(spec: AttentionSpec) -> str:
   return ""
 
 
-def call_limit(query: jax.Array, target: Target) -> str:
+def call_limit(
+    query: jax.Array | jax.ShapeDtypeStruct, target: Target
+) -> str:
   """Why it does not serve a query on a device; empty if it does."""
   if query.dtype.name not in DTYPES:
     return f"it takes {' or '.join(DTYPES)}, not {query.dtype.name}"

@@ -20,33 +20,41 @@ def tiled_dense_attention(
     segment_ids: jax.Array,
     positions: jax.Array,
     causal: bool = False,
+    query_at: jax.Array | None = None,
 ) -> jax.Array:
   """`dense_attention` under `segment_mask`, a tile of queries at a time.
 
   Args:
-    query, key, value: [batch, length, num_heads, head_dim].
+    query: [batch, length, num_heads, head_dim], or [batch, n, ...] with
+      `query_at`.
+    key, value: [batch, length, num_heads, head_dim].
     segment_ids: [batch, length] int32, 0 marks padding.
     positions: [batch, length] int32 within the segment.
     causal: a query sees no key after its own position.
+    query_at: [batch, n] row offsets of the queries; None is all, in order.
 
   Returns:
-    [batch, length, num_heads, head_dim] in the type of `value`; rows of padding
-    are zero.
+    The shape of `query` in the type of `value`; rows of padding are zero.
 
   Raises:
     ValueError: if the shapes disagree.
   """
+  asked = segment_ids if query_at is None else query_at
   if not (
-      query.shape == key.shape == value.shape
-      and query.shape[:2] == segment_ids.shape == positions.shape
+      query.shape[2:] == key.shape[2:]
+      and query.shape[:2] == asked.shape
+      and key.shape == value.shape
+      and key.shape[:2] == segment_ids.shape == positions.shape
+      and len(query) == len(key)
   ):
     raise ValueError(
         f"shapes disagree: query {query.shape}, key {key.shape}, value"
         f" {value.shape}, segment_ids {segment_ids.shape}, positions"
         f" {positions.shape}"
+        + ("" if query_at is None else f", query_at {query_at.shape}")
     )
   batch, length, heads, head_dim = query.shape
-  size = _queries_at_once(length, heads)
+  size = _queries_at_once(length, key.shape[1], heads)
   tiles = -(-length // size)
 
   def by_tile(x: jax.Array) -> jax.Array:
@@ -56,7 +64,10 @@ def tiled_dense_attention(
     return x.swapaxes(2, 3).reshape(batch * tiles, x.shape[3], size, -1)
 
   fields = [segment_ids, positions] if causal else [segment_ids]
-  of_queries = [by_tile(x[:, :, None, None]).swapaxes(2, 3) for x in fields]
+  theirs = fields
+  if query_at is not None:
+    theirs = [jnp.take_along_axis(x, query_at, 1) for x in fields]
+  of_queries = [by_tile(x[:, :, None, None]).swapaxes(2, 3) for x in theirs]
   of_keys = [x[:, None, :, None] for x in fields]
   pairs = zip(of_queries, of_keys, strict=True)
   out, _ = attend_tiles(
@@ -68,11 +79,11 @@ def tiled_dense_attention(
   )
   out = out.reshape(batch, tiles, heads, size, head_dim).swapaxes(2, 3)
   out = out.reshape(batch, tiles * size, heads, head_dim)[:, :length]
-  return jnp.where((segment_ids != 0)[:, :, None, None], out, 0)
+  return jnp.where((theirs[0] != 0)[:, :, None, None], out, 0)
 
 
-def _queries_at_once(length: int, heads: int) -> int:
+def _queries_at_once(queries: int, keys: int, heads: int) -> int:
   """Queries of a tile: a row in equal parts, as even as may be."""
-  wanted = max(MIN_QUERIES, SCORES_AT_ONCE // (heads * length))
-  parts = -(-length // wanted)
-  return -(-length // parts)
+  wanted = max(MIN_QUERIES, SCORES_AT_ONCE // (heads * keys))
+  parts = -(-queries // wanted)
+  return -(-queries // parts)

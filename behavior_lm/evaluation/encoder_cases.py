@@ -56,12 +56,12 @@ def make_case(
     model: str,
     *,
     mode: str = "train",
-  dtype: str = "float32",
-  heads: Sequence[str] = HEADS,
-  length: int = 0,
+    dtype: str = "float32",
+    heads: Sequence[str] = HEADS,
+    length: int = 0,
     batch_size: int = 0,
     threads: int = 1,
-  tiny: bool = False,
+    tiny: bool = False,
 ) -> Case:
   """A measurement's setting.
 

@@ -15,6 +15,8 @@ from behavior_lm.attention.spec import AttentionSpec
 # The backward pass makes two products for each of the forward pass. What is
 # computed again to save memory is no progress, and is not counted.
 TRAINING = 3.0
+# Linear layers that act on each state alone, behind attention.
+_AFTER_ATTENTION = ("out", "mlp_in", "mlp_out")
 
 
 def forward_flops(
@@ -25,7 +27,8 @@ def forward_flops(
   Two for each multiply-add. Counted: projections, attention, feed-forward and
   the head; not counted: norms, softmax, embeddings. Attention counts the pairs
   that are needed (see `attended_pairs`), not those that a kernel computes
-  besides. Rows are full, of one segment.
+  besides; behind its attention the last layer counts where the head predicts,
+  and with dense attention before as well. Rows are full, of one segment.
 
   Args:
     model: an encoder, abstract (`nnx.eval_shape`) or not.
@@ -35,27 +38,26 @@ def forward_flops(
   config, tokens = model.config, batch_size * length
   # Layers that share weights run several times.
   repeats = config.num_layers / len(model.layers)
-  folding = {
-      path
-      for path, module in nnx.iter_modules(model)
-      if getattr(module, "folds_globals", False)
-  }
-  products = 0.0
+  last = len(model.layers) - 1
+  modules = dict(nnx.iter_modules(model))
+  products = num_predicted * config.vocab_size * (
+      config.embedding_dim or config.embed_dim
+  )
   for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param)):
     if path[-1] != "kernel":
       continue
-    if path[0] == "head":
-      rows: float = num_predicted
-    elif "global_query" in path or (
-        "global_key_value" in path and path[:-2] in folding
-    ):
-      rows = batch_size * repeats
-    else:
-      rows = tokens * (repeats if path[0] == "layers" else 1)
-    products += rows * float(np.prod(value.shape))
-  table = config.embedding_dim or config.embed_dim
-  products += num_predicted * config.vocab_size * table
-  for _, module in nnx.iter_modules(model):
+    size = float(np.prod(value.shape))
+    if path[0] == "head" or path == ("join", "kernel"):
+      products += num_predicted * size
+      continue
+    if path[0] != "layers":
+      products += tokens * size
+      continue
+    few = num_predicted if path[1] == last else tokens
+    products += size * _rows(
+        str(path[-2]), modules[path[:-2]], batch_size, tokens, few, repeats
+    )
+  for path, module in modules.items():
     spec = getattr(module, "spec", None)
     if isinstance(spec, AttentionSpec):
       # Two products, scores and mixed values, over all heads together.
@@ -64,8 +66,39 @@ def forward_flops(
       if getattr(module, "folds_globals", False):
         # Each head of the global token meets hidden states as they are.
         pairs += 2 * length * (config.num_heads - 1) * config.embed_dim
-      products += batch_size * repeats * (pairs + hashing)
+      runs = repeats
+      if spec.kind == "dense" and path[1] == last:
+        runs += num_predicted / tokens - 1
+      products += batch_size * (runs * pairs + repeats * hashing)
   return 2.0 * products
+
+
+def _rows(
+    name: str,
+    owner: Any,
+    batch_size: int,
+    tokens: int,
+    few: int,
+    repeats: float,
+) -> float:
+  """Rows that meet a kernel of a layer, over all its runs.
+
+  Args:
+    name: of the linear layer.
+    owner: the module it belongs to.
+    batch_size, tokens: of the batch.
+    few: tokens whose states the layer's last run makes.
+    repeats: how often the layer runs.
+  """
+  folds = name == "global_key_value" and owner.folds_globals
+  if name == "global_query" or folds:
+    return batch_size * repeats
+  if name in _AFTER_ATTENTION:
+    return tokens * (repeats - 1) + few
+  if name == "qkv" and owner.spec.kind == "dense":
+    # A third of the kernel makes queries.
+    return tokens * (repeats - 1 / 3) + few / 3
+  return tokens * repeats
 
 
 def attended_pairs(spec: AttentionSpec, length: int) -> int:

@@ -45,6 +45,12 @@ class Linear(nnx.Module):
     out = linear(x.astype(self.dtype), self.kernel[...], bias)
     return checkpoint_name(out, PRODUCT)
 
+  def some(self, x: jax.Array, outputs: slice) -> jax.Array:
+    """`self(x)[..., outputs]`, without the rest."""
+    bias = None if self.bias is None else self.bias[outputs]
+    out = linear(x.astype(self.dtype), self.kernel[:, outputs], bias)
+    return checkpoint_name(out, PRODUCT)
+
   def parameters(self) -> tuple[jax.Array, jax.Array | None]:
     """Kernel and bias, if there is one, in the type of the computation."""
     kernel = self.kernel[...].astype(self.dtype)

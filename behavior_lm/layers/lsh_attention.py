@@ -13,6 +13,7 @@ from behavior_lm.attention.lsh import attend_in_order
 from behavior_lm.attention.lsh import sort_into_chunks
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.linear import Linear
+from behavior_lm.layers.pooling import take_if
 from behavior_lm.layers.position_encoding import rotate
 from behavior_lm.layers.self_attention import divide_width
 
@@ -59,6 +60,7 @@ class LshSelfAttention(nnx.Module):
       positions: jax.Array,
       rotations: jax.Array | None,
       order: Order | None = None,
+      only_at: jax.Array | None = None,
   ) -> tuple[jax.Array, Order]:
     """Attends to what hashing brings together.
 
@@ -69,9 +71,10 @@ class LshSelfAttention(nnx.Module):
       rotations: as `draw_rotations` gives them; not read with an order.
       order: of an earlier call with the same hidden states; without one tokens
         are hashed and sorted.
+      only_at: [batch, n] row offsets, if only those are wanted.
 
     Returns:
-      [batch, length, embed_dim], and the order.
+      [batch, length or n, embed_dim], and the order.
 
     Raises:
       ValueError: if there is nothing to hash by, or the backend that is asked
@@ -100,4 +103,5 @@ class LshSelfAttention(nnx.Module):
         causal=spec.causal,
         faithful=spec.faithful,
     )
-    return self.out(mixed.reshape(hidden.shape)), order
+    mixed = take_if(mixed.reshape(hidden.shape), only_at)
+    return self.out(mixed), order

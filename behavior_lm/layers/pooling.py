@@ -9,6 +9,11 @@ def take_positions(hidden: jax.Array, indices: jax.Array) -> jax.Array:
   return jnp.take_along_axis(hidden, indices[..., None], axis=1)
 
 
+def take_if(hidden: jax.Array, indices: jax.Array | None) -> jax.Array:
+  """`take_positions`, or all of them where None are named."""
+  return hidden if indices is None else take_positions(hidden, indices)
+
+
 def segment_starts(segment_ids: jax.Array, max_segments: int) -> jax.Array:
   """Row offset of each segment's first token (its CLS).
 

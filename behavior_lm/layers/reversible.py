@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.layers.pooling import take_positions
 from behavior_lm.layers.stack import find_period
 from behavior_lm.layers.stack import stack_trees
 
@@ -103,6 +104,37 @@ def reversible_stack(
   return _stack(
       layers, find_period(layers), tuple(params), tuple(keys), shared, streams
   )
+
+
+def last_layer(
+    layers: Sequence[Reversible],
+    params: Sequence[Halves],
+    keys: Sequence[Halves],
+    shared: dict[str, Any],
+    streams: Streams,
+    only_at: jax.Array,
+) -> Streams:
+  """A layer, or none, of which only some states are wanted.
+
+  Args:
+    layers, params, keys: of one layer, or empty.
+    shared: what its attention gets besides `only_at`.
+    streams: what it reads.
+    only_at: [batch, n] row offsets.
+
+  Returns:
+    The streams there, [batch, n, embed_dim].
+  """
+  first, second = (take_positions(stream, only_at) for stream in streams)
+  shared = shared | {"only_at": only_at}
+  for layer, own, key in zip(layers, params, keys, strict=True):
+    out, _ = layer.attention(
+        own.attention, streams.second, key.attention, shared, None
+    )
+    first = first + out.astype(first.dtype)
+    out = layer.feed_forward(own.feed_forward, first, key.feed_forward)
+    second = second + out.astype(second.dtype)
+  return Streams(first, second)
 
 
 def _check(streams: Streams) -> None:

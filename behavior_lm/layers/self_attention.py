@@ -8,12 +8,15 @@ import jax.numpy as jnp
 
 from behavior_lm.attention.backends import attend
 from behavior_lm.attention.backends import AttentionSpec
+from behavior_lm.attention.backends import takes_few_queries
 from behavior_lm.attention.sliding_window import attend_globally
 from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.sliding_window import global_offsets
 from behavior_lm.attention.sliding_window import take_rows
 from behavior_lm.layers.linear import Linear
+from behavior_lm.layers.pooling import take_if
+from behavior_lm.layers.pooling import take_positions
 from behavior_lm.layers.position_encoding import rotate
 
 
@@ -69,13 +72,32 @@ class SelfAttention(nnx.Module):
       *,
       segment_ids: jax.Array,
       positions: jax.Array,
+      only_at: jax.Array | None = None,
   ) -> jax.Array:
-    """[batch, length, embed_dim] -> the same shape."""
-    query, key, value = map(
-        self._heads, jnp.split(self.qkv(hidden), 3, -1)
-    )
+    """Each token's mix of the tokens that it attends to.
+
+    Args:
+      hidden: [batch, length, embed_dim].
+      segment_ids, positions: [batch, length] int32.
+      only_at: [batch, n] row offsets, if only those are wanted.
+
+    Returns:
+      [batch, length or n, embed_dim].
+    """
+    # Where the kernel takes few queries, others are not even made.
+    query_at = only_at if self._takes_few_queries(hidden) else None
+    if query_at is None:
+      query, key, value = jnp.split(self.qkv(hidden), 3, -1)
+      query_positions = positions
+    else:
+      width = hidden.shape[-1]
+      query = self.qkv.some(take_positions(hidden, query_at), slice(0, width))
+      rest = self.qkv.some(hidden, slice(width, 3 * width))
+      key, value = jnp.split(rest, 2, -1)
+      query_positions = take_rows(positions, query_at)
+    query, key, value = map(self._heads, (query, key, value))
     if self.rotary:
-      query, key = rotate(query, positions), rotate(key, positions)
+      query, key = rotate(query, query_positions), rotate(key, positions)
     mixed = attend(
         query,
         key,
@@ -83,9 +105,16 @@ class SelfAttention(nnx.Module):
         segment_ids=segment_ids,
         positions=positions,
         spec=self.spec,
+        query_at=query_at,
         global_outputs=self._global_outputs(hidden, segment_ids, positions),
     )
-    return self.out(mixed.reshape(hidden.shape))
+    mixed = mixed.reshape(*mixed.shape[:2], -1)
+    return self.out(mixed if query_at is not None else take_if(mixed, only_at))
+
+  def _takes_few_queries(self, hidden: jax.Array) -> bool:
+    shape = (*hidden.shape[:2], self.num_heads, self.head_dim)
+    query = jax.ShapeDtypeStruct(shape, self.qkv.dtype)
+    return takes_few_queries(self.spec, query)
 
   def _heads(self, x: jax.Array) -> jax.Array:
     """[..., embed_dim] -> [..., num_heads, head_dim]."""

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.layers.linear import PRODUCT
+from behavior_lm.layers.pooling import take_if
 
 # What a layer keeps for the gradient; the rest is computed again.
 REMAT: dict[str, Callable[..., Any]] = {
@@ -36,6 +37,7 @@ def run_stack(
     remat: str = "none",
     scan: bool = False,
     dropout_key: jax.Array | None = None,
+    only_at: jax.Array | None = None,
     **inputs: jax.Array,
 ) -> jax.Array:
   """The states after `depth` layers.
@@ -50,10 +52,12 @@ def run_stack(
       to compile does not grow with depth. Where programs alternate, a body
       holds one period of them; layers that fill no period follow unrolled.
     dropout_key: random key; None is no dropout.
+    only_at: [batch, n] row offsets, if only those states are wanted: the last
+      layer gets them, and is not scanned.
     **inputs: the same for all layers.
 
   Returns:
-    [batch, length, embed_dim].
+    [batch, length or n, embed_dim].
 
   Raises:
     ValueError: if `remat` is unknown.
@@ -69,7 +73,11 @@ def run_stack(
     keys = jax.random.split(dropout_key, depth)
 
   def run_one(
-      program: Any, hidden: jax.Array, own: Any, key: jax.Array | None
+      program: Any,
+      hidden: jax.Array,
+      own: Any,
+      key: jax.Array | None,
+      **more: jax.Array,
   ) -> jax.Array:
     def run(hidden: jax.Array, own: Any, key: jax.Array | None) -> jax.Array:
       return nnx.merge(program, own)(
@@ -77,12 +85,14 @@ def run_stack(
           deterministic=key is None,
           rngs=None if key is None else nnx.Rngs(dropout=key),
           **inputs,
+          **more,
       )
 
     return REMAT[remat](run)(hidden, own, key)
 
-  period = find_period(programs)
-  scanned = depth - depth % period if scan and depth >= 2 * period else 0
+  whole = depth if only_at is None else depth - 1
+  period = find_period(programs[:whole])
+  scanned = whole - whole % period if scan and whole >= 2 * period else 0
   if scanned:
     places = range(period)
     every = [slice(place, scanned, period) for place in places]
@@ -100,9 +110,13 @@ def run_stack(
     hidden, _ = jax.lax.scan(
         body, hidden, (stacked, keys_of), length=scanned // period
     )
-  for number in range(scanned, depth):
+  for number in range(scanned, whole):
     hidden = run_one(programs[number], hidden, params[number], keys[number])
-  return hidden
+  if only_at is None:
+    return hidden
+  if depth == 0:
+    return take_if(hidden, only_at)
+  return run_one(programs[-1], hidden, params[-1], keys[-1], only_at=only_at)
 
 
 def find_period(programs: Sequence[Any]) -> int:

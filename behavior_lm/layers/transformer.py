@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from behavior_lm.attention.backends import AttentionSpec
 from behavior_lm.layers.activations import find_activation
 from behavior_lm.layers.linear import Linear
+from behavior_lm.layers.pooling import take_if
 from behavior_lm.layers.self_attention import SelfAttention
 
 NORM_POSITIONS = ("post", "pre")
@@ -117,17 +118,33 @@ class TransformerLayer(nnx.Module):
       positions: jax.Array,
       deterministic: bool,
       rngs: nnx.Rngs | None,
+      only_at: jax.Array | None = None,
   ) -> jax.Array:
-    """[batch, length, embed_dim] -> the same shape."""
+    """The states after this layer.
+
+    Args:
+      hidden: [batch, length, embed_dim].
+      segment_ids, positions: [batch, length] int32.
+      deterministic: no dropout.
+      rngs: a `dropout` stream; needed when not deterministic.
+      only_at: [batch, n] row offsets, if only those states are wanted: all
+        tokens are attended to, the rest of the layer is left out elsewhere.
+
+    Returns:
+      [batch, length or n, embed_dim].
+    """
     drop = lambda x: self.dropout(x, deterministic=deterministic, rngs=rngs)
     attend = lambda x: drop(
-        self.attention(x, segment_ids=segment_ids, positions=positions)
+        self.attention(
+            x, segment_ids=segment_ids, positions=positions, only_at=only_at
+        )
     )
     mlp = lambda x: drop(self.mlp_out(self._activate(self.mlp_in(x))))
+    before = take_if(hidden, only_at)
     if self.pre_norm:
-      hidden = hidden + attend(self.attention_norm(hidden))
+      hidden = before + attend(self.attention_norm(hidden))
       return hidden + mlp(self.mlp_norm(hidden))
-    hidden = self.attention_norm(hidden + attend(hidden))
+    hidden = self.attention_norm(before + attend(hidden))
     return self.mlp_norm(hidden + mlp(hidden))
 
   def _activate(self, x: jax.Array) -> jax.Array:

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from behavior_lm.layers.embeddings import EventEmbeddings
 from behavior_lm.layers.heads import TokenHead
 from behavior_lm.layers.pooling import first_token
-from behavior_lm.layers.pooling import take_positions
 from behavior_lm.layers.stack import run_stack
 
 
@@ -145,13 +144,14 @@ class Encoder(nnx.Module):
       layer: hidden states after so many layers, 0 = embeddings; all of them
         when None.
       predict_at: [batch, n] row offsets where tokens are predicted. Only those
-        meet the vocabulary: at 15 % masking a sixth of the head's cost.
+        states are made: at 15 % masking a sixth of the head's cost, and of what
+        the last layer does behind its attention.
 
     Returns:
       `hidden` [batch, length, embed_dim] and `pooled`
-      [batch, max_segments, embed_dim], each segment's CLS; and with
-      `predict_at` `head`, the factors of logits [batch, n, vocab_size]
-      (`layers.heads.logits` joins them).
+      [batch, max_segments, embed_dim], each segment's CLS. With `predict_at`
+      instead: `hidden` [batch, n, embed_dim], and `head`, the factors of logits
+      [batch, n, vocab_size] (`layers.heads.logits` joins them).
     """
     segment_ids, positions = batch["segment_ids"], batch["positions"]
     hidden = self.embed(
@@ -169,17 +169,14 @@ class Encoder(nnx.Module):
         positions=positions,
         deterministic=deterministic,
         rngs=rngs,
+        only_at=predict_at,
     )
     if self.final_norm is not None:
       hidden = self.final_norm(hidden)
-    outputs: dict[str, Any] = {
-        "hidden": hidden,
-        "pooled": first_token(hidden, segment_ids, self.config.max_segments),
-    }
     if predict_at is not None:
-      at = take_positions(hidden, predict_at)
-      outputs["head"] = self.head(at, self.embed.token)
-    return outputs
+      return {"hidden": hidden, "head": self.head(hidden, self.embed.token)}
+    pooled = first_token(hidden, segment_ids, self.config.max_segments)
+    return {"hidden": hidden, "pooled": pooled}
 
   def run_layers(
       self,
@@ -190,8 +187,12 @@ class Encoder(nnx.Module):
       positions: jax.Array,
       deterministic: bool,
       rngs: nnx.Rngs | None,
+      only_at: jax.Array | None = None,
   ) -> jax.Array:
-    """[batch, length, embed_dim] after so many layers, before a last norm."""
+    """[batch, length, embed_dim] after so many layers, before a last norm.
+
+    With `only_at` [batch, n], row offsets, only those: [batch, n, embed_dim].
+    """
     drops = not deterministic and self.config.dropout_rate > 0
     if drops and rngs is None:
       raise ValueError("dropout needs rngs with a stream `dropout`")
@@ -202,6 +203,7 @@ class Encoder(nnx.Module):
         remat=self.config.remat,
         scan=self.config.scan_layers,
         dropout_key=rngs.dropout() if drops and rngs is not None else None,
+        only_at=only_at,
         segment_ids=segment_ids,
         positions=positions,
     )

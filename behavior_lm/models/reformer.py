@@ -27,6 +27,7 @@ from behavior_lm.layers.reformer_layer import AttentionHalf
 from behavior_lm.layers.reformer_layer import FeedForwardHalf
 from behavior_lm.layers.reformer_layer import ReformerLayer
 from behavior_lm.layers.reversible import Halves
+from behavior_lm.layers.reversible import last_layer
 from behavior_lm.layers.reversible import plain_stack
 from behavior_lm.layers.reversible import Reversible
 from behavior_lm.layers.reversible import reversible_stack
@@ -107,8 +108,12 @@ class Reformer(Encoder):
       positions: jax.Array,
       deterministic: bool,
       rngs: nnx.Rngs | None,
+      only_at: jax.Array | None = None,
   ) -> jax.Array:
-    """[batch, length, embed_dim] after so many layers, joined."""
+    """[batch, length, embed_dim] after so many layers, joined.
+
+    With `only_at` [batch, n], row offsets, only those: [batch, n, embed_dim].
+    """
     if not deterministic and rngs is None:
       raise ValueError(
           "training draws rotations and dropout: it needs rngs with a stream"
@@ -118,7 +123,11 @@ class Reformer(Encoder):
     keys = self.draw_keys(key, depth, hidden.shape[1])
     return self.join(
         self.run_streams(
-            hidden, keys, segment_ids=segment_ids, positions=positions
+            hidden,
+            keys,
+            segment_ids=segment_ids,
+            positions=positions,
+            only_at=only_at,
         )
     )
 
@@ -158,6 +167,7 @@ class Reformer(Encoder):
       *,
       segment_ids: jax.Array,
       positions: jax.Array,
+      only_at: jax.Array | None = None,
   ) -> jax.Array:
     """The two streams, normed together: what the original's encoder returns.
 
@@ -165,25 +175,30 @@ class Reformer(Encoder):
       hidden: [batch, length, embed_dim], embeddings.
       keys: of each layer to run, see `draw_keys`.
       segment_ids, positions: [batch, length] int32.
+      only_at: [batch, n] row offsets, if only those are wanted. The last layer
+        is then not undone but kept: most of it is left out.
 
     Returns:
-      [batch, length, 2 * embed_dim].
+      [batch, length or n, 2 * embed_dim].
     """
     config = self.config
     functions, params = as_functions(self._first(len(keys)))
     start = hidden.astype(jnp.float32)
     row = {"segment_ids": segment_ids, "positions": positions}
-    inputs = params, keys, row, Streams(start, start)
+    whole = len(keys) if only_at is None else max(len(keys) - 1, 0)
+    inputs = params[:whole], keys[:whole], row, Streams(start, start)
     if config.reversible:
-      last = reversible_stack(functions, *inputs)
+      streams = reversible_stack(functions[:whole], *inputs)
     else:
       kept = {layer: _remat(layer, config.remat) for layer in functions}
-      last = plain_stack(
-          [kept[layer] for layer in functions],
-          *inputs,
-          scan=config.scan_layers,
+      functions = [kept[layer] for layer in functions]
+      streams = plain_stack(
+          functions[:whole], *inputs, scan=config.scan_layers
       )
-    return self.streams_norm(jnp.concatenate(last, -1))
+    if only_at is not None:
+      rest = functions[whole:], params[whole:], keys[whole:]
+      streams = last_layer(*rest, row, streams, only_at)
+    return self.streams_norm(jnp.concatenate(streams, -1))
 
   def _first(self, depth: int) -> list[ReformerLayer]:
     found = [x for x in self.layers if isinstance(x, ReformerLayer)]

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.objectives.cross_entropy import token_scores
+from behavior_lm.objectives.cross_entropy import token_loss
 from behavior_lm.objectives.masking import choose_masked
 
 Batch = Mapping[str, jax.Array]
@@ -128,16 +128,17 @@ class MaskedEvents:
 
     Args:
       outputs: `head`, the factors of the logits [batch, n, vocab_size] at
-        `targets["at"]`, see `token_scores`.
+        `targets["at"]`, see `token_loss`.
       targets: from `corrupt`.
 
     Returns:
       The loss, and metrics: `loss`, `accuracy`, realised `mask_rate`.
     """
-    nll, correct = token_scores(outputs["head"], targets["tokens"])
     weights = targets["weights"]
     total = jnp.maximum(weights.sum(), 1.0)
-    loss = (nll * weights).sum() / total
+    loss, _, correct = token_loss(
+        outputs["head"], targets["tokens"], weights / total
+    )
     metrics = {
         "loss": loss,
         "accuracy": (correct * weights).sum() / total,

@@ -10,7 +10,9 @@ def max_masked(length: int, mask_rate: float, max_segments: int) -> int:
   A segment of CLS and n events masks floor(rate * n + 1/2) of them; over s
   segments in a row that is at most rate * length + s * (1/2 - rate).
   """
-  slack = max_segments * max(0.5 - mask_rate, 0.0)
+  # And what float32 may add where a product is just below a whole number.
+  rounding = 1e-6 * (length + 1)
+  slack = max_segments * max(0.5 - mask_rate, 0.0) + rounding
   return max(1, min(length, int(mask_rate * length + slack)))
 
 

@@ -41,6 +41,16 @@ def run(spec, query, key, value, **more):
   return jax.jit(attend_by)(query, key, value, **more)
 
 
+def test_few_queries_are_taken_where_the_kernel_can_and_refused_elsewhere():
+  query, key, value = qkv()
+  at = jnp.asarray([[4, 11, 30]])
+  out = run(AttentionSpec(), query[:, at[0]], key, value, query_at=at)
+  want = run(AttentionSpec(), query, key, value)[:, at[0]]
+  np.testing.assert_allclose(out, want, atol=1e-6)
+  with pytest.raises(ValueError, match="query_at is not taken by 'chunked'"):
+    run(AttentionSpec("chunked"), query, key, value, query_at=at)
+
+
 def test_a_spec_chooses_the_kernel_and_its_settings():
   dense = lambda mask: dense_attention(*qkv(), mask=mask)
   out = run(AttentionSpec(causal=True), *qkv())

@@ -12,6 +12,9 @@ from behavior_lm.attention import tiled_dense
 from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.dense import segment_mask
 from behavior_lm.attention.tiled_dense import tiled_dense_attention
+from tests.attention.comparing import assert_close
+from tests.attention.comparing import draw
+from tests.attention.comparing import values_and_gradients
 
 BATCH, HEADS, HEAD_DIM = 2, 2, 8
 
@@ -72,6 +75,39 @@ def test_it_equals_the_oracle(seed, length, causal, least, bfloat):
   assert np.all(np.asarray(got[0], np.float32)[np.asarray(ids) == 0] == 0)
 
 
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    length=st.sampled_from([1, 2, 31, 129]),
+    queries=st.sampled_from([1, 3, 40]),
+    causal=st.booleans(),
+    least=st.sampled_from([1, 7, 128]),
+)
+def test_few_queries_get_what_all_would(seed, length, queries, causal, least):
+  """At any places, repeated and in padding; values and gradients."""
+  rng = np.random.default_rng(seed)
+  ids, positions = rows(rng, length)
+  at = jnp.asarray(rng.integers(0, length, (BATCH, queries)), jnp.int32)
+  shape = (BATCH, length, HEADS, HEAD_DIM)
+  inputs = [draw(rng, *shape) for _ in "qkv"]
+  fields = dict(segment_ids=ids, positions=positions, causal=causal)
+  take = lambda x: x[jnp.arange(BATCH)[:, None], at]
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(tiled_dense, "MIN_QUERIES", least)
+    patch.setattr(tiled_dense, "SCORES_AT_ONCE", 1)
+    got = values_and_gradients(
+        lambda q, k, v: tiled_dense_attention(
+            take(q), k, v, query_at=at, **fields
+        ),
+        *inputs,
+    )
+  want = values_and_gradients(
+      lambda *qkv: take(oracle(*qkv, **fields)), *inputs
+  )
+  assert_close(got, want, atol=1e-5)
+
+
 def test_memory_is_linear_in_the_length():
   def temp(length):
     x = jax.ShapeDtypeStruct((1, length, 2, 8), jnp.float32)
@@ -91,3 +127,6 @@ def test_shapes_that_disagree_are_named():
   ids = jnp.zeros((1, 5), jnp.int32)
   with pytest.raises(ValueError, match=r"segment_ids \(1, 5\)"):
     tiled_dense_attention(x, x, x, segment_ids=ids, positions=ids)
+  fields = dict(segment_ids=ids[:, :4], positions=ids[:, :4])
+  with pytest.raises(ValueError, match=r"query_at \(1, 3\)"):
+    tiled_dense_attention(x, x, x, query_at=ids[:, :3], **fields)

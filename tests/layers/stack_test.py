@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from behavior_lm.layers.pooling import take_if
 from behavior_lm.layers.stack import for_layer
 from behavior_lm.layers.stack import REMAT
 from behavior_lm.layers.stack import run_stack
@@ -21,18 +22,21 @@ class Layer(nnx.Module):
     self.linear = nnx.Linear(WIDTH, WIDTH, rngs=rngs)
     self.dropout = nnx.Dropout(0.5)
 
-  def __call__(self, hidden, *, shift, deterministic, rngs):
+  def __call__(self, hidden, *, shift, deterministic, rngs, only_at=None):
     bend = jnp.tanh if self.kind == 0 else jnp.sin
-    out = bend(self.linear(hidden)) + shift
-    return hidden + self.dropout(out, deterministic=deterministic, rngs=rngs)
+    out = take_if(bend(self.linear(hidden)) + shift, only_at)
+    out = self.dropout(out, deterministic=deterministic, rngs=rngs)
+    return take_if(hidden, only_at) + out
 
 
 def make(kinds):
   return [Layer(kind, nnx.Rngs(n)) for n, kind in enumerate(kinds)]
 
 
-def value_and_gradients(layers, key, **options):
-  """Of the squared sum of states, in the parameters and the input."""
+def value_and_gradients(layers, key, then=lambda x: x, **options):
+  """Of the squared sum of states, in the parameters and the input.
+
+  `then` says which states."""
   split = [nnx.split(layer, nnx.Param) for layer in layers]
 
   def loss(params, hidden):
@@ -43,7 +47,7 @@ def value_and_gradients(layers, key, **options):
     out = run_stack(
         merged, hidden, shift=jnp.float32(0.3), dropout_key=key, **options
     )
-    return (out**2).sum()
+    return (then(out) ** 2).sum()
 
   hidden = jax.random.normal(jax.random.key(1), (2, 3, WIDTH))
   params = [own for _, own in split]
@@ -75,6 +79,24 @@ def test_scan_and_remat_change_no_result(stack, seed, remat, scan):
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
       plain,
       other,
+  )
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("remat", sorted(REMAT))
+@pytest.mark.parametrize("scan", [False, True])
+def test_some_states_are_those_of_all(stack, remat, scan):
+  kinds, depth = STACKS[stack]
+  layers, at = make(kinds), jnp.asarray([[2, 0], [1, 1]])
+  options = dict(depth=depth, remat=remat, scan=scan)
+  want = value_and_gradients(
+      layers, None, then=lambda x: take_if(x, at), **options
+  )
+  got = value_and_gradients(layers, None, only_at=at, **options)
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
+      got,
+      want,
   )
 
 

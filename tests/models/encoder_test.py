@@ -10,6 +10,7 @@ from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
 from behavior_lm.layers.heads import logits
 from behavior_lm.models import MODELS
+from tests.attention.comparing import assert_close
 from tests.data.windows_test import windows_of
 
 LENGTH, VOCAB = 32, 60
@@ -125,7 +126,7 @@ def test_logits_come_at_the_asked_positions_from_the_tied_table(name):
   model = make(name)
   batch = one_row()
   out = model(batch, predict_at=jnp.asarray([[3, 17]]))
-  hidden = jnp.asarray(np.asarray(out["hidden"])[:, [3, 17]])
+  hidden = out["hidden"]
   got = np.asarray(logits(out["head"]))
   assert got.shape == (1, 2, VOCAB)
   want = logits(model.head(hidden, model.embed.token))
@@ -133,6 +134,62 @@ def test_logits_come_at_the_asked_positions_from_the_tied_table(name):
   model.embed.token.embedding[...] = model.embed.token.embedding[...] * 2
   after = np.asarray(logits(model.head(hidden, model.embed.token)))
   np.testing.assert_allclose(after, 2 * got, atol=1e-4)
+
+
+def packed_rows():
+  """Two rows of several segments, one with padding behind."""
+  windows = windows_of([5, 9, 3, 22, 14], max_length=LENGTH)
+  spec = BatchSpec(2, LENGTH, max_segments=8, pack=True, prefetch=0)
+  (batch,) = make_loader(windows, spec, num_epochs=1, drop_remainder=False)
+  return {name: jnp.asarray(batch[name]) for name in FIELDS}
+
+
+ROTARY = {"position_encoding": "rotary", "norm_position": "pre"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {"num_layers": 3}) for name in sorted(MODELS)),
+        *((name, ROTARY | {"num_layers": 1}) for name in sorted(MODELS)),
+        ("longformer", {"remat": "dots", "causal": True}),
+        ("modern", {"num_layers": 4}),
+        ("reformer", {"reversible": True}),
+        ("reformer", {"reversible": True, "num_layers": 6, "causal": True}),
+    ],
+)
+def test_states_at_some_places_are_those_of_all(name, options):
+  """And their gradients, in packed rows, places repeated and in padding."""
+  model = make(name, **options)
+  batch = packed_rows()
+  at = jnp.asarray([[0, 3, 3, 17, 31], [30, 8, 1, 0, 12]])
+  slopes = jnp.asarray(
+      np.random.default_rng(0).standard_normal((2, 5, 16)), jnp.float32
+  )
+
+  def of_all(model):
+    out = model(batch)["hidden"][jnp.arange(2)[:, None], at]
+    return (out * slopes).sum(), out
+
+  def of_some(model):
+    out = model(batch, predict_at=at)["hidden"]
+    return (out * slopes).sum(), out
+
+  want, got = (
+      nnx.jit(nnx.grad(run, has_aux=True))(model) for run in (of_all, of_some)
+  )
+  assert got[1].shape == (2, 5, 16)
+  assert_close(got[1], want[1], atol=1e-5)
+  for a, b in zip(*map(jax.tree.leaves, (got[0], want[0])), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@EVERY_MODEL
+def test_no_layers_are_the_embeddings_at_some_places_too(name):
+  model, batch, at = make(name), packed_rows(), jnp.asarray([[2, 5], [9, 0]])
+  want = model(batch, layer=0)["hidden"][jnp.arange(2)[:, None], at]
+  got = model(batch, layer=0, predict_at=at)["hidden"]
+  np.testing.assert_allclose(got, want, atol=1e-6)
 
 
 @EVERY_MODEL
