@@ -1,12 +1,14 @@
 """What a training step of a whole model costs by length; nothing runs."""
 
 import functools
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from behavior_lm.attention import tiles
 from behavior_lm.evaluation.encoder_cases import make_case
 from behavior_lm.evaluation.encoder_cases import make_objective
 from behavior_lm.evaluation.encoder_cases import model_config
@@ -56,9 +58,10 @@ def flops(model, length, **own):
   window of the row's length at each token, counted as such, though compiled
   otherwise: with layers as narrow as these that alone would seem quadratic.
   """
-  lowered = traced_step(model, length, **own).lower(
-      lowering_platforms=("cuda",)
-  )
+  # Beyond 1 GB of scores that program loops as well.
+  with mock.patch.object(tiles, "SCORES_AT_ONCE_ELSEWHERE", 2**40):
+    traced = traced_step(model, length, **own)
+  lowered = traced.lower(lowering_platforms=("cuda",))
   return lowered.cost_analysis()["flops"]
 
 
@@ -91,6 +94,18 @@ def test_the_memory_is_linear_in_the_length(model):
   assert long / 4 == pytest.approx(short, rel=0.1)
   # From 4k on it does not grow, either: that is the issue's aim.
   assert long / 8 < 1.1 * scratch(model, 4096)
+
+
+@pytest.mark.parametrize("reversible", [True, False])
+def test_reversible_layers_keep_no_states(reversible):
+  """With depth grow gradients of parameters and the order of hashed tokens."""
+  used = []
+  for depth in (6, 14):
+    with mock.patch.dict(SIZES, num_layers=depth):
+      used.append(scratch("reformer", 4096, reversible=reversible))
+  streams = 2 * 4 * 4096 * SIZES["embed_dim"]
+  kept = (used[1] - used[0]) / 8 / streams
+  assert kept < 0.25 if reversible else kept > 1
 
 
 @pytest.mark.parametrize("model", ["bert", "albert", "modern"])

@@ -20,8 +20,8 @@ import ml_collections
 import numpy as np
 
 from behavior_lm.attention.backends import attend
-from behavior_lm.attention.backends import AttentionSpec
 from behavior_lm.attention.backends import KERNELS
+from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.evaluation.masked_perplexity import make_score
 from behavior_lm.inference.embedder import make_program
 from behavior_lm.inference.pooling import find_pooling

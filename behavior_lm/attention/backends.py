@@ -25,7 +25,7 @@ from behavior_lm.attention.hashing import FIXED_SEED
 from behavior_lm.attention.hashing import hash_vectors
 from behavior_lm.attention.lsh import lsh_attention
 from behavior_lm.attention.sliding_window import sliding_window_attention
-from behavior_lm.attention.spec import AttentionSpec as AttentionSpec
+from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.attention.tiled_dense import tiled_dense_attention
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from behavior_lm.attention.band import Band
 from behavior_lm.attention.band import make_band
+from behavior_lm.attention.rows import take_rows
 from behavior_lm.attention.tiles import attend_tiles
 from behavior_lm.attention.tiles import causal_bias
 from behavior_lm.attention.tiles import MASKED_BIAS
@@ -150,12 +151,6 @@ def global_offsets(global_tokens: jax.Array, max_globals: int) -> jax.Array:
   offsets = jnp.full((batch, max_globals), length, jnp.int32)
   rows = jnp.arange(batch)[:, None]
   return offsets.at[rows, slots].set(jnp.arange(length), mode="drop")
-
-
-def take_rows(x: jax.Array, offsets: jax.Array, fill: int = 0) -> jax.Array:
-  """x [batch, length, ...] at offsets [batch, n]; `fill` outside the row."""
-  rows = jnp.arange(len(x))[:, None]
-  return jnp.asarray(x).at[rows, offsets].get(mode="fill", fill_value=fill)
 
 
 def _near(

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.attention.rows import take_rows
 from behavior_lm.attention.tiles import attend_tiles
 from behavior_lm.attention.tiles import causal_bias
 from behavior_lm.attention.tiles import SCORES_AT_ONCE
@@ -66,7 +67,7 @@ def tiled_dense_attention(
   fields = [segment_ids, positions] if causal else [segment_ids]
   theirs = fields
   if query_at is not None:
-    theirs = [jnp.take_along_axis(x, query_at, 1) for x in fields]
+    theirs = [take_rows(x, query_at) for x in fields]
   of_queries = [by_tile(x[:, :, None, None]).swapaxes(2, 3) for x in theirs]
   of_keys = [x[:, None, :, None] for x in fields]
   pairs = zip(of_queries, of_keys, strict=True)
@@ -85,5 +86,5 @@ def tiled_dense_attention(
 def _queries_at_once(queries: int, keys: int, heads: int) -> int:
   """Queries of a tile: a row in equal parts, as even as may be."""
   wanted = max(MIN_QUERIES, SCORES_AT_ONCE // (heads * keys))
-  parts = -(-queries // wanted)
-  return -(-queries // parts)
+  parts = max(1, -(-queries // wanted))
+  return max(1, -(-queries // parts))

@@ -23,6 +23,8 @@ MASKED_BIAS = -1e30
 # On CPU, scores that are computed at once: they should stay in a cache between
 # the passes over them.
 SCORES_AT_ONCE = 2**20
+# On others all of them, up to 1 GB.
+SCORES_AT_ONCE_ELSEWHERE = 2**28
 
 # Slices of the bias' arrays -> [tiles, heads or 1, keys, queries] float32.
 MakeBias = Callable[..., jax.Array]
@@ -237,7 +239,7 @@ def _over_tiles(
 ) -> Arrays:
   """`run` over all tiles; on CPU over as many at once as a cache holds.
 
-  Not so on other devices, which want all of the work at once.
+  Other devices want all of the work at once, if its scores fit into memory.
 
   Args:
     run: takes slices of the operands, gives slices of the results.
@@ -249,8 +251,8 @@ def _over_tiles(
   num_tiles, num_keys = len(query), len(key)
   repeats = num_tiles // num_keys
 
-  def in_turn(*operands: jax.Array) -> Arrays:
-    size = _tiles_at_once(query.shape, key.shape)
+  def in_turn(most: int, *operands: jax.Array) -> Arrays:
+    size = _tiles_at_once(query.shape, key.shape, most)
     count = lambda x: size if len(x) == num_tiles else max(1, size // repeats)
     place = lambda x, step: step * size // (num_tiles // len(x))
 
@@ -281,14 +283,28 @@ def _over_tiles(
         for new, shape in zip(run(*spread), shapes, strict=True)
     )
 
-  return jax.lax.platform_dependent(*operands, cpu=in_turn, default=at_once)
+  elsewhere = at_once
+  if num_tiles * _scores(query.shape, key.shape) > SCORES_AT_ONCE_ELSEWHERE:
+    elsewhere = functools.partial(in_turn, SCORES_AT_ONCE_ELSEWHERE)
+  return jax.lax.platform_dependent(
+      *operands,
+      cpu=functools.partial(in_turn, SCORES_AT_ONCE),
+      default=elsewhere,
+  )
 
 
-def _tiles_at_once(query: tuple[int, ...], key: tuple[int, ...]) -> int:
-  """How many tiles' scores are made at once, of shapes [tiles, heads, ...]."""
+def _scores(query: tuple[int, ...], key: tuple[int, ...]) -> int:
+  """Of a tile, of shapes [tiles, heads, queries or keys, head_dim]."""
+  return math.prod((query[1], query[2], key[2]))
+
+
+def _tiles_at_once(
+    query: tuple[int, ...], key: tuple[int, ...], most: int
+) -> int:
+  """How many tiles' scores, at most so many, are made at once."""
   if query[0] != key[0]:
     return 1
-  wanted = max(1, SCORES_AT_ONCE // math.prod((query[1], query[2], key[2])))
+  wanted = max(1, most // _scores(query, key))
   return max(n for n in range(1, min(wanted, query[0]) + 1) if not query[0] % n)
 
 

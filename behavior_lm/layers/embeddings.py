@@ -50,8 +50,10 @@ class EventEmbeddings(nnx.Module):
           f" {POSITION_ENCODINGS}"
       )
     width = table_dim or embed_dim
+    # In float32 up to the norm: the gradient of a frequent token's row sums
+    # thousands of numbers, which bfloat16 does not hold.
     make = lambda size, init: nnx.Embed(
-        size, width, embedding_init=init, dtype=dtype, rngs=rngs
+        size, width, embedding_init=init, dtype=jnp.float32, rngs=rngs
     )
     self.token = make(vocab_size, INIT)
     # Rotary positions live in the attention; there is no table then.
@@ -61,10 +63,8 @@ class EventEmbeddings(nnx.Module):
         "rotary": lambda: None,
     }[position_encoding]()
     self.token_type = make(num_token_types, INIT) if num_token_types else None
-    self.time = TIME_ENCODINGS[time_encoding](width, rngs=rngs, dtype=dtype)
-    self.features = FeatureEncoding(
-        features, width, rngs=rngs, dtype=dtype
-    )
+    self.time = TIME_ENCODINGS[time_encoding](width, rngs=rngs)
+    self.features = FeatureEncoding(features, width, rngs=rngs)
     self.norm = nnx.LayerNorm(
         width,
         epsilon=norm_epsilon,

@@ -20,7 +20,6 @@ class FeatureEncoding(nnx.Module):
   Args:
     features: names of the fields.
     embed_dim: of the token embeddings.
-    dtype: of the result.
     rngs: for the parameters.
   """
 
@@ -29,7 +28,6 @@ class FeatureEncoding(nnx.Module):
       features: tuple[str, ...],
       embed_dim: int,
       *,
-      dtype: jnp.dtype,
       rngs: nnx.Rngs,
   ):
     init = nnx.initializers.normal(0.02)
@@ -38,7 +36,6 @@ class FeatureEncoding(nnx.Module):
             CATEGORIES[name] + 1,
             embed_dim,
             embedding_init=init,
-            dtype=dtype,
             rngs=rngs,
         )
         for name in features
@@ -50,21 +47,20 @@ class FeatureEncoding(nnx.Module):
         for name in features
         if name not in CATEGORIES
     })
-    self.dtype = dtype
 
   def __call__(
       self, embeddings: jax.Array, features: Mapping[str, jax.Array]
   ) -> jax.Array:
-    """[batch, length, embed_dim], {name: [batch, length]} -> the former."""
+    """[batch, length, embed_dim] float32, {name: [batch, length]} -> same."""
     for name, table in self.categories.items():
       embeddings = embeddings + table(features[name] + 1)
     for name, rows in self.numbers.items():
-      weight, bias, missing = rows[...].astype(self.dtype)
+      weight, bias, missing = rows[...]
       field = features[name]
       is_number = field.dtype.kind == "f"
       absent = jnp.isnan(field) if is_number else field < 0
       number = jnp.where(absent, 0, field).astype(jnp.float32)
       number = jnp.sign(number) * jnp.log1p(jnp.abs(number))
-      scaled = number.astype(self.dtype)[..., None] * weight + bias
+      scaled = number[..., None] * weight + bias
       embeddings = embeddings + jnp.where(absent[..., None], missing, scaled)
     return embeddings

@@ -50,14 +50,15 @@ class TokenHead(nnx.Module):
 
     Returns:
       `hidden` [..., table_dim], `table` [vocab_size, table_dim] and `bias`
-      [vocab_size]; `logits` joins them.
+      [vocab_size], the latter two float32; `logits` joins them.
     """
     hidden = self.norm(self.activate(self.dense(hidden)))
-    table = token_embed.embedding[...].astype(hidden.dtype)
+    table = token_embed.embedding[...]
     return {"hidden": hidden, "table": table, "bias": self.bias[...]}
 
 
 def logits(head: Mapping[str, jax.Array]) -> jax.Array:
   """[..., vocab_size] float32 from the factors of a `TokenHead`."""
-  product = head["hidden"] @ head["table"].T
+  hidden = head["hidden"]
+  product = hidden @ head["table"].astype(hidden.dtype).T
   return product.astype(jnp.float32) + head["bias"]

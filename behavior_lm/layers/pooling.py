@@ -1,17 +1,9 @@
-"""One vector a segment, or chosen positions, out of a packed row."""
+"""One vector a segment out of a packed row."""
 
 import jax
 import jax.numpy as jnp
 
-
-def take_positions(hidden: jax.Array, indices: jax.Array) -> jax.Array:
-  """[batch, length, dim] at [batch, n] row offsets -> [batch, n, dim]."""
-  return jnp.take_along_axis(hidden, indices[..., None], axis=1)
-
-
-def take_if(hidden: jax.Array, indices: jax.Array | None) -> jax.Array:
-  """`take_positions`, or all of them where None are named."""
-  return hidden if indices is None else take_positions(hidden, indices)
+from behavior_lm.attention.rows import take_rows
 
 
 def segment_starts(segment_ids: jax.Array, max_segments: int) -> jax.Array:
@@ -37,7 +29,7 @@ def first_token(
   Returns:
     [batch, max_segments, dim]; zero for segments that the row does not have.
   """
-  pooled = take_positions(hidden, segment_starts(segment_ids, max_segments))
+  pooled = take_rows(hidden, segment_starts(segment_ids, max_segments))
   numbers = jnp.arange(1, max_segments + 1)
   present = (segment_ids[:, None, :] == numbers[None, :, None]).any(-1)
   return jnp.where(present[..., None], pooled, 0)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.layers.pooling import take_positions
+from behavior_lm.attention.rows import take_rows
 from behavior_lm.layers.stack import find_period
 from behavior_lm.layers.stack import stack_trees
 
@@ -92,9 +92,9 @@ def reversible_stack(
   The gradient computes each half once more; what it keeps of a layer is the
   memo. Inputs come back as (x + y) - y, so its rounding is another.
 
-  Always scanned: in a program without the loop XLA delays the gradients of
-  weights on CPU, and keeps all activations for them. So the memory is that of
-  one period of layers.
+  Scanned where there are two periods of layers: in a program without the loop
+  XLA delays the gradients of weights on CPU, and keeps all activations for
+  them. So the memory is that of less than two periods, however deep it is.
 
   Args:
     layers, params, keys, shared, streams: see `plain_stack`.
@@ -125,7 +125,7 @@ def last_layer(
   Returns:
     The streams there, [batch, n, embed_dim].
   """
-  first, second = (take_positions(stream, only_at) for stream in streams)
+  first, second = (take_rows(stream, only_at) for stream in streams)
   shared = shared | {"only_at": only_at}
   for layer, own, key in zip(layers, params, keys, strict=True):
     out, _ = layer.attention(

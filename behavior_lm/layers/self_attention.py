@@ -7,16 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.attention.backends import attend
-from behavior_lm.attention.backends import AttentionSpec
 from behavior_lm.attention.backends import takes_few_queries
+from behavior_lm.attention.rows import take_if
+from behavior_lm.attention.rows import take_rows
 from behavior_lm.attention.sliding_window import attend_globally
 from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.sliding_window import global_offsets
-from behavior_lm.attention.sliding_window import take_rows
+from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.linear import Linear
-from behavior_lm.layers.pooling import take_if
-from behavior_lm.layers.pooling import take_positions
 from behavior_lm.layers.position_encoding import rotate
 
 
@@ -91,7 +90,7 @@ class SelfAttention(nnx.Module):
       query_positions = positions
     else:
       width = hidden.shape[-1]
-      query = self.qkv.some(take_positions(hidden, query_at), slice(0, width))
+      query = self.qkv.some(take_rows(hidden, query_at), slice(0, width))
       rest = self.qkv.some(hidden, slice(width, 3 * width))
       key, value = jnp.split(rest, 2, -1)
       query_positions = take_rows(positions, query_at)

@@ -12,8 +12,8 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.attention.rows import take_if
 from behavior_lm.layers.linear import PRODUCT
-from behavior_lm.layers.pooling import take_if
 
 # What a layer keeps for the gradient; the rest is computed again.
 REMAT: dict[str, Callable[..., Any]] = {
@@ -50,10 +50,11 @@ def run_stack(
     remat: key of `REMAT`.
     scan: one compiled body for all layers of the same program, so that time
       to compile does not grow with depth. Where programs alternate, a body
-      holds one period of them; layers that fill no period follow unrolled.
+      holds one period of them; there must be two periods at least, and layers
+      that fill none follow unrolled.
     dropout_key: random key; None is no dropout.
     only_at: [batch, n] row offsets, if only those states are wanted: the last
-      layer gets them, and is not scanned.
+      layer gets them, and follows unrolled.
     **inputs: the same for all layers.
 
   Returns:

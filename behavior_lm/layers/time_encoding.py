@@ -45,8 +45,8 @@ def gap_bucket(time_gaps: jax.Array) -> jax.Array:
 class NoTime(nnx.Module):
   """Ignores time."""
 
-  def __init__(self, embed_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
-    del embed_dim, rngs, dtype
+  def __init__(self, embed_dim: int, *, rngs: nnx.Rngs):
+    del embed_dim, rngs
 
   def __call__(self, embeddings: jax.Array, time_gaps: jax.Array) -> jax.Array:
     """[batch, length, embed_dim] -> the same."""
@@ -57,12 +57,11 @@ class NoTime(nnx.Module):
 class TimeBucket(nnx.Module):
   """Adds a learned embedding of the log-spaced gap, as positions are added."""
 
-  def __init__(self, embed_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+  def __init__(self, embed_dim: int, *, rngs: nnx.Rngs):
     self.embed = nnx.Embed(
         NUM_BUCKETS,
         embed_dim,
         embedding_init=nnx.initializers.normal(0.02),
-        dtype=dtype,
         rngs=rngs,
     )
 
@@ -80,18 +79,17 @@ class TimeGate(nnx.Module):
   100 ms. A hidden gap adds nothing, which the formula leaves open.
   """
 
-  def __init__(self, embed_dim: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+  def __init__(self, embed_dim: int, *, rngs: nnx.Rngs):
     self.gate = nnx.Linear(
         embed_dim,
         embed_dim,
         kernel_init=nnx.initializers.lecun_normal(),
-        dtype=dtype,
         rngs=rngs,
     )
 
   def __call__(self, embeddings: jax.Array, time_gaps: jax.Array) -> jax.Array:
     """[batch, length, embed_dim], [batch, length] in 100 ms -> same shape."""
-    bank = sinusoid(time_gaps, embeddings.shape[-1]).astype(embeddings.dtype)
+    bank = sinusoid(time_gaps, embeddings.shape[-1])
     added = jax.nn.sigmoid(self.gate(embeddings)) * bank
     return embeddings + jnp.where(time_gaps[..., None] < 0, 0, added)
 

@@ -6,10 +6,10 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.attention.backends import AttentionSpec
+from behavior_lm.attention.rows import take_if
+from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.activations import find_activation
 from behavior_lm.layers.linear import Linear
-from behavior_lm.layers.pooling import take_if
 from behavior_lm.layers.self_attention import SelfAttention
 
 NORM_POSITIONS = ("post", "pre")

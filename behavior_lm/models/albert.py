@@ -10,7 +10,7 @@ import dataclasses
 
 from flax import nnx
 
-from behavior_lm.attention.backends import AttentionSpec
+from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.transformer import TransformerLayer
 from behavior_lm.models.encoder import Encoder
 from behavior_lm.models.encoder import EncoderConfig

@@ -30,7 +30,8 @@ class EncoderConfig:
       (BERT's segment types, for weights from elsewhere); 0 is none.
     activation: key of `layers.activations.ACTIVATIONS`.
     remat: what layers keep for the gradient, a key of `layers.stack.REMAT`.
-    scan_layers: one compiled body for all layers, see `layers.stack`.
+    scan_layers: one compiled body for each period of layers, see
+      `layers.stack`.
     attention_backend: which implementation attends, see `attention.backends`;
       "auto" takes the best that serves a layer on this device.
   """

@@ -3,7 +3,11 @@
 Each token attends to a window on both sides and to its segment's CLS, which
 attends to all of its segment with projections of its own: cost grows with the
 length, not with its square. Deviations from the paper: rows are packed, global
-tokens see their own segment.
+tokens see their own segment, and their projections are drawn like all others
+(the paper copies them from weights that it starts from). Masked tokens teach
+the last layer's global projections nothing, as a CLS is never masked: take the
+mean of the states as a sequence's vector, or the CLS of an earlier layer,
+unless the model was trained on the CLS itself.
 """
 
 import dataclasses
@@ -11,7 +15,7 @@ from typing import Any
 
 from flax import nnx
 
-from behavior_lm.attention.backends import AttentionSpec
+from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.stack import for_layer
 from behavior_lm.layers.transformer import TransformerLayer
 from behavior_lm.models.encoder import Encoder

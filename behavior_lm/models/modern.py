@@ -12,7 +12,7 @@ from typing import Any
 
 from flax import nnx
 
-from behavior_lm.attention.backends import AttentionSpec
+from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.stack import for_layer
 from behavior_lm.layers.transformer import TransformerLayer
 from behavior_lm.models.encoder import Encoder

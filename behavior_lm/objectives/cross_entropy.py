@@ -29,7 +29,8 @@ def token_scores(
 
   Args:
     head: the logits as factors, logits = hidden @ table^T + bias: `hidden`
-      [batch, n, dim], `table` [vocab_size, dim], `bias` [vocab_size].
+      [batch, n, dim], whose type products have, `table` [vocab_size, dim]
+      and `bias` [vocab_size], float32.
     tokens: [batch, n] int32.
 
   Returns:
@@ -52,7 +53,7 @@ def token_scores(
 
     return _in_pieces(score, at_once // len(table), (), hidden, tokens)
 
-  shared = head["table"], head["bias"]
+  shared = head["table"].astype(head["hidden"].dtype), head["bias"]
   nll, correct = _by_platform(run, head["hidden"], tokens, *shared)[1]
   return nll, correct
 
@@ -135,12 +136,13 @@ def _forward(
     fields = hidden, tokens, weights
     return _in_pieces(score, at_once // len(table), zeros, *fields)
 
+  narrow = table.astype(hidden.dtype)
   (d_table, d_bias), (d_hidden, nll, correct) = _by_platform(
-      run, hidden, tokens, weights, table, bias
+      run, hidden, tokens, weights, narrow, bias
   )
   # And the one_hot of all pieces.
   slope = weights[..., None]
-  d_hidden = d_hidden - slope * table[tokens]
+  d_hidden = d_hidden - slope * narrow[tokens]
   d_table = d_table.at[tokens].add(-slope * hidden.astype(jnp.float32))
   d_bias = d_bias.at[tokens].add(-weights)
   gradients = (

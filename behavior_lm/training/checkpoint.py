@@ -39,6 +39,8 @@ class Checkpoints:
   ) -> None:
     """Saves in the background what state, data and meta are at this moment.
 
+    Nothing is done if the step is saved already.
+
     Args:
       state: the state after a step; its arrays may be donated afterwards.
       data, meta: JSON values; they may be changed afterwards.

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from behavior_lm.attention.backends import attend
-from behavior_lm.attention.backends import AttentionSpec
 from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.dense import segment_mask
 from behavior_lm.attention.hashing import draw_rotations
@@ -26,6 +25,7 @@ from behavior_lm.attention.masks import global_mask
 from behavior_lm.attention.masks import window_mask
 from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
+from behavior_lm.attention.spec import AttentionSpec
 from tests.attention.comparing import draw
 from tests.attention.comparing import packed_segments
 from tests.attention.comparing import values_and_gradients

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from behavior_lm.attention.backends import attend
-from behavior_lm.attention.backends import AttentionSpec
+from behavior_lm.attention.spec import AttentionSpec
 
 LENGTHS = (1024, 8192, 32_768)
 LINEAR = 1.1

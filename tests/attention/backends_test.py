@@ -9,7 +9,6 @@ import pytest
 
 from behavior_lm.attention import backends
 from behavior_lm.attention.backends import attend
-from behavior_lm.attention.backends import AttentionSpec
 from behavior_lm.attention.backends import choose_backend
 from behavior_lm.attention.backends import describe
 from behavior_lm.attention.backends import KERNELS
@@ -20,6 +19,7 @@ from behavior_lm.attention.masks import global_mask
 from behavior_lm.attention.masks import window_mask
 from behavior_lm.attention.sliding_window import attend_globally
 from behavior_lm.attention.sliding_window import first_tokens
+from behavior_lm.attention.spec import AttentionSpec
 from tests.attention.comparing import assert_close
 from tests.attention.comparing import values_and_gradients
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from behavior_lm.attention.backends import attend
-from behavior_lm.attention.backends import AttentionSpec
 from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.dense import segment_mask
+from behavior_lm.attention.spec import AttentionSpec
 
 
 def by_hand(query, key, value, segment_ids, positions, causal):

@@ -80,9 +80,13 @@ def test_tiles_are_the_softmax_and_its_denominator(
   )
 
 
+@pytest.mark.parametrize("most", [1, 150, 2**28])
 @pytest.mark.parametrize("tiles_of_keys", [2, 6])
-def test_the_program_for_accelerators_is_the_same(monkeypatch, tiles_of_keys):
-  """There all tiles run at once; here that branch is taken by hand."""
+def test_the_program_for_accelerators_is_the_same(
+    monkeypatch, tiles_of_keys, most
+):
+  """There all tiles run at once, or many; here that branch is taken by hand."""
+  monkeypatch.setattr(tiles, "SCORES_AT_ONCE_ELSEWHERE", most)
   query, key, value, *cotangents, noise = draw(
       (6, 2, 5, 8),
       (tiles_of_keys, 2, 7, 8),

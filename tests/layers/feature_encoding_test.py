@@ -11,9 +11,7 @@ DIM = 8
 
 
 def encode(features):
-  layer = FeatureEncoding(
-      tuple(features), DIM, dtype=jnp.float32, rngs=nnx.Rngs(0)
-  )
+  layer = FeatureEncoding(tuple(features), DIM, rngs=nnx.Rngs(0))
   arrays = {name: jnp.asarray(values) for name, values in features.items()}
   shape = next(iter(arrays.values())).shape
   return layer, np.asarray(layer(jnp.zeros((*shape, DIM)), arrays))
@@ -55,6 +53,6 @@ def test_a_missing_number_has_a_vector_and_a_gradient_of_its_own(values):
 
 
 def test_without_features_nothing_is_added():
-  layer = FeatureEncoding((), DIM, dtype=jnp.float32, rngs=nnx.Rngs(0))
+  layer = FeatureEncoding((), DIM, rngs=nnx.Rngs(0))
   hidden = jnp.ones((1, 2, DIM))
   np.testing.assert_array_equal(layer(hidden, {}), hidden)

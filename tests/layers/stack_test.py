@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from behavior_lm.layers.pooling import take_if
+from behavior_lm.attention.rows import take_if
 from behavior_lm.layers.stack import for_layer
 from behavior_lm.layers.stack import REMAT
 from behavior_lm.layers.stack import run_stack
@@ -130,6 +130,10 @@ def layer_bodies(depth, **options):
 def test_a_scanned_stack_holds_one_body():
   assert layer_bodies(12) == 12
   assert layer_bodies(12, scan=True) == 1
+  # And the last layer, where only some states are wanted.
+  at = jnp.asarray([[0]])
+  assert layer_bodies(12, scan=True, only_at=at) == 2
+  assert layer_bodies(12, only_at=at) == 12
 
 
 def test_an_unknown_policy_is_named():

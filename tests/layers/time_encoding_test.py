@@ -12,9 +12,7 @@ DIM = 8
 
 
 def encoder(name):
-  return TIME_ENCODINGS[name](
-      DIM, rngs=nnx.Rngs(0), dtype=jnp.dtype("float32")
-  )
+  return TIME_ENCODINGS[name](DIM, rngs=nnx.Rngs(0))
 
 
 def inputs():

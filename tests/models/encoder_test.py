@@ -220,7 +220,8 @@ def test_dropout_is_drawn_only_when_asked(name):
 def test_every_parameter_is_learned(name):
   model = make(name)
   batch = one_row()
-  at = jnp.asarray([[3, 17, 30]])
+  # The first token too: the last layer's global projections are its own.
+  at = jnp.asarray([[0, 3, 17, 30]])
 
   def loss(model):
     out = model(batch, predict_at=at)
@@ -343,3 +344,44 @@ def test_a_backend_that_is_asked_for_is_taken_or_refused(name):
   np.testing.assert_array_equal(got, want)
   with pytest.raises(ValueError, match="'splash'"):
     make(name, attention_backend="splash")(one_row())
+
+
+def test_frequent_rows_of_tables_learn_in_bfloat16_as_in_float32():
+  """Sums of thousands of numbers: in bfloat16 they stop growing at 256."""
+  rng = np.random.default_rng(0)
+  shape = (8, 512)
+  others = rng.integers(5, VOCAB, shape)
+  batch = {
+      # Half of all tokens are one token.
+      "tokens": np.where(rng.random(shape) < 0.5, 7, others),
+      "positions": np.broadcast_to(np.arange(512), shape),
+      "segment_ids": np.ones(shape),
+      "time_gaps": rng.integers(0, 3, shape),
+      "hour": rng.integers(0, 2, shape),
+  }
+  batch = {name: jnp.asarray(x, jnp.int32) for name, x in batch.items()}
+
+  @nnx.jit
+  def gradients(embed):
+    def loss(embed):
+      out = embed(
+          *(batch[name] for name in ("tokens", "positions", "time_gaps")),
+          {"hour": batch["hour"]},
+          deterministic=True,
+          rngs=None,
+      )
+      # Slopes that do not cancel.
+      return (out.astype(jnp.float32) * jnp.linspace(0, 1, 16)).sum()
+
+    return nnx.grad(loss)(embed)
+
+  options = dict(time_encoding="bucket", features=("hour",), max_length=512)
+  got, want = (
+      gradients(make("bert", dtype=dtype, **options).embed)
+      for dtype in ("bfloat16", "float32")
+  )
+  paths = jax.tree_util.tree_leaves_with_path(want)
+  for (path, b), a in zip(paths, jax.tree.leaves(got), strict=True):
+    assert a.dtype == jnp.float32
+    error = np.linalg.norm(a - b) / np.linalg.norm(b)
+    assert error < 0.01, jax.tree_util.keystr(path)
