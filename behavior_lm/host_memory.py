@@ -10,10 +10,15 @@ instead of 923, side by side on two cores.
 import ctypes
 import platform
 
-# From glibc's malloc.h.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
-_MOST = 2**31 - 1
-_GROWTH = 2**28
+# Name in the environment -> (number in glibc's malloc.h, value).
+_SETTINGS = {
+    "MALLOC_ARENA_MAX": (-8, 1),
+    "MALLOC_MMAP_MAX_": (-4, 0),
+    "MALLOC_TRIM_THRESHOLD_": (-1, 2**31 - 1),
+    "MALLOC_TOP_PAD_": (-2, 2**28),
+}
+# The same for a program that is started, whatever it is.
+ENVIRONMENT = {name: str(value) for name, (_, value) in _SETTINGS.items()}
 
 
 def keep_freed_memory() -> bool:
@@ -29,10 +34,6 @@ def keep_freed_memory() -> bool:
   if platform.libc_ver()[0] != "glibc":
     return False
   mallopt = ctypes.CDLL(None).mallopt
-  settings = {
-      _ARENA_MAX: 1,
-      _MMAP_MAX: 0,
-      _TRIM_THRESHOLD: _MOST,
-      _TOP_PAD: _GROWTH,
-  }
-  return all(mallopt(name, value) == 1 for name, value in settings.items())
+  return all(
+      mallopt(number, value) == 1 for number, value in _SETTINGS.values()
+  )

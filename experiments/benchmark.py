@@ -28,6 +28,7 @@ import json
 import os
 from pathlib import Path
 import platform
+import subprocess
 import sys
 
 from absl import flags
@@ -49,7 +50,7 @@ _OUT = flags.DEFINE_string(
     "out",
     "",
     "Results, a .json (with a .md beside it). step: none unless given; others:"
-    " experiments/results/WORD.json.",
+    " experiments/results/WORD.json, with --runlocal runs/benchmark/WORD.json.",
 )
 _SIZES = flags.DEFINE_list(
     "sizes",
@@ -245,10 +246,13 @@ def _with_older(word: str, row: dict) -> tuple[Path, dict]:
   """Cases may be measured one by one: others keep their rows."""
   from behavior_lm.evaluation import encoder_report
 
-  out = Path(_OUT.value or _REPO / "experiments" / "results" / f"{word}.json")
+  # Tiny cases never come among those that are published.
+  folder = "runs/benchmark" if _RUNLOCAL.value else "experiments/results"
+  out = Path(_OUT.value or _REPO / folder / f"{word}.json")
   out.parent.mkdir(parents=True, exist_ok=True)
   old = json.loads(out.read_text())["rows"] if out.is_file() else []
-  rows = encoder_report.merge(old, [row | {"command": _command(word)}])
+  made = {"command": _command(word), "commit": _commit()}
+  rows = encoder_report.merge(old, [row | made])
   return out, {"machine": _machine(), "rows": rows}
 
 
@@ -269,6 +273,16 @@ def _tell(text: str) -> None:
 
 def _command(word: str) -> str:
   return " ".join([f"python experiments/benchmark.py {word}", *sys.argv[1:]])
+
+
+def _commit() -> str:
+  """Of the code that runs, with a + if it was changed; empty if unknown."""
+  command = ["git", "-C", str(_REPO), "describe", "--always", "--dirty=+"]
+  try:
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+  except (OSError, subprocess.CalledProcessError):
+    return ""
+  return told.stdout.strip()
 
 
 def _machine() -> dict[str, object]:

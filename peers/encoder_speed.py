@@ -5,8 +5,8 @@ train and forward talk to it. It works only between a question and its answer,
 so that what it is compared with has the machine to itself meanwhile. Runs in
 the environment of `make peers`.
 
-  {"do": "setup", "case": {...}} -> {"num_params", "names", "versions", ...}
-  {"do": "step"} -> {"seconds", "loss"}
+  {"do": "setup", "case": {...}} -> {"num_params", "heads", "versions", ...}
+  {"do": "step", "head": "all"} -> {"seconds", "loss"}
   {"do": "gemm", "shape": [m, k, n], "dtype": "float32"} -> {"seconds"}
 """
 
@@ -117,15 +117,24 @@ def make_batch(case):
   return batch
 
 
+def has_sparse_head(case, model):
+  """Whether it can predict at masked positions alone, as ours does."""
+  return case["mode"] == "train" and hasattr(model, "sparse_prediction")
+
+
 def make_step(case, model, batch):
-  """A function that trains once, or runs forward once, and gives the loss."""
+  """A function that trains once, or runs forward once, and gives the loss.
+
+  It takes the positions where the head predicts, "all" or "masked".
+  """
   cast = (
       torch.autocast("cpu", dtype=torch.bfloat16)
       if case["dtype"] == "bfloat16"
       else contextlib.nullcontext()
   )
 
-  def forward():
+  def forward(head):
+    del head
     with torch.inference_mode(), cast:
       return model(**batch).logits[0, 0, 0].item()
 
@@ -141,7 +150,9 @@ def make_step(case, model, batch):
       fused=True,
   )
 
-  def train():
+  def train(head):
+    if has_sparse_head(case, model):
+      model.sparse_prediction = head == "masked"
     optimizer.zero_grad(set_to_none=True)
     with cast:
       loss = model(**batch).loss
@@ -173,6 +184,7 @@ def setup(case):
   model = make_model(case)
   told = {
       "num_params": sum(p.numel() for p in model.parameters()),
+      "heads": ["all"] + ["masked"] * has_sparse_head(case, model),
       "attention": getattr(model.config, "_attn_implementation", None),
       "threads": torch.get_num_threads(),
       "versions": {
@@ -191,7 +203,7 @@ def answer(question, step):
     return setup(question["case"])
   if do == "step":
     started = time.perf_counter()
-    loss = step()
+    loss = step(question["head"])
     return {"seconds": time.perf_counter() - started, "loss": loss}, step
   if do == "gemm":
     return {"seconds": gemm_seconds(question["shape"], question["dtype"])}, step

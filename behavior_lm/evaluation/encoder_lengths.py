@@ -11,6 +11,7 @@ from behavior_lm.data.reports.report_text import table
 from behavior_lm.evaluation.encoder_cases import Case
 from behavior_lm.evaluation.encoder_race import OURS
 from behavior_lm.evaluation.encoder_race import Worker
+from behavior_lm.evaluation.encoder_report import made_by
 
 Row = dict[str, Any]
 LENGTHS = (1024, 2048, 4096, 8192, 16_384, 32_768)
@@ -39,8 +40,8 @@ def measure(
   Args:
     case: see `encoder_cases.make_case`, of one head.
     root: of the checkout.
-    repeats: steps at most; of long rows as many as fit into 25 seconds, at
-      least two.
+    repeats: steps at most; of long rows as many as fit into 25 seconds, and
+      two if there are so many.
     max_bytes: a program that needs more is compiled, and not run.
 
   Returns:
@@ -105,12 +106,11 @@ def to_markdown(result: dict[str, Any]) -> str:
     result: {"machine", "rows" of `measure`, each with the "command"}.
   """
   rows = sorted(result["rows"], key=lambda row: row["case"]["length"])
-  commands = dict.fromkeys(row["command"] for row in result["rows"])
   case, machine = rows[0]["case"], result["machine"]
   versions = ", ".join(f"{k} {v}" for k, v in rows[0]["versions"].items())
   parts = [
       "# Training steps by length",
-      "Made by:\n\n" + "\n".join(f"    {command}" for command in commands),
+      made_by(result["rows"]),
       f"{machine['cores']} cores ({machine['kind']}); {versions};"
       f" {case['num_layers']} layers, width {case['embed_dim']},"
       f" {case['num_heads']} heads, feed-forward {case['mlp_dim']}, vocabulary"

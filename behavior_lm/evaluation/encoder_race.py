@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from behavior_lm import host_memory
 from behavior_lm.errors import UserError
 from behavior_lm.evaluation.encoder_cases import Case
 from behavior_lm.evaluation.throughput import GEMM
@@ -38,6 +39,8 @@ class Worker:
     self._errors = tempfile.TemporaryFile("w+")
     # Nothing is ever fetched.
     offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # What our commands do for themselves; both sides get it.
+    memory = host_memory.ENVIRONMENT
     self._process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -45,7 +48,7 @@ class Worker:
         stderr=self._errors,
         text=True,
         cwd=root,
-        env=os.environ | offline,
+        env=os.environ | offline | memory,
     )
 
   def ask(self, **question: Any) -> dict[str, Any]:
@@ -117,7 +120,11 @@ def race(
         f"ours_{head}": ("ours", {"head": head}) for head in case["heads"]
     }
     if peer is not None:
-      turns["theirs"] = ("theirs", {})
+      heads = {"all": "theirs", "masked": "theirs_masked"}
+      turns |= {
+          heads[head]: ("theirs", {"head": head})
+          for head in told["theirs"]["heads"]
+      }
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     gemm: dict[str, list[float]] = {name: [] for name in workers}
     losses: dict[str, float] = {}
@@ -150,13 +157,15 @@ def summarise(
   Args:
     case: its setting.
     told: {side: what its setup said}.
-    seconds: {"ours_masked", "ours_all", "theirs": of each step}.
+    seconds: {"ours_masked", "ours_all", "theirs" (at all positions too), and
+      "theirs_masked" where it can: of each step}.
     gemm: {side: seconds of the plain products between the steps}.
     losses: of the last steps.
 
   Returns:
     {"case", "seconds", "tokens_per_second" and "quartiles" of each of them,
-    "ratio" and "ratio_quartiles" of ours to theirs, turn by turn,
+    "ratio" and "ratio_quartiles" of ours to theirs at the same positions, if
+    it can, turn by turn,
     "gemm_gflops" (of each side), "share" (of the higher of the two, which the
     needed operations reach), "flops", "num_params", "losses", "versions"}.
   """
@@ -167,7 +176,7 @@ def summarise(
   peak = max(peaks.values())
   flops = told["ours"]["flops"]
   work = {
-      name: flops["masked" if name == "ours_masked" else "all"]
+      name: flops["masked" if name.endswith("_masked") else "all"]
       for name in speeds
   }
   row: Row = {
@@ -181,6 +190,7 @@ def summarise(
           for name, speed in medians.items()
       },
       "flops": flops,
+      "attention": told.get("theirs", {}).get("attention"),
       "num_params": {side: said["num_params"] for side, said in told.items()},
       "losses": dict(losses),
       "versions": {side: said["versions"] for side, said in told.items()},
@@ -190,9 +200,13 @@ def summarise(
       name: 1e9 * speed / peak for name, speed in row["gflops"].items()
   }
   if "theirs" in speeds:
-    ours = [name for name in speeds if name != "theirs"]
+    ours = [name for name in speeds if name.startswith("ours")]
+    rivals = {
+        name: speeds.get(name.replace("ours", "theirs"), speeds["theirs"])
+        for name in ours
+    }
     # Within a turn both meet the same machine; across turns it changes.
-    pairs = {name: speeds[name] / speeds["theirs"] for name in ours}
+    pairs = {name: speeds[name] / rivals[name] for name in ours}
     row["ratio"] = {name: float(np.median(pairs[name])) for name in ours}
     row["ratio_quartiles"] = {name: _quartiles(pairs[name]) for name in ours}
   return row

@@ -22,7 +22,8 @@ _DIFFERENCES = {
         " (and the work of that in its head), and no biases in projections;"
         " ours uses the input table, norms the embeddings and joins the two"
         " streams. Both: local and hashing layers in turn, two rounds, 128 keys"
-        " a query and round, reversible"
+        " a query and round, reversible; but ours keeps its last layer, most of"
+        " which it leaves out, where theirs computes it again"
     ),
 }
 
@@ -30,8 +31,11 @@ _DIFFERENCES = {
 def key(row: Row) -> tuple[Any, ...]:
   """What makes a row the same measurement as an older one."""
   case = row["case"]
-  names = ("mode", "model", "length", "batch_size", "dtype", "embed_dim")
-  return tuple(case[name] for name in names)
+  names = (
+      "mode", "model", "length", "batch_size", "dtype", "num_layers",
+      "embed_dim", "vocab_size",
+  )  # fmt: skip
+  return (*(case[name] for name in names), *case["heads"])
 
 
 def merge(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
@@ -41,18 +45,31 @@ def merge(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
   return list(rows.values())
 
 
+def made_by(rows: Sequence[Row]) -> str:
+  """The commands that made rows, each with the commits that it was run at."""
+  commits: dict[str, list[str]] = {}
+  for row in rows:
+    found = commits.setdefault(row["command"], [])
+    if row.get("commit") and row["commit"] not in found:
+      found.append(row["commit"])
+  lines = [
+      f"    {command}" + (f"  # at {', '.join(found)}" if found else "")
+      for command, found in commits.items()
+  ]
+  return "Made by:\n\n" + "\n".join(lines)
+
+
 def to_markdown(result: Mapping[str, Any]) -> str:
   """The page experiments/results/train.md or forward.md.
 
   Args:
     result: {"mode", "machine", "rows" of `encoder_race.race`, each with the
-      "command" that made it}.
+      "command" and perhaps the "commit" that made it}.
   """
   rows = result["rows"]
-  commands = dict.fromkeys(row["command"] for row in rows)
   parts = [
       f"# {_TITLES[result['mode']]}",
-      "Made by:\n\n" + "\n".join(f"    {command}" for command in commands),
+      made_by(rows),
       _settings(result),
       _speeds(rows),
       "Share of the peak: of what plain float32 or bfloat16 products of 4096 x"
@@ -90,14 +107,19 @@ def _settings(result: Mapping[str, Any]) -> str:
       f" {case['num_heads']} heads, feed-forward {case['mlp_dim']}, vocabulary"
       f" {case['vocab_size']:,}; parameters float32; no dropout; learned"
       " positions and norms after each part (modern: rotary, before); no time"
-      " encoding; full rows of one segment; theirs with sdpa attention where"
-      f" it has it. {work} bfloat16: ours computes in it, theirs under"
-      " autocast. The two take turns, one idle while the other works;"
+      " encoding; full rows of one segment; theirs eager (no torch.compile),"
+      " with sdpa attention where it has it; both keep freed memory (glibc's"
+      f" MALLOC_ settings of `host_memory`). {work} bfloat16: ours computes in"
+      " it, states between layers too (Reformer's streams: float32), theirs"
+      " under autocast. The two take turns, one idle while the other works;"
       f" {_range(row['repeats'] for row in rows)} turns, medians, quartiles in"
       " brackets; a ratio is taken in each turn, then their median."
-      " 'masked': our head predicts"
-      f" at the {case['mask_rate']:.0%} masked positions alone; 'all': at all"
-      " positions, the same work as theirs."
+      f" 'masked': ours predicts at the {case['mask_rate']:.0%} masked positions"
+      " alone; the last layer then makes only those states behind its attention"
+      " (with dense attention only their queries, too), which of"
+      f" {case['num_layers']} layers is much, of more less. 'all': at all"
+      " positions, the same work as theirs. Theirs predicts at masked positions"
+      " too where it can (modern), and is compared so."
   )
 
 
@@ -123,7 +145,9 @@ def _speeds(rows: Sequence[Row]) -> str:
       if side in row["tokens_per_second"]:
         low, high = row["quartiles"][side]
         speed = row["tokens_per_second"][side]
-        cells.append(f"{speed:,.0f} ({low:,.0f} to {high:,.0f})")
+        text = f"{speed:,.0f} ({low:,.0f} to {high:,.0f})"
+        sparse = row["tokens_per_second"].get(f"{side}_masked")
+        cells.append(text + (f"; masked {sparse:,.0f}" if sparse else ""))
       else:
         cells.append("-")
     for side in _SIDES[:2]:

@@ -134,8 +134,9 @@ def our_outputs(
   def run(model: Encoder, batch: dict[str, jax.Array]) -> Any:
     length = batch["tokens"].shape[1]
     everywhere = jnp.broadcast_to(jnp.arange(length), batch["tokens"].shape)
-    out = model(batch, predict_at=everywhere)
-    return {"hidden": out["hidden"], "logits": logits(out["head"])}
+    # States as an embedder gets them, logits as training does.
+    head = model(batch, predict_at=everywhere)["head"]
+    return {"hidden": model(batch)["hidden"], "logits": logits(head)}
 
   return {
       case: {

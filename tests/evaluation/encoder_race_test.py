@@ -18,7 +18,12 @@ TOLD = {
         "flops": {"masked": 1e9, "all": 2e9},
         "xla_flags": "",
     },
-    "theirs": {"num_params": 10, "versions": {"torch": "2"}},
+    "theirs": {
+        "num_params": 10,
+        "versions": {"torch": "2"},
+        "heads": ["all"],
+        "attention": "sdpa",
+    },
 }
 
 
@@ -46,6 +51,23 @@ def test_figures_follow_from_the_seconds():
   assert row["share"] == pytest.approx(
       {"ours_masked": 0.25, "ours_all": 0.25, "theirs": 0.125}
   )
+
+
+def test_each_head_is_compared_with_the_same_one_where_theirs_has_it():
+  row = encoder_race.summarise(
+      make_case("modern", length=100, batch_size=2),
+      TOLD,
+      {
+          "ours_masked": [1.0],
+          "ours_all": [2.0],
+          "theirs": [4.0],
+          "theirs_masked": [3.0],
+      },
+      {"ours": [1.0]},
+      {},
+  )
+  assert row["ratio"] == {"ours_masked": 3.0, "ours_all": 2.0}
+  assert row["share"]["theirs_masked"] < row["share"]["theirs"]
 
 
 def test_ours_alone_has_no_ratio():
@@ -83,6 +105,7 @@ def test_a_race_is_of_two_models_of_one_size(model):
   assert losses["ours_all"] == pytest.approx(losses["theirs"], rel=0.1)
   assert set(row["ratio"]) == {"ours_masked", "ours_all"}
   assert "transformers" in encoder_race.describe(row)
+  assert ("theirs_masked" in row["seconds"]) == (model == "modern")
 
 
 def test_a_process_that_fails_is_quoted():

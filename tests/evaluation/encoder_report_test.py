@@ -39,6 +39,22 @@ def test_a_case_measured_again_takes_its_old_place():
   assert merged == [old[0], new[0], old[2], new[1]]
 
 
+def test_rows_of_other_sizes_or_heads_do_not_replace_each_other():
+  old = [row(), row(tiny=True), row(heads=["masked"])]
+  assert encoder_report.merge(old, [row(tiny=True)]) == old
+
+
+def test_the_page_tells_at_which_commits_a_command_ran():
+  text = page(row() | {"commit": "abc"}, row("albert") | {"commit": "def+"})
+  assert "    python experiments/benchmark.py train  # at abc, def+\n" in text
+
+
+def test_the_page_tells_what_theirs_does_at_masked_positions():
+  made = row("modern")
+  made["tokens_per_second"]["theirs_masked"] = 250.0
+  assert "| 200 (199 to 201); masked 250 |" in page(made)
+
+
 def test_the_page_tells_settings_speeds_and_why_parameters_differ():
   text = page(row("modern"), row("albert", dtype="bfloat16"))
   assert "| modern, 1 x 4,096 | float32 | 200 (199 to 201) |" in text
