@@ -17,7 +17,8 @@ from jax.sharding import PartitionSpec as P
 RULES: tuple[tuple[str, P], ...] = (
     (r"embed/token/embedding", P("model", None)),
     (r"head/bias", P("model")),
-    (r"qkv/kernel", P(None, "model")),
+    (r"(qkv|query_value)/kernel", P(None, "model")),
+    (r"global_(query|key_value)/kernel", P(None, "model")),
     (r"attention/out/kernel", P("model", None)),
     (r"mlp_in/kernel", P(None, "model")),
     (r"mlp_in/bias", P("model")),

@@ -1,6 +1,7 @@
-"""Trains a few steps on the devices there are; prints losses and shards.
+r"""Trains a few steps on the devices there are; prints losses and shards.
 
-  python tests/training/multi_device_program.py DATASET RUN DATA MODEL STEPS
+  python tests/training/multi_device_program.py \
+      DATASET RUN DATA MODEL STEPS ARCHITECTURE
 """
 
 import json
@@ -8,15 +9,22 @@ import sys
 
 import jax
 
+from behavior_lm.attention import chunk_plan
+from behavior_lm.attention import tiles
+from behavior_lm.objectives import cross_entropy
 from behavior_lm.training import loop
 from behavior_lm.training import sharding
 from behavior_lm.training.metrics import read_metrics
 from tests.training.tiny import tiny_config
 
 if __name__ == "__main__":
-  dataset, run, data, model, steps = sys.argv[1:]
+  dataset, run, data, model, steps, architecture = sys.argv[1:]
+  # Rows as short as these in several pieces, as long ones are.
+  tiles.SCORES_AT_ONCE = chunk_plan.SCORES_AT_ONCE = 2048
+  cross_entropy.LOGITS_AT_ONCE = 256
   config = tiny_config(
       dataset,
+      architecture,
       mesh__data=int(data),
       mesh__model=int(model),
       total_steps=20,

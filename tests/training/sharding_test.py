@@ -15,7 +15,7 @@ from behavior_lm.training.sharding import state_sharding
 REPO = Path(__file__).resolve().parents[2]
 
 
-def run_on(devices, dataset, run, data, model, steps=4):
+def run_on(devices, dataset, run, data, model, steps=4, architecture="bert"):
   flags = f"--xla_force_host_platform_device_count={devices}"
   env = os.environ | {
       "XLA_FLAGS": flags,
@@ -26,7 +26,7 @@ def run_on(devices, dataset, run, data, model, steps=4):
       [
           sys.executable,
           "tests/training/multi_device_program.py",
-          *map(str, (dataset, run, data, model, steps)),
+          *map(str, (dataset, run, data, model, steps, architecture)),
       ],
       cwd=REPO,
       env=env,
@@ -60,6 +60,17 @@ def test_eight_devices_compute_what_one_computes_and_share_a_checkpoint(
   resumed = run_on(1, dataset_path, tmp_path / "many", 1, 1, steps=4)
   assert len(resumed["losses"]) == 8
   for step, loss in resumed["losses"].items():
+    assert loss == pytest.approx(one["losses"][step], abs=2e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["longformer", "modern", "reformer"])
+def test_every_kernel_runs_on_several_devices(dataset_path, tmp_path, name):
+  """Windows, hashing and pieces of logits, their batch divided."""
+  one = run_on(1, dataset_path, tmp_path / "one", 1, 1, 2, name)
+  many = run_on(4, dataset_path, tmp_path / "many", 2, 2, 2, name)
+  assert many["devices"] == 4 and len(many["losses"]) == 2
+  for step, loss in many["losses"].items():
     assert loss == pytest.approx(one["losses"][step], abs=2e-4)
 
 

@@ -49,9 +49,9 @@ def tiny_dataset(folder: Path, **options) -> Path:
   return out
 
 
-def tiny_config(dataset: Path, **changes):
+def tiny_config(dataset: Path, model="bert", **changes):
   """`changes` are dotted keys with "__" for the dot: data__pack=False."""
-  config = get_config("size=tiny,runlocal=1")
+  config = get_config(f"model={model},size=tiny,runlocal=1")
   config.data.path = str(dataset)
   config.data.max_length = 32
   config.data.batch_size = 4
