@@ -38,6 +38,11 @@ def test_kept_memory_is_not_asked_for_again():
   assert page_faults("keep") < pages / 100
 
 
+def test_the_environment_can_switch_it_off(monkeypatch):
+  monkeypatch.setenv("BEHAVIOR_LM_KEEP_MEMORY", "0")
+  assert keep_freed_memory() is False
+
+
 def test_another_c_library_is_left_alone(monkeypatch):
   monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
   assert keep_freed_memory() is False

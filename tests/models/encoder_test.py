@@ -154,6 +154,7 @@ ROTARY = {"position_encoding": "rotary", "norm_position": "pre"}
         *((name, ROTARY | {"num_layers": 1}) for name in sorted(MODELS)),
         ("longformer", {"remat": "dots", "causal": True}),
         ("modern", {"num_layers": 4}),
+        ("reformer", {"remat": "full", "scan_layers": True, "num_layers": 5}),
         ("reformer", {"reversible": True}),
         ("reformer", {"reversible": True, "num_layers": 6, "causal": True}),
     ],
