@@ -6,6 +6,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.feature_encoding import FeatureEncoding
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import POSITION_ENCODINGS
@@ -78,7 +79,7 @@ class EventEmbeddings(nnx.Module):
         if width != embed_dim
         else None
     )
-    self.dropout = nnx.Dropout(dropout_rate)
+    self.dropout = Dropout(dropout_rate)
 
   def __call__(
       self,

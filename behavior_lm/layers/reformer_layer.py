@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.activations import find_activation
 from behavior_lm.layers.chunked import in_pieces
+from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.lsh_attention import LshSelfAttention
 from behavior_lm.layers.reversible import Halves
@@ -49,7 +50,7 @@ class AttentionHalf(nnx.Module):
         dtype=dtype,
         rngs=rngs,
     )
-    self.dropout = nnx.Dropout(dropout_rate)
+    self.dropout = Dropout(dropout_rate)
 
   def draw_rotations(self, key: jax.Array, length: int) -> jax.Array | None:
     """What rows of a length are hashed by; None in a layer that hashes not."""
@@ -114,7 +115,7 @@ class FeedForwardHalf(nnx.Module):
     self.norm = nnx.LayerNorm(embed_dim, epsilon=norm_epsilon, **shared)
     self.mlp_in = Linear(embed_dim, mlp_dim, **shared)
     self.mlp_out = Linear(mlp_dim, embed_dim, **shared)
-    self.dropout = nnx.Dropout(dropout_rate)
+    self.dropout = Dropout(dropout_rate)
     self.activate = find_activation(activation)
     self.positions_at_once = positions_at_once
 
@@ -174,7 +175,7 @@ def _functions(attention: Any, feed_forward: Any) -> Reversible:
 
 
 def _drop(
-    dropout: nnx.Dropout, x: jax.Array, key: jax.Array | None
+    dropout: Dropout, x: jax.Array, key: jax.Array | None
 ) -> jax.Array:
   return dropout(
       x,

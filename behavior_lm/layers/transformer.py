@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from behavior_lm.attention.rows import take_if
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.activations import find_activation
+from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.self_attention import SelfAttention
 
@@ -108,7 +109,7 @@ class TransformerLayer(nnx.Module):
     self.mlp_in = linear(embed_dim, 2 * mlp_dim if gated else mlp_dim)
     self.mlp_out = linear(mlp_dim, embed_dim)
     self.mlp_norm = norm()
-    self.dropout = nnx.Dropout(dropout_rate)
+    self.dropout = Dropout(dropout_rate)
 
   def __call__(
       self,
