@@ -7,7 +7,7 @@ import jax
 from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
-from behavior_lm.attention.layout import transposed
+from behavior_lm.layout import transposed
 
 # BERT's 0.02 suits its width of 768. By the fan-in it suits every width: at
 # 128, kernels of 0.02 leave attention flat for hundreds of steps.
@@ -104,7 +104,7 @@ def _kernel_gradient(
   )
   if x.dtype == dtype:
     return product(x.T, g)
-  # The narrower of the two is turned, see `attention.layout`. The barrier
+  # The narrower of the two is turned, see `behavior_lm.layout`. The barrier
   # keeps XLA from moving the last transpose into the product.
   if x.shape[1] <= g.shape[1]:
     return product(transposed(x), g)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from behavior_lm.attention.layout import transposed
+from behavior_lm.layout import transposed
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (2, 4, 3, 5), (1, 7)])
