@@ -55,6 +55,8 @@ def tiled_dense_attention(
         + ("" if query_at is None else f", query_at {query_at.shape}")
     )
   batch, length, heads, head_dim = query.shape
+  if length == 0:
+    return jnp.zeros(query.shape, value.dtype)
   size = _queries_at_once(length, key.shape[1], heads)
   tiles = -(-length // size)
 
@@ -86,5 +88,5 @@ def tiled_dense_attention(
 def _queries_at_once(queries: int, keys: int, heads: int) -> int:
   """Queries of a tile: a row in equal parts, as even as may be."""
   wanted = max(MIN_QUERIES, SCORES_AT_ONCE // (heads * keys))
-  parts = max(1, -(-queries // wanted))
-  return max(1, -(-queries // parts))
+  parts = -(-queries // wanted)
+  return -(-queries // parts)

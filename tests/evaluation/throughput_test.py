@@ -29,19 +29,22 @@ def test_counted_operations_agree_with_the_compiler():
   ours = step_flops(config, vocab_size=300, num_masked=100) / 3
   width, heads = model.embed_dim, model.num_heads
 
-  def products(x, qkv, out, up, down, dense, table):
-    for _ in range(model.num_layers):
-      q, k, v = jax.numpy.split(x @ qkv, 3, -1)
-      shape = (4, 64, heads, width // heads)
-      q, k, v = (y.reshape(shape).swapaxes(1, 2) for y in (q, k, v))
-      mixed = (q @ k.swapaxes(-1, -2)) @ v
-      x = mixed.swapaxes(1, 2).reshape(tokens, width) @ out
+  def products(x, query, key_value, out, up, down, dense, table):
+    split = lambda x: x.reshape(4, -1, heads, width // heads).swapaxes(1, 2)
+    for layer in range(model.num_layers):
+      last = layer == model.num_layers - 1
+      # Of each row's 64 states the last layer makes the 25 that are masked.
+      asking = x.reshape(4, 64, width)[:, : 25 if last else 64]
+      k, v = map(split, jax.numpy.split(x @ key_value, 2, -1))
+      mixed = (split(asking @ query) @ k.swapaxes(-1, -2)) @ v
+      x = mixed.swapaxes(1, 2).reshape(-1, width) @ out
       x = x @ up @ down
-    return (x[:100] @ dense) @ table
+    return (x @ dense) @ table
 
   shapes = [
       (tokens, width),
-      (width, 3 * width),
+      (width, width),
+      (width, 2 * width),
       (width, width),
       (width, model.mlp_dim),
       (model.mlp_dim, width),
