@@ -58,7 +58,7 @@ test: .venv/.complete ## lint, types, then all tests
 	@echo "== pytest, fast tests"
 	@$(PYTHON) -m pytest -q -rs -n 2 -m "not slow" --durations=10
 	@echo "== pytest, slow tests"
-	@$(PYTHON) -m pytest -q -rs -n 2 -m slow --durations=10
+	@$(PYTHON) -m pytest -q -rs -n 2 --dist loadfile -m slow --durations=10
 
 .PHONY: peers
 peers: .venv-peers/.complete ## make .venv-peers: what we compare ourselves with
