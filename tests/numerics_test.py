@@ -21,8 +21,11 @@ KNOWN_MISCOMPILE = "known miscompile"
 # Of an array's largest value; rounding makes 2e-6.
 TOLERANCE = 1e-5
 # Of the distance from float32 that the safe build has, or of one bit of
-# bfloat16 if that is more: single numbers are near float32 by luck.
-BFLOAT16_TOLERANCE = 1.5
+# bfloat16 if that is more: single arrays are near float32 by luck. Of 483 the
+# luckiest build was 1.8 times nearer, the unluckiest 1.7 times further; what is
+# miscompiled is garbage. All of them together differ by 1 %.
+BFLOAT16_TOLERANCE = 3.0
+BFLOAT16_MEDIAN = 1.05
 BFLOAT16_BIT = 2.0**-8
 
 Arrays = dict[str, np.ndarray]
@@ -59,13 +62,16 @@ def bfloat16_losses(
   Two right builds differ by bits of bfloat16, as both do from float32. So the
   question is whether one is worse.
   """
-  found = {}
+  found, ratios = {}, []
   for name, want in exact.items():
     scale = max(float(np.linalg.norm(want)), np.finfo(np.float32).tiny)
     lost = np.linalg.norm(plain[name] - want) / scale
-    allowed = np.linalg.norm(safe[name] - want) / scale
-    if not lost <= BFLOAT16_TOLERANCE * max(allowed, BFLOAT16_BIT):
+    allowed = max(np.linalg.norm(safe[name] - want) / scale, BFLOAT16_BIT)
+    ratios.append(max(lost, BFLOAT16_BIT) / allowed)
+    if not lost <= BFLOAT16_TOLERANCE * allowed:
       found[name] = float(lost)
+  if not np.median(ratios) <= BFLOAT16_MEDIAN:
+    found["all together, a median ratio of"] = float(np.median(ratios))
   return found
 
 
@@ -139,4 +145,16 @@ def test_a_loss_in_bfloat16_is_found(bad):
   exact, safe = {"a": np.ones(3)}, {"a": np.array([1, 1, 1.01])}
   assert bfloat16_losses({"a": np.array([1.01, 1, 1])}, safe, exact) == {}
   plain = {"a": np.array([bad, 1, 1])}
-  assert set(bfloat16_losses(plain, safe, exact)) == {"a"}
+  assert "a" in bfloat16_losses(plain, safe, exact)
+
+
+def test_a_small_loss_everywhere_is_found():
+  exact = {str(i): np.ones(3) for i in range(5)}
+  safe = {name: x + 0.02 for name, x in exact.items()}
+  assert bfloat16_losses(safe, safe, exact) == {}
+  plain = {name: x + 0.03 for name, x in exact.items()}
+  assert set(bfloat16_losses(plain, safe, exact)) == {
+      "all together, a median ratio of"
+  }
+  one = safe | {"0": exact["0"] + 0.03}
+  assert bfloat16_losses(one, safe, exact) == {}

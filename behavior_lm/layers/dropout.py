@@ -11,10 +11,10 @@ _VALUES = 256
 class Dropout(nnx.Module):
   """Sets a share of the numbers to 0 and scales the others up.
 
-  Drawing 32 bits a number, as usual, took 12 % of a training step of a BERT
-  (8 x 512 tokens, 4 layers of 256, on two cores); a byte takes a quarter of
-  that. So the rate is rounded to 1/256, 0.1 to 0.1016; the scale follows, and
-  the mean stays what it was.
+  Drawing 32 bits a number, as usual, takes four times as long: 9 to 11 ms
+  instead of 2.3 for 8 x 512 x 256 numbers, value and gradient, on two cores. So
+  the rate is rounded to 1/256, 0.1 to 0.1016; the scale follows, and the mean
+  stays what it was.
   """
 
   def __init__(self, rate: float):
