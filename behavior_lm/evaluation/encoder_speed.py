@@ -33,7 +33,6 @@ from behavior_lm.evaluation.throughput import abstract_model
 from behavior_lm.evaluation.throughput import full_rows
 from behavior_lm.evaluation.throughput import gemm_seconds
 from behavior_lm.evaluation.throughput import prepare_step
-from behavior_lm.host_memory import keep_freed_memory
 from behavior_lm.layers.heads import logits
 from behavior_lm.models import MODELS
 from behavior_lm.objectives.masking import max_masked
@@ -221,7 +220,6 @@ def answer(
 
 def main() -> None:
   """Answers until its input ends."""
-  keep_freed_memory()  # as the commands that train do
   # What libraries print must not come between the answers.
   out = os.fdopen(os.dup(1), "w")
   os.dup2(2, 1)

@@ -125,16 +125,11 @@ def last_layer(
   Returns:
     The streams there, [batch, n, embed_dim].
   """
-  first, second = (take_rows(stream, only_at) for stream in streams)
+  few = Streams(*(take_rows(stream, only_at) for stream in streams))
   shared = shared | {"only_at": only_at}
   for layer, own, key in zip(layers, params, keys, strict=True):
-    out, _ = layer.attention(
-        own.attention, streams.second, key.attention, shared, None
-    )
-    first = first + out.astype(first.dtype)
-    out = layer.feed_forward(own.feed_forward, first, key.feed_forward)
-    second = second + out.astype(second.dtype)
-  return Streams(first, second)
+    few, _ = _run_layer(layer, own, key, shared, streams.second, few)
+  return few
 
 
 def _check(streams: Streams) -> None:
@@ -153,17 +148,29 @@ def _run(
     streams: Streams,
 ) -> tuple[Streams, tuple[Any, ...]]:
   """The last states, and what each layer decided."""
-  first, second = streams
   memos = []
   for layer, own, key in zip(layers, params, keys, strict=True):
-    out, memo = layer.attention(
-        own.attention, second, key.attention, shared, None
-    )
+    streams, memo = _run_layer(layer, own, key, shared, streams.second, streams)
     memos.append(memo)
-    first = first + out.astype(first.dtype)
-    out = layer.feed_forward(own.feed_forward, first, key.feed_forward)
-    second = second + out.astype(second.dtype)
-  return Streams(first, second), tuple(memos)
+  return streams, tuple(memos)
+
+
+def _run_layer(
+    layer: Reversible,
+    own: Halves,
+    key: Halves,
+    shared: Any,
+    seen: jax.Array,
+    streams: Streams,
+) -> tuple[Streams, Any]:
+  """The next states of `streams`, whose attention sees `seen`; and the memo."""
+  first, second = streams
+  out, memo = layer.attention(
+      own.attention, seen, key.attention, shared, None
+  )
+  first = first + out.astype(first.dtype)
+  out = layer.feed_forward(own.feed_forward, first, key.feed_forward)
+  return Streams(first, second + out.astype(second.dtype)), memo
 
 
 def _undo(
