@@ -5,6 +5,8 @@ r"""Pretrain an encoder on behaviour logs with masked events.
       --config configs/pretrain.py:model=bert,size=small,time=gate \
       --config.data.path=DATA
 
+`length=4096` are rows of so many tokens, as many fewer of them, and windows
+that belong to it (--config.data.max_length alone would keep those of the size).
 Any value is set on the command line: --config.total_steps=500. With
 `runlocal=1` the same program runs in seconds, to see that it works.
 Expected results: experiments/results/pretrain_map204.md.
@@ -86,6 +88,12 @@ def parse_arg(arg: str, **defaults: str) -> dict[str, str]:
   return values
 
 
+def _parse_length(text: str) -> int:
+  if not text.isdecimal() or int(text) < 1:
+    raise ValueError(f"length {text!r}: how many tokens has a row?")
+  return int(text)
+
+
 def own_settings(
     model: ml_collections.ConfigDict, max_length: int
 ) -> dict[str, object]:
@@ -94,6 +102,7 @@ def own_settings(
   return {
       "bert": {},
       "albert": {"embedding_dim": min(128, model.embed_dim // 2)},
+      # Or one number a layer, behind `with config.ignore_type():`.
       "longformer": {"window_size": window, "dilation": 1},
       "modern": {
           "position_encoding": "rotary",
@@ -115,11 +124,12 @@ def own_settings(
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
-  """See the module; `arg` chooses model, size, time, tokens and runlocal."""
+  """See the module; `arg` sets model, size, length, time, tokens, runlocal."""
   chosen = parse_arg(
       arg,
       model="bert",
       size="small",
+      length="",
       time="gate",
       tokens="pair",
       runlocal="0",
@@ -136,7 +146,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.seed = 0
   values = SIZES["tiny" if runlocal else size]
   c.total_steps = 20 if runlocal else values["total_steps"]
-  # A run folder whose parameters start this run; empty = from scratch.
+  # A run folder whose parameters start this run, with its tokenizer; empty =
+  # from scratch.
   c.init_from = ""
 
   c.data = ml_collections.ConfigDict()
@@ -144,6 +155,10 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.data.split = "train"
   c.data.max_length = 64 if runlocal else values["max_length"]
   c.data.batch_size = 4 if runlocal else values["batch_size"]
+  if chosen["length"]:
+    tokens_a_step = c.data.batch_size * c.data.max_length
+    c.data.max_length = _parse_length(chosen["length"])
+    c.data.batch_size = max(1, tokens_a_step // c.data.max_length)
   # Windows in a row; long rows of many short ones would be cut off by fewer.
   c.data.max_segments = max(8, c.data.max_length // 128)
   c.data.pack = True
@@ -228,10 +243,10 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.max_minutes = 0.0
 
   c.eval = ml_collections.ConfigDict()
-  # The later days if the dataset has them; empty = no evaluation.
+  # What a model is scored on, here and by evaluate.py: the later days.
   c.eval.split = "test"
   c.eval.mask_rate = 0.15
   c.eval.mask_seed = 0
-  # Steps between evaluations while training; 0 = only at the end.
+  # Steps between evaluations while training; 0 = none, evaluate.py does it.
   c.eval.every = 0
   return c

@@ -24,7 +24,7 @@ _WORKDIR = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> None:
-  """Trains and evaluates."""
+  """Trains."""
   del argv
   # Late imports: --help and usage errors come at once.
   from behavior_lm.evaluation.masked_perplexity import make_evaluators

@@ -20,9 +20,7 @@ from behavior_lm.attention import splash
 from behavior_lm.attention.chunked import chunked_attention
 from behavior_lm.attention.device import find_target
 from behavior_lm.attention.device import Target
-from behavior_lm.attention.hashing import draw_rotations
-from behavior_lm.attention.hashing import FIXED_SEED
-from behavior_lm.attention.hashing import hash_vectors
+from behavior_lm.attention.hashing import Order
 from behavior_lm.attention.lsh import lsh_attention
 from behavior_lm.attention.sliding_window import sliding_window_attention
 from behavior_lm.attention.spec import AttentionSpec
@@ -67,7 +65,7 @@ def attend(
     positions: jax.Array,
     spec: AttentionSpec,
     query_at: jax.Array | None = None,
-    key_rng: jax.Array | None = None,
+    order: Order | None = None,
     global_tokens: jax.Array | None = None,
     global_outputs: jax.Array | None = None,
 ) -> jax.Array:
@@ -82,8 +80,7 @@ def attend(
     spec: what the layer attends to.
     query_at: [batch, n] row offsets of the queries, where not all tokens ask;
       see `takes_few_queries`.
-    key_rng: random key of LSH's rotations; without one they are the same in
-      every call, as evaluation needs.
+    order: for LSH: how hashing sorts the tokens, by `lsh.sort_into_chunks`.
     global_tokens: [batch, length] bool, for a sliding window with max_globals;
       None makes it each segment's first token.
     global_outputs: [batch, max_globals, num_heads, head_dim], what global
@@ -106,6 +103,11 @@ def attend(
     raise ValueError("LSH shares query and key: pass key=None")
   if spec.kind != "lsh" and key is None:
     raise ValueError(f"attention {spec.kind!r} needs a key")
+  if (spec.kind == "lsh") != (order is not None):
+    raise ValueError(
+        f"attention {spec.kind!r} {'needs an' if order is None else 'takes no'}"
+        " order: it is of LSH, see `attention.lsh.sort_into_chunks`"
+    )
   if query_at is not None and not takes_few_queries(spec, query):
     raise ValueError(
         f"query_at is not taken by {spec.kind!r} attention on this device:"
@@ -119,7 +121,7 @@ def attend(
         positions=positions,
         spec=spec,
         query_at=query_at,
-        key_rng=key_rng,
+        order=order,
         global_tokens=global_tokens,
         global_outputs=global_outputs,
     )
@@ -297,23 +299,14 @@ def _lsh(
     *,
     segment_ids: jax.Array,
     spec: AttentionSpec,
-    key_rng: jax.Array | None,
+    order: Order,
     **_: Any,
 ) -> jax.Array:
   del key  # the queries are
-  length, num_heads, head_dim = query.shape[1:]
-  num_buckets = spec.buckets(length)
-  rotations = draw_rotations(
-      jax.random.key(FIXED_SEED) if key_rng is None else key_rng,
-      num_heads=num_heads,
-      head_dim=head_dim,
-      num_hashes=spec.num_hashes,
-      num_buckets=num_buckets,
-  )
   return lsh_attention(
       query,
       value,
-      buckets=hash_vectors(query, rotations, num_buckets),
+      order=order,
       segment_ids=segment_ids,
       chunk_size=spec.chunk_size,
       causal=spec.causal,

@@ -1,6 +1,7 @@
 """Which rows the chunks of sorted tokens take, and what goes back to rows."""
 
 from collections.abc import Callable
+import functools
 import math
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from behavior_lm.attention.hashing import Order
 from behavior_lm.attention.tiles import Arrays
 from behavior_lm.attention.tiles import SCORES_AT_ONCE
+from behavior_lm.attention.tiles import SCORES_AT_ONCE_ELSEWHERE
 
 # Of the arrays of a plan, and of all that belongs to its chunks.
 _CHUNK_AXIS = 3
@@ -113,8 +115,8 @@ def few_chunks_at_once(
 ) -> Arrays:
   """`run(queries, seen, *operands)` over all chunks of all rounds.
 
-  On CPU over as many at once as a cache holds the scores of; not so on other
-  devices, which want all of the work at once.
+  On CPU over as many at once as a cache holds the scores of. Other devices
+  want all of the work at once, if its scores fit into memory.
 
   Args:
     run: takes slices of the plan's arrays and the operands, gives arrays like
@@ -122,32 +124,39 @@ def few_chunks_at_once(
     plan: chunks.
     *operands: [batch, heads, rounds, chunks, ...] each.
   """
-  queries, seen = plan.queries, plan.seen
+  operands = (plan.queries, plan.seen, *operands)
+  return jax.lax.platform_dependent(
+      *operands,
+      cpu=functools.partial(_in_turn, SCORES_AT_ONCE, run),
+      default=functools.partial(_in_turn, SCORES_AT_ONCE_ELSEWHERE, run),
+  )
+
+
+def _in_turn(
+    most: int, run: Callable[..., Arrays], *operands: jax.Array
+) -> Arrays:
+  """`run` over so many chunks at once that no more scores are made."""
+  queries, seen = operands[:2]
   num_chunks = queries.shape[_CHUNK_AXIS]
   lead = math.prod(queries.shape[:_CHUNK_AXIS])
-  scores_a_chunk = lead * queries.shape[-1] * seen.shape[-1]
-  wanted = max(1, SCORES_AT_ONCE // scores_a_chunk)
-  wanted = min(wanted, num_chunks)
-  size = max(n for n in range(1, wanted + 1) if num_chunks % n == 0)
-  if size == num_chunks:
-    return run(queries, seen, *operands)
-
-  def in_turn(*operands: jax.Array) -> Arrays:
-    def step(index: int, outs: Arrays) -> Arrays:
-      start = index * size
-      few = (
-          jax.lax.dynamic_slice_in_dim(x, start, size, _CHUNK_AXIS)
-          for x in operands
-      )
-      return tuple(
-          jax.lax.dynamic_update_slice_in_dim(out, new, start, _CHUNK_AXIS)
-          for out, new in zip(outs, run(*few), strict=True)
-      )
-
-    shapes = jax.eval_shape(run, *operands)
-    outs = tuple(jnp.zeros(x.shape, x.dtype) for x in shapes)
-    return jax.lax.fori_loop(0, num_chunks // size, step, outs)
-
-  return jax.lax.platform_dependent(
-      queries, seen, *operands, cpu=in_turn, default=run
+  wanted = max(1, most // (lead * queries.shape[-1] * seen.shape[-1]))
+  size = max(
+      n for n in range(1, min(wanted, num_chunks) + 1) if num_chunks % n == 0
   )
+  if size == num_chunks:
+    return run(*operands)
+
+  def step(index: int, outs: Arrays) -> Arrays:
+    start = index * size
+    few = (
+        jax.lax.dynamic_slice_in_dim(x, start, size, _CHUNK_AXIS)
+        for x in operands
+    )
+    return tuple(
+        jax.lax.dynamic_update_slice_in_dim(out, new, start, _CHUNK_AXIS)
+        for out, new in zip(outs, run(*few), strict=True)
+    )
+
+  shapes = jax.eval_shape(run, *operands)
+  outs = tuple(jnp.zeros(x.shape, x.dtype) for x in shapes)
+  return jax.lax.fori_loop(0, num_chunks // size, step, outs)

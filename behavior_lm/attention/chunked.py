@@ -1,8 +1,9 @@
-"""Attention within chunks of a row and the chunks beside them."""
+"""Attention within chunks of a row and the chunk before."""
 
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.attention.hashing import count_chunks
 from behavior_lm.attention.tiles import attend_tiles
 from behavior_lm.attention.tiles import mask_bias
 
@@ -14,24 +15,20 @@ def chunked_attention(
     *,
     segment_ids: jax.Array,
     chunk_size: int,
-    chunks_before: int = 1,
-    chunks_after: int = 0,
     causal: bool = False,
 ) -> jax.Array:
-  """Each chunk of a row attends to itself and so many chunks beside it.
+  """Each chunk of a row attends to itself and to the one before.
 
   The local layers of Reformer's code (arXiv 2001.04451), for weights from
   there: a sliding window gives every token the same reach, a chunk gives its
   first token less than its last. As there, the row is a ring: the chunk before
   the first is the last. Unlike there, a query sees only keys of its own
-  segment.
+  segment. Equal to dense attention under `masks.chunk_mask`.
 
   Args:
     query, key, value: [batch, length, num_heads, head_dim], any length.
     segment_ids: [batch, length] int32 from 0, 0 marks padding.
     chunk_size: tokens in a chunk; a row of at most so many is one chunk.
-    chunks_before, chunks_after: that a chunk sees beside itself, or fewer: in
-      a short row, where both sides meet, each chunk is seen once.
     causal: no token sees a later offset of the row.
 
   Returns:
@@ -39,20 +36,23 @@ def chunked_attention(
     are zero.
 
   Raises:
-    ValueError: if a number is too small.
+    ValueError: if shapes disagree or `chunk_size` is below 1.
   """
   length = query.shape[1]
-  if chunk_size < 1 or min(chunks_before, chunks_after) < 0:
+  if not query.shape == key.shape == value.shape or (
+      query.shape[:2] != segment_ids.shape
+  ):
     raise ValueError(
-        f"chunk_size {chunk_size} must be at least 1, chunks_before"
-        f" {chunks_before} and chunks_after {chunks_after} at least 0"
+        f"shapes disagree: query {query.shape}, key {key.shape}, value"
+        f" {value.shape}, segment_ids {segment_ids.shape}"
     )
-  num_chunks = -(-length // chunk_size)
+  if chunk_size < 1:
+    raise ValueError(f"chunk_size {chunk_size} must be at least 1")
+  if length == 0:
+    return value
+  num_chunks = count_chunks(length, chunk_size)
   if num_chunks == 1:
     chunk_size = length
-  # No key is seen twice.
-  chunks_before = min(chunks_before, num_chunks - 1)
-  chunks_after = min(chunks_after, num_chunks - 1 - chunks_before)
   padding = num_chunks * chunk_size - length
 
   def chunks(x: jax.Array) -> jax.Array:
@@ -62,9 +62,10 @@ def chunked_attention(
     return x.swapaxes(2, 3)
 
   def seen(x: jax.Array) -> jax.Array:
-    """Each chunk between those beside it."""
-    steps = range(chunks_before, -chunks_after - 1, -1)
-    return jnp.concatenate([jnp.roll(x, step, 1) for step in steps], 3)
+    """Each chunk behind the one before it."""
+    if num_chunks == 1:
+      return x
+    return jnp.concatenate([jnp.roll(x, 1, 1), x], 3)
 
   ids = chunks(segment_ids[:, :, None, None])
   mask = (ids.swapaxes(-1, -2) == seen(ids)) & (seen(ids) != 0)
@@ -72,8 +73,9 @@ def chunked_attention(
     offsets = chunks(jnp.arange(length)[None, :, None, None])
     mask &= offsets.swapaxes(-1, -2) >= seen(offsets)
   tiles = lambda x: x.reshape(-1, *x.shape[2:])
-  out, _ = attend_tiles(
+  out = attend_tiles(
       mask_bias,
+      len(query),
       tiles(chunks(query * query.shape[-1] ** -0.5)),
       tiles(seen(chunks(key))),
       tiles(seen(chunks(value))),

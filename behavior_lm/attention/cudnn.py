@@ -17,6 +17,9 @@ MAX_HEAD_DIM = 128
 HEAD_DIM_STEP = 8
 # NVIDIA's Ampere and later.
 LEAST_CAPABILITY = 8.0
+# Of the mask, which is quadratic in the length; as many as "xla" spends on the
+# scores of all heads.
+MOST_MASK_BYTES = 2**30
 
 
 def call_limit(
@@ -39,6 +42,13 @@ def call_limit(
         f"it needs compute capability {LEAST_CAPABILITY}, and this GPU"
         f" has {target.capability}"
     )
+  mask_bytes = 2 * query.shape[0] * query.shape[1] ** 2
+  if mask_bytes > MOST_MASK_BYTES:
+    return (
+        f"its mask of {query.shape[0]} rows of {query.shape[1]} would take"
+        f" {mask_bytes / 2**30:.1f} GB, more than {MOST_MASK_BYTES >> 30}: make"
+        " data.batch_size or data.max_length smaller"
+    )
   return ""
 
 
@@ -53,9 +63,10 @@ def cudnn_attention(
 ) -> jax.Array:
   """Dense attention whose scores never reach memory. Unproven, see above.
 
-  Segments cross as a mask of [batch, 1, length, length] in two bytes: the
-  scores of one head, where XLA writes those of all. cuDNN's windows look back
-  only, and would need this mask as well: sliding windows stay with the band.
+  Segments cross as a mask of [batch, 1, length, length] in two bytes, at most
+  `MOST_MASK_BYTES`; of longer rows "xla" makes the scores by tiles. cuDNN's
+  windows look back only, and would need this mask as well: sliding windows
+  stay with the band.
 
   Args:
     query, key, value: [batch, length, num_heads, head_dim] of one of `DTYPES`,

@@ -34,7 +34,7 @@ def lsh_attention(
     query_key: jax.Array,
     value: jax.Array,
     *,
-    buckets: jax.Array,
+    order: Order,
     segment_ids: jax.Array,
     chunk_size: int,
     causal: bool = False,
@@ -58,11 +58,10 @@ def lsh_attention(
   Args:
     query_key: [batch, length, num_heads, head_dim], any length.
     value: the same shape.
-    buckets: [batch, num_heads, rounds, length] int32 from 0, by
-      `hashing.hash_vectors`.
+    order: of each round, by `sort_into_chunks`; takes no gradient.
     segment_ids: [batch, length] int32 from 0, 0 marks padding.
-    chunk_size: tokens in a chunk. A row of at most so many is one chunk, which
-      is attended to densely, once.
+    chunk_size: tokens in a chunk, as for the order. A row of at most so many is
+      one chunk, which is attended to densely, once.
     causal: no token sees a later offset of the row.
     faithful: as the authors' code, see above; for models from there.
 
@@ -74,69 +73,23 @@ def lsh_attention(
     ValueError: if shapes disagree or `chunk_size` is below 1.
   """
   batch, length, heads, _ = query_key.shape
+  if length == 0:
+    return value
+  num_chunks = _count_chunks(length, chunk_size)
+  whole = length if num_chunks == 1 else num_chunks * chunk_size
   if (
       value.shape != query_key.shape
       or segment_ids.shape != (batch, length)
-      or buckets.ndim != 4
-      or (*buckets.shape[:2], buckets.shape[3]) != (batch, heads, length)
+      or order.order.ndim != 4
+      or (*order.order.shape[:2], order.order.shape[3]) != (batch, heads, whole)
+      or order.place.shape != order.order.shape
   ):
     raise ValueError(
         f"shapes disagree: query_key {query_key.shape}, value {value.shape},"
-        f" buckets {buckets.shape}, segment_ids {segment_ids.shape}"
+        f" order {order.order.shape}, segment_ids {segment_ids.shape};"
+        f" chunk_size {chunk_size}"
     )
-  order = sort_into_chunks(buckets, segment_ids, chunk_size)
-  return attend_in_order(
-      query_key,
-      value,
-      order=order,
-      segment_ids=segment_ids,
-      chunk_size=chunk_size,
-      causal=causal,
-      faithful=faithful,
-  )
-
-
-def sort_into_chunks(
-    buckets: jax.Array, segment_ids: jax.Array, chunk_size: int
-) -> Order:
-  """The order of each round, with padding up to whole chunks.
-
-  Args:
-    buckets: [batch, num_heads, rounds, length] int32 from 0.
-    segment_ids: [batch, length] int32 from 0, 0 marks padding.
-    chunk_size: tokens in a chunk. A row of at most so many is one chunk, for
-      which all rounds are the same: the order then has one.
-
-  Raises:
-    ValueError: if `chunk_size` is below 1.
-  """
-  if chunk_size < 1:
-    raise ValueError(f"chunk_size {chunk_size} must be at least 1")
-  length = segment_ids.shape[1]
-  num_chunks = count_chunks(length, chunk_size)
-  if num_chunks == 1:
-    return sort_tokens(buckets[:, :, :1], segment_ids)
-  padding = num_chunks * chunk_size - length
-  return sort_tokens(
-      jnp.pad(buckets, ((0, 0), (0, 0), (0, 0), (0, padding))),
-      jnp.pad(segment_ids, ((0, 0), (0, padding))),
-  )
-
-
-def attend_in_order(
-    query_key: jax.Array,
-    value: jax.Array,
-    *,
-    order: Order,
-    segment_ids: jax.Array,
-    chunk_size: int,
-    causal: bool = False,
-    faithful: bool = False,
-) -> jax.Array:
-  """`lsh_attention` in an order that `sort_into_chunks` gave."""
-  length = query_key.shape[1]
-  num_chunks = count_chunks(length, chunk_size)
-  padding = order.order.shape[-1] - length
+  padding = whole - length
   rows = lambda x: jnp.pad(
       x.swapaxes(1, 2), ((0, 0), (0, 0), (0, padding), (0, 0))
   )
@@ -157,6 +110,43 @@ def attend_in_order(
   by_round = lambda x: [x[:, :, n] for n in range(x.shape[2])]
   out = join_parts(by_round(outs), by_round(log_totals)).swapaxes(1, 2)
   return jnp.where((segment_ids != 0)[:, :, None, None], out[:, :length], 0)
+
+
+def sort_into_chunks(
+    buckets: jax.Array, segment_ids: jax.Array, chunk_size: int
+) -> Order:
+  """The order of each round, with padding up to whole chunks.
+
+  Args:
+    buckets: [batch, num_heads, rounds, length] int32 from 0, by
+      `hashing.hash_vectors`.
+    segment_ids: [batch, length] int32, 0 marks padding.
+    chunk_size: tokens in a chunk. A row of at most so many is one chunk, for
+      which all rounds are the same: the order then has one.
+
+  Raises:
+    ValueError: if shapes disagree or `chunk_size` is below 1.
+  """
+  length = segment_ids.shape[1]
+  if buckets.ndim != 4 or (len(buckets), buckets.shape[3]) != segment_ids.shape:
+    raise ValueError(
+        f"shapes disagree: buckets {buckets.shape}, segment_ids"
+        f" {segment_ids.shape}"
+    )
+  num_chunks = _count_chunks(length, chunk_size)
+  if num_chunks == 1:
+    return sort_tokens(buckets[:, :, :1], segment_ids)
+  padding = num_chunks * chunk_size - length
+  return sort_tokens(
+      jnp.pad(buckets, ((0, 0), (0, 0), (0, 0), (0, padding))),
+      jnp.pad(segment_ids, ((0, 0), (0, padding))),
+  )
+
+
+def _count_chunks(length: int, chunk_size: int) -> int:
+  if chunk_size < 1:
+    raise ValueError(f"chunk_size {chunk_size} must be at least 1")
+  return count_chunks(length, chunk_size)
 
 
 def _unit_length(query: jax.Array) -> jax.Array:
@@ -281,7 +271,7 @@ def _backward(
   query, key, value, plan, tokens, out, log_total = kept
   d_out, d_log_total = cotangents
   num_chunks = plan.queries.shape[3]
-  shared = shared_slope(out, d_out, d_log_total)
+  shared = shared_slope(out, d_out) - d_log_total
 
   def run(
       queries: jax.Array,

@@ -80,6 +80,26 @@ def bucket_mask(
   return mask | (alone & itself & may)
 
 
+def chunk_mask(
+    segment_ids: jax.Array, chunk_size: int, *, causal: bool = False
+) -> jax.Array:
+  """Pairs in one chunk of a row, or with the key in the chunk before.
+
+  The row is a ring: before the first chunk comes the last.
+
+  Args:
+    segment_ids: [batch, length] int32, 0 marks padding.
+    chunk_size: tokens in a chunk.
+    causal: only keys at or before the query.
+  """
+  length = segment_ids.shape[1]
+  numbers = jnp.arange(length) // chunk_size
+  mask = segment_mask(segment_ids) & chunks_meet(
+      numbers[:, None], numbers, count_chunks(length, chunk_size)
+  )
+  return mask & (_distances(segment_ids) >= 0) if causal else mask
+
+
 def _distances(segment_ids: jax.Array) -> jax.Array:
   """How far left of its query a key stands, [length, length]."""
   offsets = jnp.arange(segment_ids.shape[1])

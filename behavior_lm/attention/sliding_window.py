@@ -1,15 +1,19 @@
-"""Sliding-window attention with global tokens (Longformer), O(L * window)."""
+"""Sliding-window attention with global tokens (Longformer).
+
+O(length * (window + global tokens)).
+"""
 
 import jax
 import jax.numpy as jnp
 
 from behavior_lm.attention.band import Band
 from behavior_lm.attention.band import make_band
-from behavior_lm.attention.rows import take_rows
 from behavior_lm.attention.tiles import attend_tiles
 from behavior_lm.attention.tiles import causal_bias
 from behavior_lm.attention.tiles import MASKED_BIAS
 from behavior_lm.attention.tiles import segment_bias
+from behavior_lm.rows import put_rows
+from behavior_lm.rows import take_rows
 
 # A segment id that no query has: nobody sees a key that bears it.
 UNSEEN = -1
@@ -28,7 +32,10 @@ def sliding_window_attention(
     max_globals: int = 0,
     global_outputs: jax.Array | None = None,
 ) -> jax.Array:
-  """Attends to keys at most `window_size` steps away, in O(L * window).
+  """Attends to keys at most `window_size` steps away.
+
+  O(length * (window_size + max_globals)) in time; each block of queries has the
+  global keys beside those of its window.
 
   Longformer (arXiv 2004.05150), section 3.1, dilated or not. Every token also
   sees the global tokens, and those see everything, which the caller may compute
@@ -62,6 +69,8 @@ def sliding_window_attention(
         "max_globals is 0, yet there are global tokens or outputs: set it to"
         " the most global tokens that a row may hold"
     )
+  if query.shape[1] == 0:
+    return value
   band = make_band(
       query.shape[1],
       window_size=window_size,
@@ -85,9 +94,7 @@ def sliding_window_attention(
     global_outputs = attend_globally(
         take_rows(query, offsets), key, value, segment_ids, offsets, causal
     )
-  rows = jnp.arange(len(out))[:, None]
-  global_outputs = global_outputs.astype(out.dtype)
-  return out.at[rows, offsets].set(global_outputs, mode="drop")
+  return put_rows(out, offsets, global_outputs)
 
 
 def attend_globally(
@@ -114,8 +121,9 @@ def attend_globally(
     meaningless where an offset is outside of the row.
   """
   rows = jnp.broadcast_to(jnp.arange(segment_ids.shape[1]), segment_ids.shape)
-  out, _ = attend_tiles(
+  out = attend_tiles(
       causal_bias if causal else segment_bias,
+      len(query),
       *(x.swapaxes(1, 2) for x in (query, key, value)),
       take_rows(segment_ids, offsets, UNSEEN)[:, None, None],
       segment_ids[:, None, :, None],
@@ -148,9 +156,9 @@ def global_offsets(global_tokens: jax.Array, max_globals: int) -> jax.Array:
   batch, length = global_tokens.shape
   slots = jnp.cumsum(global_tokens, axis=1) - 1
   slots = jnp.where(global_tokens, slots, max_globals)
-  offsets = jnp.full((batch, max_globals), length, jnp.int32)
-  rows = jnp.arange(batch)[:, None]
-  return offsets.at[rows, slots].set(jnp.arange(length), mode="drop")
+  unused = jnp.full((batch, max_globals), length, jnp.int32)
+  places = jnp.broadcast_to(jnp.arange(length), slots.shape)
+  return put_rows(unused, slots, places)
 
 
 def _near(
@@ -201,8 +209,9 @@ def _near(
       tiles(band.blocks(x)).swapaxes(-1, -2) for x in query_fields
   ]
   fields = zip(query_fields, key_fields, strict=True)
-  out, _ = attend_tiles(
+  out = attend_tiles(
       make_bias,
+      len(query),
       tiles(band.blocks(query)),
       key,
       value,

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.attention.rows import take_rows
 from behavior_lm.attention.tiles import attend_tiles
 from behavior_lm.attention.tiles import causal_bias
 from behavior_lm.attention.tiles import SCORES_AT_ONCE
 from behavior_lm.attention.tiles import segment_bias
+from behavior_lm.rows import take_rows
 
 # Products of fewer queries are too small to be fast.
 MIN_QUERIES = 128
@@ -73,8 +73,9 @@ def tiled_dense_attention(
   of_queries = [by_tile(x[:, :, None, None]).swapaxes(2, 3) for x in theirs]
   of_keys = [x[:, None, :, None] for x in fields]
   pairs = zip(of_queries, of_keys, strict=True)
-  out, _ = attend_tiles(
+  out = attend_tiles(
       causal_bias if causal else segment_bias,
+      batch,
       by_tile(query * head_dim**-0.5),
       key.swapaxes(1, 2),
       value.swapaxes(1, 2),

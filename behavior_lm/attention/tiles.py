@@ -23,7 +23,7 @@ MASKED_BIAS = -1e30
 # On CPU, scores that are computed at once: they should stay in a cache between
 # the passes over them.
 SCORES_AT_ONCE = 2**20
-# On others all of them, up to 1 GB.
+# On others all of them, up to 1 GB over all rows.
 SCORES_AT_ONCE_ELSEWHERE = 2**28
 
 # Slices of the bias' arrays -> [tiles, heads or 1, keys, queries] float32.
@@ -51,18 +51,20 @@ def causal_bias(
   return mask_bias((query_ids == key_ids) & (key_places <= query_places))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def attend_tiles(
     make_bias: MakeBias,
+    rows: int,
     query: jax.Array,
     key: jax.Array,
     value: jax.Array,
     *bias: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-  """softmax(Q K^T + bias) V by tiles, and the logarithm of its denominator.
+) -> jax.Array:
+  """softmax(Q K^T + bias) V by tiles.
 
   Args:
     make_bias: makes a tile's bias from slices of `bias`, on the spot.
+    rows: of which the tiles are, each row's together. Devices may share rows.
     query: [tiles, heads, queries, head_dim], scaled.
     key, value: [key_tiles, heads, keys, head_dim]. tiles = n * key_tiles: n
       tiles of queries in a row meet the same keys.
@@ -70,11 +72,9 @@ def attend_tiles(
       to keys; they take no gradient.
 
   Returns:
-    [tiles, heads, queries, head_dim] in the type of `value`, and float32
-    [tiles, heads, queries].
+    [tiles, heads, queries, head_dim] in the type of `value`.
   """
-  (out, log_total), _ = _forward(make_bias, query, key, value, *bias)
-  return out, log_total
+  return _forward(make_bias, rows, query, key, value, *bias)[0]
 
 
 def join_parts(
@@ -168,21 +168,19 @@ def tile_gradients(
   )
 
 
-def shared_slope(
-    out: jax.Array, d_out: jax.Array, d_log_total: jax.Array
-) -> jax.Array:
+def shared_slope(out: jax.Array, d_out: jax.Array) -> jax.Array:
   """What normalising takes back from every score of a query, [..., queries]."""
-  products = d_out.astype(jnp.float32) * out.astype(jnp.float32)
-  return products.sum(-1) - d_log_total
+  return (d_out.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1)
 
 
 def _forward(
     make_bias: MakeBias,
+    rows: int,
     query: jax.Array,
     key: jax.Array,
     value: jax.Array,
     *bias: jax.Array,
-) -> tuple[tuple[jax.Array, jax.Array], Any]:
+) -> tuple[jax.Array, Any]:
   operands = (query, key, value, *bias)
   run = lambda query, key, value, *bias: attend_tile(
       make_bias(*bias), query, key, value
@@ -191,14 +189,15 @@ def _forward(
       jax.ShapeDtypeStruct((*query.shape[:3], value.shape[-1]), value.dtype),
       jax.ShapeDtypeStruct(query.shape[:3], jnp.float32),
   )
-  out, log_total = _over_tiles(run, shapes, *operands)
-  return (out, log_total), (operands, out, log_total)
+  out, log_total = _over_tiles(rows, run, shapes, *operands)
+  return out, (operands, out, log_total)
 
 
-def _backward(make_bias: MakeBias, kept: Any, cotangents: Arrays) -> Any:
+def _backward(
+    make_bias: MakeBias, rows: int, kept: Any, d_out: jax.Array
+) -> Any:
   (query, key, value, *bias), out, log_total = kept
-  d_out, d_log_total = cotangents
-  shared = shared_slope(out, d_out, d_log_total)
+  shared = shared_slope(out, d_out)
 
   def run(
       query: jax.Array,
@@ -220,7 +219,7 @@ def _backward(make_bias: MakeBias, kept: Any, cotangents: Arrays) -> Any:
   of_query = jax.ShapeDtypeStruct(query.shape, query.dtype)
   shapes = (of_query, *map(kind, (key, value)))
   found = _over_tiles(
-      run, shapes, query, key, value, log_total, d_out, shared, *bias
+      rows, run, shapes, query, key, value, log_total, d_out, shared, *bias
   )
   grads = (
       grad.astype(x.dtype)
@@ -233,6 +232,7 @@ attend_tiles.defvjp(_forward, _backward)
 
 
 def _over_tiles(
+    rows: int,
     run: Callable[..., Arrays],
     shapes: tuple[jax.ShapeDtypeStruct, ...],
     *operands: jax.Array,
@@ -240,77 +240,84 @@ def _over_tiles(
   """`run` over all tiles; on CPU over as many at once as a cache holds.
 
   Other devices want all of the work at once, if its scores fit into memory.
+  Where they do not, a loop goes over some tiles of each row: rows may lie on
+  several devices, and what lies there cannot be cut into pieces in turn.
 
   Args:
+    rows: that the tiles are of.
     run: takes slices of the operands, gives slices of the results.
     shapes: of the results. Those that have a row for each tile of keys are
       summed over its tiles of queries.
     *operands: query and key first.
   """
-  query, key = operands[:2]
-  num_tiles, num_keys = len(query), len(key)
-  repeats = num_tiles // num_keys
-
-  def in_turn(most: int, *operands: jax.Array) -> Arrays:
-    size = _tiles_at_once(query.shape, key.shape, most)
-    count = lambda x: size if len(x) == num_tiles else max(1, size // repeats)
-    place = lambda x, step: step * size // (num_tiles // len(x))
-
-    def one(step: int, outs: Arrays) -> Arrays:
-      slices = (
-          jax.lax.dynamic_slice_in_dim(x, place(x, step), count(x))
-          for x in operands
-      )
-      return tuple(
-          _put(out, new, place(out, step), add=len(out) != num_tiles)
-          for out, new in zip(outs, run(*slices), strict=True)
-      )
-
-    outs = tuple(jnp.zeros(x.shape, x.dtype) for x in shapes)
-    return jax.lax.fori_loop(0, num_tiles // size, one, outs)
-
-  def at_once(*operands: jax.Array) -> Arrays:
-    spread = (
-        x if len(x) == num_tiles else jnp.repeat(x, repeats, 0)
-        for x in operands
-    )
-    return tuple(
-        (
-            new
-            if len(new) == shape.shape[0]
-            else new.reshape(num_keys, repeats, *new.shape[1:]).sum(1)
-        ).astype(shape.dtype)
-        for new, shape in zip(run(*spread), shapes, strict=True)
-    )
-
-  elsewhere = at_once
-  if num_tiles * _scores(query.shape, key.shape) > SCORES_AT_ONCE_ELSEWHERE:
-    elsewhere = functools.partial(in_turn, SCORES_AT_ONCE_ELSEWHERE)
+  by = lambda rows, most: functools.partial(_in_turn, rows, most, run, shapes)
   return jax.lax.platform_dependent(
       *operands,
-      cpu=functools.partial(in_turn, SCORES_AT_ONCE),
-      default=elsewhere,
+      cpu=by(1, SCORES_AT_ONCE),
+      default=by(rows, SCORES_AT_ONCE_ELSEWHERE // rows),
   )
 
 
-def _scores(query: tuple[int, ...], key: tuple[int, ...]) -> int:
-  """Of a tile, of shapes [tiles, heads, queries or keys, head_dim]."""
-  return math.prod((query[1], query[2], key[2]))
+def _in_turn(
+    rows: int,
+    most: int,
+    run: Callable[..., Arrays],
+    shapes: tuple[jax.ShapeDtypeStruct, ...],
+    *operands: jax.Array,
+) -> Arrays:
+  """`run` over some tiles of every row at once, then over the next of them.
+
+  Args:
+    rows: that the tiles are of.
+    most: scores of a row that are made at once, but one tile's at least.
+    run, shapes, *operands: see `_over_tiles`.
+  """
+  query, key = operands[:2]
+  num_tiles = len(query) // rows
+  scores = math.prod((query.shape[1], query.shape[2], key.shape[2]))
+  size = _tiles_at_once(num_tiles, len(query) // len(key), most // scores)
+
+  def place(total: int, step: Any) -> tuple[Any, int, int]:
+    """A step in an array of so many tiles: from where in a row, how many.
+
+    And how many of the step's tiles of queries share each of them.
+    """
+    a_row = total // rows
+    count = max(1, size * a_row // num_tiles)
+    return step * size * a_row // num_tiles, count, size // count
+
+  def cut(x: jax.Array, step: Any) -> jax.Array:
+    at, count, each = place(len(x), step)
+    x = x.reshape(rows, -1, *x.shape[1:])
+    x = jax.lax.dynamic_slice_in_dim(x, at, count, 1)
+    x = x.reshape(-1, *x.shape[2:])
+    return jnp.repeat(x, each, 0) if each > 1 else x
+
+  def put(out: jax.Array, new: jax.Array, step: Any) -> jax.Array:
+    at, count, each = place(rows * out.shape[1], step)
+    new = new.reshape(rows, count, each, *new.shape[1:])
+    new = new.sum(2).astype(out.dtype)
+    if out.shape[1] != num_tiles:
+      new = new + jax.lax.dynamic_slice_in_dim(out, at, count, 1)
+    return jax.lax.dynamic_update_slice_in_dim(out, new, at, 1)
+
+  def one(step: Any, outs: Arrays) -> Arrays:
+    found = run(*(cut(x, step) for x in operands))
+    return tuple(
+        put(out, new, step) for out, new in zip(outs, found, strict=True)
+    )
+
+  outs = tuple(
+      jnp.zeros((rows, x.shape[0] // rows, *x.shape[1:]), x.dtype)
+      for x in shapes
+  )
+  # A single step is no loop.
+  outs = jax.lax.fori_loop(0, num_tiles // size, one, outs)
+  return tuple(x.reshape(-1, *x.shape[2:]) for x in outs)
 
 
-def _tiles_at_once(
-    query: tuple[int, ...], key: tuple[int, ...], most: int
-) -> int:
-  """How many tiles' scores, at most so many, are made at once."""
-  if query[0] != key[0]:
-    return 1
-  wanted = max(1, most // _scores(query, key))
-  return max(n for n in range(1, min(wanted, query[0]) + 1) if not query[0] % n)
-
-
-def _put(out: jax.Array, new: jax.Array, at: Any, *, add: bool) -> jax.Array:
-  """Rows of `out` become `new`, or that is added."""
-  new = new.astype(out.dtype)
-  if add:
-    new = new + jax.lax.dynamic_slice_in_dim(out, at, len(new))
-  return jax.lax.dynamic_update_slice_in_dim(out, new, at, 0)
+def _tiles_at_once(num_tiles: int, repeats: int, wanted: int) -> int:
+  """How many tiles of a row: whole groups that share keys, or parts of one."""
+  fits = lambda n: n % repeats == 0 or repeats % n == 0
+  sizes = (n for n in range(1, num_tiles + 1) if num_tiles % n == 0)
+  return max((n for n in sizes if n <= wanted and fits(n)), default=1)

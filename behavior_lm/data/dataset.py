@@ -58,7 +58,7 @@ class Dataset:
 
   def sequences(self, split: str) -> pl.DataFrame:
     """One row a sequence, sorted by index; see the columns in the file."""
-    self._check_split(split)
+    self.check_split(split)
     self._check_file(SEQUENCES_FILE)
     return (
         pl.scan_parquet(self.path / SEQUENCES_FILE)
@@ -69,7 +69,7 @@ class Dataset:
 
   def source(self, split: str) -> EventSource:
     """The sequences themselves; item i is row i of `sequences(split)`."""
-    self._check_split(split)
+    self.check_split(split)
     return EventSource(
         self.path / self.meta["tfds_folder"],
         split,
@@ -83,7 +83,8 @@ class Dataset:
       integrity.check_file(self.path, name, self.meta["files"][name])
       self._checked.add(name)
 
-  def _check_split(self, split: str) -> None:
+  def check_split(self, split: str) -> None:
+    """Raises UserError if there is no such split."""
     if split not in self.meta["splits"]:
       raise UserError(
           f"{self.path}: no split {split!r}; it has"

@@ -17,6 +17,7 @@ from behavior_lm.downstream.baselines import UserFeatures
 from behavior_lm.downstream.embeddings import read_user_embeddings
 from behavior_lm.downstream.labels import read_labels
 from behavior_lm.errors import UserError
+from behavior_lm.files import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,9 +212,7 @@ def write(result: Mapping[str, Any], path: Path) -> list[Path]:
       path.with_suffix(".md"): to_markdown(result),
   }
   for target, text in texts.items():
-    temporary = target.with_name(target.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(target)
+    write_whole(target, text)
   return list(texts)
 
 

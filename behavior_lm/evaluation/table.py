@@ -12,6 +12,7 @@ from behavior_lm.evaluation.count_baselines import FULL_CONTEXT
 from behavior_lm.evaluation.masked_perplexity import SequenceScores
 from behavior_lm.evaluation.statistics import bootstrap_difference
 from behavior_lm.evaluation.statistics import bootstrap_ratio
+from behavior_lm.files import write_whole
 
 # Columns of a terminal in which the table does not wrap.
 _WIDTH = 130
@@ -74,8 +75,8 @@ def to_markdown(result: Mapping[str, Any]) -> str:
   """The table as Markdown, with what made it."""
   lines = [
       f"Data: {result['data']}, split `{result['split']}`,"
-      f" {result['num_masked']:,} masked events of"
-      f" {result['num_events']:,} ({result['num_users']:,} users); mask seed"
+      f" {result['num_masked']:,} masked tokens; {result['num_events']:,}"
+      f" events of {result['num_users']:,} users; mask seed"
       f" {result['mask_seed']}.",
       "",
       "| model | perplexity | accuracy | bits per event | difference |",
@@ -107,9 +108,7 @@ def write(result: Mapping[str, Any], folder: Path, name: str) -> list[Path]:
       folder / f"{name}.md": to_markdown(result),
   }
   for path, text in texts.items():
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, text)
   return list(texts)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import fcntl
 import hashlib
 import json
-import os
 from pathlib import Path
 import shutil
 from types import TracebackType
@@ -18,6 +17,7 @@ from typing import Any, IO
 import polars as pl
 
 from behavior_lm.errors import UserError
+from behavior_lm.files import write_whole
 
 MANIFEST = "manifest.json"
 _LOCK = "lock"
@@ -107,9 +107,7 @@ class Parts:
       there = json.loads(path.read_text())
     except FileNotFoundError:
       # Written first of all, so whatever else lies here is of nobody known.
-      temporary = path.with_suffix(".tmp")
-      temporary.write_text(json.dumps(self._settings, indent=1) + "\n")
-      os.replace(temporary, path)
+      write_whole(path, json.dumps(self._settings, indent=1) + "\n")
       return
     except ValueError:
       raise UserError(

@@ -60,5 +60,9 @@ class TokenHead(nnx.Module):
 def logits(head: Mapping[str, jax.Array]) -> jax.Array:
   """[..., vocab_size] float32 from the factors of a `TokenHead`."""
   hidden = head["hidden"]
-  product = hidden @ head["table"].astype(hidden.dtype).T
-  return product.astype(jnp.float32) + head["bias"]
+  product = jnp.matmul(
+      hidden,
+      head["table"].astype(hidden.dtype).T,
+      preferred_element_type=jnp.float32,
+  )
+  return product + head["bias"]

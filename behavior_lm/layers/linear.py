@@ -49,12 +49,6 @@ class Linear(nnx.Module):
     out = linear(x.astype(self.dtype), self.kernel[:, outputs], bias)
     return checkpoint_name(out, PRODUCT)
 
-  def parameters(self) -> tuple[jax.Array, jax.Array | None]:
-    """Kernel and bias, if there is one, in the type of the computation."""
-    kernel = self.kernel[...].astype(self.dtype)
-    bias = None if self.bias is None else self.bias[...].astype(self.dtype)
-    return kernel, bias
-
 
 @jax.custom_vjp
 def linear(
@@ -101,6 +95,7 @@ def _kernel_gradient(
       left, right, preferred_element_type=dtype
   )
   if x.dtype == dtype:
+    # In float32 the copy costs as much as it gains.
     return product(x.T, g)
   # The narrower of the two is turned, see `behavior_lm.layout`. The barrier
   # keeps XLA from moving the last transpose into the product.

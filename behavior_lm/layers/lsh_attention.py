@@ -4,18 +4,16 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.attention.backends import choose_backend
-from behavior_lm.attention.device import find_target
+from behavior_lm.attention.backends import attend
 from behavior_lm.attention.hashing import draw_rotations
 from behavior_lm.attention.hashing import hash_vectors
 from behavior_lm.attention.hashing import Order
-from behavior_lm.attention.lsh import attend_in_order
 from behavior_lm.attention.lsh import sort_into_chunks
-from behavior_lm.attention.rows import take_if
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
 from behavior_lm.layers.self_attention import divide_width
+from behavior_lm.rows import take_if
 
 
 class LshSelfAttention(nnx.Module):
@@ -87,21 +85,19 @@ class LshSelfAttention(nnx.Module):
     if self.rotary:
       query = rotate(query, positions)
     spec = self.spec
-    # The only one runs everywhere; another that is asked for is refused.
-    choose_backend(spec, query, find_target())
     if order is None:
       if rotations is None:
         raise ValueError("hashing needs rotations: see `draw_rotations`")
       buckets = hash_vectors(query, rotations, spec.buckets(hidden.shape[1]))
       order = sort_into_chunks(buckets, segment_ids, spec.chunk_size)
-    mixed = attend_in_order(
+    mixed = attend(
         query,
+        None,
         value,
-        order=order,
         segment_ids=segment_ids,
-        chunk_size=spec.chunk_size,
-        causal=spec.causal,
-        faithful=spec.faithful,
+        positions=positions,
+        spec=spec,
+        order=order,
     )
     mixed = take_if(mixed.reshape(hidden.shape), only_at)
     return self.out(mixed), order

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from behavior_lm.layers.time_encoding import sinusoid
 
 POSITION_ENCODINGS = ("learned", "sinusoid", "rotary")
+# Wavelengths go from 2 pi positions to nearly 2 pi times this.
 ROTARY_BASE = 10_000.0
 
 
@@ -27,22 +28,23 @@ def sinusoid_table(
   return (0.02 * 2**0.5 * bank).astype(dtype)
 
 
-def rotate(
-    x: jax.Array, positions: jax.Array, base: float = ROTARY_BASE
-) -> jax.Array:
+def rotate(x: jax.Array, positions: jax.Array) -> jax.Array:
   """Rotary position encoding, equation 34 of RoFormer.
+
+  There number 2 i turns with number 2 i + 1; here, as in ModernBERT and most
+  code, i turns with i + head_dim / 2: the same up to their order, which the
+  projections learn.
 
   Args:
     x: [batch, length, num_heads, head_dim] queries or keys, head_dim even.
     positions: [batch, length] int32.
-    base: the longest wavelength is 2 pi times it.
 
   Returns:
     the same shape; dot products of two rotated vectors depend on the
     difference of their positions alone.
   """
   half = x.shape[-1] // 2
-  frequencies = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+  frequencies = ROTARY_BASE ** (-jnp.arange(half, dtype=jnp.float32) / half)
   angles = positions.astype(jnp.float32)[..., None] * frequencies
   cos, sin = jnp.cos(angles)[:, :, None], jnp.sin(angles)[:, :, None]
   first, second = jnp.split(x.astype(jnp.float32), 2, -1)

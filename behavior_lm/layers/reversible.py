@@ -2,7 +2,8 @@
 
 RevNet (arXiv 1707.04585) as Reformer uses it (arXiv 2001.04451, section 3):
 with two residual streams a layer can be undone, so that training keeps the
-states of the last layer alone, however many layers there are.
+states of the last layer alone, however many layers there are; and of each layer
+what it decided, such as the order of hashed tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,9 +13,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.attention.rows import take_rows
 from behavior_lm.layers.stack import find_period
 from behavior_lm.layers.stack import stack_trees
+from behavior_lm.rows import take_rows
 
 
 class Reversible(NamedTuple):

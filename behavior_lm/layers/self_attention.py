@@ -8,8 +8,6 @@ import jax.numpy as jnp
 
 from behavior_lm.attention.backends import attend
 from behavior_lm.attention.backends import takes_few_queries
-from behavior_lm.attention.rows import take_if
-from behavior_lm.attention.rows import take_rows
 from behavior_lm.attention.sliding_window import attend_globally
 from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
@@ -17,6 +15,8 @@ from behavior_lm.attention.sliding_window import global_offsets
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
+from behavior_lm.rows import take_if
+from behavior_lm.rows import take_rows
 
 
 def divide_width(embed_dim: int, num_heads: int) -> int:
@@ -144,20 +144,25 @@ class SelfAttention(nnx.Module):
     # q (W x + b) = (W^T q) x + const, and the sum over p (W x + b) is W times
     # the sum over p x, plus b: few queries meet the hidden states themselves,
     # and keys and values need not be made. The constant changes no softmax.
-    kernel, bias = self.global_key_value.parameters()
-    of_key, of_value = jnp.split(self._heads_of(kernel), 2, 1)
-    query = jnp.einsum("bghd,ehd->bghe", query, of_key) * self.head_dim**-0.5
-    rows = hidden.astype(query.dtype)[:, :, None]
+    # In float32: these products are small, and so are their gradients' sums.
+    kernel, bias = self.global_key_value.kernel, self.global_key_value.bias
+    of_key, of_value = jnp.split(self._heads_of(kernel[...]), 2, 1)
+    query = query.astype(jnp.float32) * self.head_dim**-0.5
+    query = jnp.einsum("bghd,ehd->bghe", query, of_key)
+    dtype = self.global_key_value.dtype
+    rows = hidden.astype(dtype)[:, :, None]
     mixed = attend_all(
-        query.reshape(len(query), most * self.num_heads, 1, -1),
+        query.astype(dtype).reshape(
+            len(query), most * self.num_heads, 1, -1
+        ),
         rows,
         rows,
         offsets=jnp.repeat(offsets, self.num_heads, 1),
     )
-    mixed = mixed.reshape(query.shape)
+    mixed = mixed.reshape(query.shape).astype(jnp.float32)
     out = jnp.einsum("bghe,ehd->bghd", mixed, of_value)
     if bias is not None:
-      out = out + jnp.split(self._heads_of(bias), 2, 0)[1]
+      out = out + jnp.split(self._heads_of(bias[...]), 2, 0)[1]
     return out
 
   def _heads_of(self, x: jax.Array) -> jax.Array:

@@ -12,8 +12,8 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.attention.rows import take_if
 from behavior_lm.layers.linear import PRODUCT
+from behavior_lm.rows import take_if
 
 # What a layer keeps for the gradient; the rest is computed again.
 REMAT: dict[str, Callable[..., Any]] = {
@@ -134,17 +134,19 @@ def stack_trees(trees: Sequence[Any]) -> Any:
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def for_layer(value: int | Sequence[int], number: int, name: str) -> int:
+def for_layer(
+    value: int | Sequence[int], number: int, name: str, num_layers: int
+) -> int:
   """A setting of layer `number`: one for all, or one a layer.
 
   Raises:
-    ValueError: if there are settings, but none for this layer.
+    ValueError: if there are more or fewer settings than layers.
   """
   if isinstance(value, int):
     return value
-  if number >= len(value):
+  if len(value) != num_layers:
     raise ValueError(
-        f"{name} {tuple(value)} has {len(value)} values, none for layer"
-        f" {number}: give one number for all layers, or one a layer"
+        f"{name} {tuple(value)} has {len(value)} values for {num_layers}"
+        " layers: give one number for all layers, or one a layer"
     )
   return value[number]

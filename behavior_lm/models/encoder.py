@@ -22,6 +22,17 @@ class EncoderConfig:
   """Sizes of an encoder; `vocab_size` comes from the tokenizer.
 
   Attributes:
+    num_layers, embed_dim, num_heads, mlp_dim: depth; width of the states, of a
+      multiple of the heads; width inside the feed-forward net.
+    max_length: tokens of a segment at most, where positions have a table.
+    max_segments: segments of a row at most.
+    time_encoding: key of `layers.time_encoding.TIME_ENCODINGS`.
+    features: fields of a token that are read beside token and time gap.
+    position_encoding: one of `layers.position_encoding.POSITION_ENCODINGS`.
+    norm_position: "post" (BERT) or "pre", with a norm behind the last layer.
+    dropout_rate: share of numbers dropped in training.
+    causal: no token sees a later one of its segment.
+    norm_epsilon: added to the variance in norms.
     embedding_dim: width of the token table; None is embed_dim (ALBERT's are
       narrower, and projected).
     use_bias: of the linear layers and norms.
@@ -142,8 +153,8 @@ class Encoder(nnx.Module):
         [batch, length] int32, and the features of the config.
       deterministic: no dropout.
       rngs: a `dropout` stream; needed when not deterministic.
-      layer: hidden states after so many layers, 0 = embeddings; all of them
-        when None.
+      layer: hidden states after so many layers, 0 = embeddings, at most
+        num_layers; all of them when None.
       predict_at: [batch, n] row offsets where tokens are predicted. Only those
         states are made: at 15 % masking a sixth of the head's cost, and of what
         the last layer does behind its attention.
@@ -153,7 +164,16 @@ class Encoder(nnx.Module):
       [batch, max_segments, embed_dim], each segment's CLS. With `predict_at`
       instead: `hidden` [batch, n, embed_dim], and `head`, the factors of logits
       [batch, n, vocab_size] (`layers.heads.logits` joins them).
+
+    Raises:
+      ValueError: if there is no such layer, or dropout has no rngs.
     """
+    depth = self.config.num_layers if layer is None else layer
+    if not 0 <= depth <= self.config.num_layers:
+      raise ValueError(
+          f"layer {layer}: this model has {self.config.num_layers}; 0 is the"
+          " embeddings"
+      )
     segment_ids, positions = batch["segment_ids"], batch["positions"]
     hidden = self.embed(
         batch["tokens"],
@@ -165,7 +185,7 @@ class Encoder(nnx.Module):
     )
     hidden = self.run_layers(
         hidden,
-        self.config.num_layers if layer is None else layer,
+        depth,
         segment_ids=segment_ids,
         positions=positions,
         deterministic=deterministic,

@@ -1,13 +1,14 @@
 """Longformer over packed event sequences (arXiv 2004.05150), with time.
 
 Each token attends to a window on both sides and to its segment's CLS, which
-attends to all of its segment with projections of its own: cost grows with the
-length, not with its square. Deviations from the paper: rows are packed, global
-tokens see their own segment, and their projections are drawn like all others
-(the paper copies them from weights that it starts from). Masked tokens teach
-the last layer's global projections nothing, as a CLS is never masked: take the
-mean of the states as a sequence's vector, or the CLS of an earlier layer,
-unless the model was trained on the CLS itself.
+attends to all of its segment with projections of its own: the cost of a token
+grows with the window and `max_segments`, not with the length. Deviations from
+the paper: rows are packed, global tokens see their own segment, and their
+projections are drawn like all others (the paper copies them from weights that
+it starts from). Masked tokens teach the last layer's global projections
+nothing, as a CLS is never masked: take the mean of the states as a sequence's
+vector, or the CLS of an earlier layer, unless the model was trained on the CLS
+itself.
 """
 
 import dataclasses
@@ -41,12 +42,15 @@ class Longformer(Encoder):
 
   def __init__(self, config: LongformerConfig, *, rngs: nnx.Rngs):
     def make_layer(number: int, shared: dict[str, Any]) -> TransformerLayer:
+      own = lambda name: for_layer(
+          getattr(config, name), number, name, config.num_layers
+      )
       spec = AttentionSpec(
           kind="sliding_window",
           causal=config.causal,
           backend=config.attention_backend,
-          window_size=for_layer(config.window_size, number, "window_size"),
-          dilation=for_layer(config.dilation, number, "dilation"),
+          window_size=own("window_size"),
+          dilation=own("dilation"),
           max_globals=config.max_segments,
       )
       return TransformerLayer.of(config, spec, **shared)

@@ -55,7 +55,9 @@ class Modern(Encoder):
       if number % config.global_every:
         spec = shared_spec(
             "sliding_window",
-            window_size=for_layer(config.window_size, number, "window_size"),
+            window_size=for_layer(
+                config.window_size, number, "window_size", config.num_layers
+            ),
         )
       return TransformerLayer.of(config, spec, gated=True, **shared)
 

@@ -51,7 +51,8 @@ class ReformerConfig(EncoderConfig):
       the length.
     feed_forward_chunk: tokens that meet the feed-forward net at once; 0 is all.
     reversible: states are computed again for the gradient: less is kept than
-      by any `remat`, for a third more time. False keeps what `remat` says.
+      by any `remat`, for a third more time; such layers are always scanned.
+      False keeps what `remat` says, and does what `scan_layers` says.
     faithful: as the authors' code where ours is another: local layers attend
       by chunks of chunk_size, one back; see `attention.lsh` for lsh layers. For
       weights from there.
@@ -275,4 +276,9 @@ def _check(config: ReformerConfig) -> None:
     raise ValueError(
         f"remat {config.remat!r} means nothing where layers are reversible,"
         " which keep less: leave it 'none', or set reversible=False"
+    )
+  if config.faithful and config.window_size != ReformerConfig.window_size:
+    raise ValueError(
+        f"window_size {config.window_size} means nothing where local layers"
+        " attend by chunks: leave it out, or set faithful=False"
     )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from behavior_lm.objectives.cross_entropy import token_loss
 from behavior_lm.objectives.masking import choose_masked
+from behavior_lm.rows import put_rows
 
 Batch = Mapping[str, jax.Array]
 
@@ -158,6 +159,4 @@ def _write(
     row: jax.Array, at: jax.Array, values: jax.Array, valid: jax.Array
 ) -> jax.Array:
   """[batch, length] with values at offsets; offsets not valid fall outside."""
-  length = row.shape[1]
-  at = jnp.where(valid, at, length)
-  return jax.vmap(lambda r, i, v: r.at[i].set(v, mode="drop"))(row, at, values)
+  return put_rows(row, jnp.where(valid, at, row.shape[1]), values)

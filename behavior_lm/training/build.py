@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import ml_collections
+import optax
 
 from behavior_lm.data import schema
 from behavior_lm.data import time_features
@@ -22,12 +23,19 @@ from behavior_lm.data.windows import WindowSource
 from behavior_lm.errors import UserError
 from behavior_lm.models import MODELS
 from behavior_lm.objectives import OBJECTIVES
+from behavior_lm.training.optim import make_optimizer
+from behavior_lm.training.optim import make_schedule
 
 
 def build_tokenizer(
     config: ml_collections.ConfigDict, dataset: Dataset
 ) -> Tokenizer:
-  """The tokenizer of the config, trained on the training split alone."""
+  """The tokenizer of the config, trained on the training split alone.
+
+  With `init_from` it is that run's: rows of its tables are tokens of that one.
+  """
+  if config.init_from:
+    return load_tokenizer(Path(config.init_from) / "tokenizer")
   if config.tokenizer.path:
     return load_tokenizer(config.tokenizer.path)
   values = config.tokenizer.to_dict()
@@ -165,8 +173,11 @@ def build_model(
         " a causal model when its answer comes. Set"
         " --config.data.gap_kind=previous."
     )
+  # What is one value a layer, or two numbers, comes from config.json as a list.
   sizes = {
-      name: value for name, value in config.model.items() if name != "name"
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in config.model.items()
+      if name != "name"
   }
   try:
     model_config = make_config(
@@ -201,6 +212,28 @@ def build_objective(
     )
   except (TypeError, ValueError) as error:
     raise UserError(f"config.objective: {error}") from error
+
+
+def build_optimizer(
+    config: ml_collections.ConfigDict,
+) -> tuple[optax.Schedule, optax.GradientTransformation]:
+  """The learning rate by steps, and the optimiser that follows it.
+
+  Raises:
+    UserError: if a value makes no sense.
+  """
+  of = lambda *names: {name: config.optim[name] for name in names}
+  try:
+    schedule = make_schedule(
+        total_steps=config.total_steps,
+        **of("learning_rate", "warmup_steps", "schedule", "final_share"),
+    )
+    optimizer = make_optimizer(
+        schedule, **of("weight_decay", "beta1", "beta2", "clip_norm")
+    )
+  except ValueError as error:
+    raise UserError(f"config.optim: {error}") from error
+  return schedule, optimizer
 
 
 def _known(field: str, name: str, table: dict[str, Any]) -> Any:

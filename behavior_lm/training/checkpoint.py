@@ -141,6 +141,6 @@ def _unreadable(folder: Path, step: int, error: Exception) -> UserError:
   first_line = str(error).strip().splitlines()[0] if str(error) else repr(error)
   return UserError(
       f"{folder}: checkpoint {step} does not fit this model, or is damaged:"
-      f" {first_line}. Delete folder {step} to go on from the one before, or"
-      " use the config that wrote it."
+      f" {first_line}. Use the config that wrote it; if it is damaged, the run"
+      f" goes on from the one before once folder {step} is deleted."
   )

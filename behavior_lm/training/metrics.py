@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from behavior_lm.files import write_whole
+
 
 class Window:
   """Means of step metrics since the last log line; survives a resume."""
@@ -66,9 +68,7 @@ def drop_after(path: Path, step: int) -> None:
         kept.append(line)
     except (json.JSONDecodeError, KeyError, TypeError):
       continue  # the line that the kill cut off
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-  temporary.replace(path)
+  write_whole(path, "".join(f"{line}\n" for line in kept))
 
 
 def read_metrics(path: str | Path) -> list[dict[str, float]]:

@@ -11,6 +11,7 @@ import ml_collections
 from behavior_lm.data.dataset import Dataset
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.errors import UserError
+from behavior_lm.files import write_whole
 from behavior_lm.training.build import build_tokenizer
 
 CONFIG = "config.json"
@@ -45,6 +46,12 @@ def load_config(folder: str | Path) -> ml_collections.ConfigDict:
     ) from None
   except json.JSONDecodeError as error:
     raise UserError(f"{path}: not readable as JSON ({error}).") from error
+
+
+def as_saved(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """What `load_config` would give of it: JSON makes a list of a tuple."""
+  saved: dict[str, Any] = json.loads(_to_json(config.to_dict()))
+  return saved
 
 
 def open_run(
@@ -86,12 +93,12 @@ def open_run(
   folder.mkdir(parents=True, exist_ok=True)
   tokenizer = build_tokenizer(config, dataset)
   tokenizer.save(folder / "tokenizer")
-  _write_json(folder / "dataset.json", dataset.meta)
+  write_whole(folder / "dataset.json", _to_json(dataset.meta))
   report = Path(config.data.path) / "report.json"
   if report.exists():
     shutil.copyfile(report, folder / "data_report.json")
   # Last: a folder with a config is a complete one.
-  _write_json(folder / CONFIG, config.to_dict())
+  write_whole(folder / CONFIG, _to_json(config.to_dict()))
   return tokenizer
 
 
@@ -100,7 +107,7 @@ def _check_same(
     old: ml_collections.ConfigDict,
     folder: Path,
 ) -> None:
-  new_values, old_values = _flat(config.to_dict()), _flat(old.to_dict())
+  new_values, old_values = _flat(as_saved(config)), _flat(old.to_dict())
   different = [
       f"{key} ({old_values.get(key)!r} there, {new_values.get(key)!r} now)"
       for key in sorted(new_values.keys() | old_values.keys())
@@ -127,7 +134,5 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
   return out
 
 
-def _write_json(path: Path, content: Any) -> None:
-  temporary = path.with_suffix(path.suffix + ".tmp")
-  temporary.write_text(json.dumps(content, indent=1, default=str) + "\n")
-  temporary.replace(path)
+def _to_json(content: Any) -> str:
+  return json.dumps(content, indent=1, default=str) + "\n"

@@ -10,6 +10,7 @@ import pytest
 from behavior_lm.attention import tiles
 from behavior_lm.attention.backends import attend
 from behavior_lm.attention.spec import AttentionSpec
+from tests.attention.comparing import hash_order
 
 LENGTHS = (1024, 8192, 32_768)
 LINEAR = 1.1
@@ -27,13 +28,15 @@ def cost(spec, length):
 
   def both(query, key, value, segment_ids, positions):
     def run(query, key, value):
+      hashes = spec.kind == "lsh"
       return attend(
           query,
-          None if spec.kind == "lsh" else key,
+          None if hashes else key,
           value,
           segment_ids=segment_ids,
           positions=positions,
           spec=spec,
+          order=hash_order(spec, query, segment_ids) if hashes else None,
       )
 
     out, pull = jax.vjp(run, query, key, value)

@@ -15,12 +15,14 @@ from behavior_lm.attention.backends import KERNELS
 from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.dense import segment_mask
 from behavior_lm.attention.device import Target
+from behavior_lm.attention.hashing import FIXED_SEED
 from behavior_lm.attention.masks import global_mask
 from behavior_lm.attention.masks import window_mask
 from behavior_lm.attention.sliding_window import attend_globally
 from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.spec import AttentionSpec
 from tests.attention.comparing import assert_close
+from tests.attention.comparing import hash_order
 from tests.attention.comparing import values_and_gradients
 
 IDS = jnp.asarray([[1] * 9 + [2] * 20 + [0] * 3])
@@ -82,21 +84,23 @@ def test_projections_of_their_own_reach_the_global_tokens_only():
   np.testing.assert_allclose(out[0, [0, 9]], want[0, [0, 9]], atol=1e-5)
 
 
-def test_lsh_is_fixed_without_a_random_key_and_drawn_with_one():
+def run_lsh(spec, query, value, seed=FIXED_SEED):
+  order = hash_order(spec, query, IDS, seed)
+  return run(spec, query, None, value, order=order)
+
+
+def test_lsh_follows_the_order_that_it_gets():
   spec = AttentionSpec("lsh", chunk_size=4, num_hashes=1)
   query, _, value = qkv()
-  first = run(spec, query, None, value)
-  np.testing.assert_array_equal(first, run(spec, query, None, value))
-  drawn = [
-      run(spec, query, None, value, key_rng=jax.random.key(n)) for n in (1, 2)
-  ]
+  first, *drawn = (run_lsh(spec, query, value, seed) for seed in (0, 1, 2))
+  np.testing.assert_array_equal(first, run_lsh(spec, query, value))
   assert np.abs(drawn[0] - drawn[1]).max() > 0.01
 
 
 def test_lsh_settings_change_what_it_sees():
   query, _, value = qkv()
   base = dict(kind="lsh", chunk_size=4, num_hashes=2, num_buckets=4)
-  first = run(AttentionSpec(**base), query, None, value)
+  first = run_lsh(AttentionSpec(**base), query, value)
   for change in (
       dict(chunk_size=8),
       dict(num_hashes=3),
@@ -105,7 +109,7 @@ def test_lsh_settings_change_what_it_sees():
       dict(causal=True),
       dict(faithful=True),
   ):
-    other = run(AttentionSpec(**(base | change)), query, None, value)
+    other = run_lsh(AttentionSpec(**(base | change)), query, value)
     assert np.abs(first - other).max() > 0.01, change
 
 
@@ -113,6 +117,8 @@ def test_lsh_settings_change_what_it_sees():
     ("spec", "arguments", "message"),
     [
         (AttentionSpec("lsh"), {}, "pass key=None"),
+        (AttentionSpec("lsh"), dict(key=None), "'lsh' needs an order"),
+        (AttentionSpec(), dict(order=IDS), "'dense' takes no order"),
         (AttentionSpec(), dict(key=None), "needs a key"),
         (AttentionSpec(), dict(global_tokens=IDS > 0), "max_globals"),
     ],
@@ -133,8 +139,8 @@ HOLES = AttentionSpec("sliding_window", window_size=3, dilation=2)
 GLOBALS = AttentionSpec("sliding_window", window_size=3, max_globals=2)
 
 
-def query_of(dtype="bfloat16", head_dim=64):
-  return jax.ShapeDtypeStruct((1, 32, 2, head_dim), jnp.dtype(dtype))
+def query_of(dtype="bfloat16", head_dim=64, batch=1, length=32):
+  return jax.ShapeDtypeStruct((batch, length, 2, head_dim), jnp.dtype(dtype))
 
 
 @pytest.mark.parametrize(
@@ -147,6 +153,8 @@ def query_of(dtype="bfloat16", head_dim=64):
         (AttentionSpec(causal=True), query_of(), GPU, "cudnn"),
         (AttentionSpec(), query_of("float32"), GPU, "xla"),
         (AttentionSpec(), query_of(head_dim=20), GPU, "xla"),
+        (AttentionSpec(), query_of(length=16_384), GPU, "cudnn"),
+        (AttentionSpec(), query_of(batch=3, length=16_384), GPU, "xla"),
         (AttentionSpec(), query_of(), Target("rocm"), "xla"),
         (AttentionSpec(backend="xla"), query_of(), TPU, "xla"),
         (WINDOW, query_of(), TPU, "splash"),
@@ -186,6 +194,12 @@ def test_auto_takes_what_serves_the_layer_on_the_device(
             query_of("float32"),
             GPU,
             "set dtype='bfloat16'; 'xla' can, and 'auto' takes it",
+        ),
+        (
+            AttentionSpec(backend="cudnn"),
+            query_of(batch=8, length=32_768),
+            GPU,
+            "its mask of 8 rows of 32768 would take 16.0 GB, more than 1",
         ),
         (
             dataclasses.replace(GLOBALS, backend="splash"),

@@ -1,4 +1,5 @@
-import jax
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -6,59 +7,61 @@ import pytest
 from behavior_lm.attention.chunked import chunked_attention
 from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.dense import segment_mask
+from behavior_lm.attention.masks import chunk_mask
+from tests.attention.comparing import assert_close
+from tests.attention.comparing import draw
+from tests.attention.comparing import values_and_gradients
 
 
-def mask_by_hand(ids, size, before, after, causal):
-  """Which chunks are beside which, counted on a ring."""
-  length = ids.shape[1]
+def packed_ids(length):
+  ids = np.ones((2, length), np.int32)
+  ids[1, length // 2 :] = 2
+  ids[1, length - length // 4 :] = 0
+  return jnp.asarray(ids)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("length", "size"), [(1, 4), (8, 4), (23, 4), (7, 9)])
+def test_the_mask_is_that_of_chunks_counted_by_hand(length, size, causal):
+  ids = packed_ids(length)
   count = -(-length // size)
   chunk = np.arange(length) // size
   may = np.zeros((length, length), bool)
   for i, j in np.ndindex(may.shape):
-    steps = [(chunk[i] + step) % count for step in range(-before, after + 1)]
-    may[i, j] = chunk[j] in steps and (j <= i or not causal)
-  return segment_mask(ids) & jnp.asarray(may)
+    may[i, j] = chunk[j] in (chunk[i], (chunk[i] - 1) % count)
+    may[i, j] &= j <= i or not causal
+  want = segment_mask(ids) & jnp.asarray(may)
+  np.testing.assert_array_equal(chunk_mask(ids, size, causal=causal), want)
 
 
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize(("before", "after"), [(1, 0), (0, 0), (1, 1), (2, 1)])
 @pytest.mark.parametrize(("length", "size"), [(1, 4), (8, 4), (23, 4), (7, 9)])
-def test_chunks_equal_dense_attention_under_their_mask(
-    length, size, before, after, causal
-):
+def test_chunks_equal_dense_attention_under_their_mask(length, size, causal):
+  ids = packed_ids(length)
   rng = np.random.default_rng(length)
-  qkv = jnp.asarray(rng.standard_normal((3, 2, length, 2, 4)), jnp.float32)
-  ids = np.ones((2, length), np.int32)
-  ids[1, length // 2 :] = 2
-  ids[1, length - length // 4 :] = 0
-  ids = jnp.asarray(ids)
-  mask = mask_by_hand(ids, size, before, after, causal)
-  cotangent = jnp.asarray(rng.standard_normal(qkv.shape[1:]), jnp.float32)
-
-  @jax.jit
-  def both(qkv):
-    got, pull = jax.vjp(
-        lambda *x: chunked_attention(
-            *x,
-            segment_ids=ids,
-            chunk_size=size,
-            chunks_before=before,
-            chunks_after=after,
-            causal=causal,
-        ),
-        *qkv,
-    )
-    want, pull_dense = jax.vjp(lambda *x: dense_attention(*x, mask=mask), *qkv)
-    return (got, *pull(cotangent)), (want, *pull_dense(cotangent))
-
-  for got, want in zip(*both(qkv), strict=True):
-    np.testing.assert_allclose(got, want, atol=1e-5)
+  qkv = [draw(rng, 2, length, 2, 4) for _ in range(3)]
+  kernel = functools.partial(
+      chunked_attention, segment_ids=ids, chunk_size=size, causal=causal
+  )
+  oracle = functools.partial(
+      dense_attention, mask=chunk_mask(ids, size, causal=causal)
+  )
+  assert_close(
+      values_and_gradients(kernel, *qkv),
+      values_and_gradients(oracle, *qkv),
+      1e-5,
+  )
 
 
 @pytest.mark.parametrize(
-    "wrong", [dict(chunk_size=0), dict(chunk_size=2, chunks_after=-1)]
+    ("wrong", "message"),
+    [
+        (dict(chunk_size=0), "must be at least 1"),
+        (dict(segment_ids=jnp.ones((1, 3), int)), "shapes disagree"),
+    ],
 )
-def test_a_number_that_is_too_small_is_an_error(wrong):
+def test_what_cannot_be_is_an_error(wrong, message):
   x = jnp.zeros((1, 4, 1, 2))
-  with pytest.raises(ValueError, match="must be at least"):
-    chunked_attention(x, x, x, segment_ids=jnp.ones((1, 4), int), **wrong)
+  right = dict(segment_ids=jnp.ones((1, 4), int), chunk_size=2)
+  with pytest.raises(ValueError, match=message):
+    chunked_attention(x, x, x, **(right | wrong))

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from behavior_lm.attention.dense import dense_attention
+from behavior_lm.attention.hashing import Order
 from behavior_lm.attention.lsh import lsh_attention
+from behavior_lm.attention.lsh import sort_into_chunks
 from behavior_lm.attention.masks import bucket_mask
 from tests.attention.comparing import assert_close
 from tests.attention.comparing import draw
+from tests.attention.comparing import lsh_by_buckets
 from tests.attention.comparing import packed_segments
 from tests.attention.comparing import values_and_gradients
 
@@ -51,7 +54,7 @@ def test_lsh_equals_dense_attention_under_its_mask(
       chunk_size=chunk_size,
       causal=causal,
   )
-  kernel = functools.partial(lsh_attention, **shared)
+  kernel = functools.partial(lsh_by_buckets, **shared)
   got = values_and_gradients(kernel, *inputs)
   want = values_and_gradients(functools.partial(oracle, **shared), *inputs)
   assert_close(got, want, 1e-5)
@@ -73,7 +76,7 @@ def test_bfloat16_stays_near_the_oracle_in_float32(seed, causal):
       causal=causal,
   )
   got = values_and_gradients(
-      functools.partial(lsh_attention, **shared), *inputs
+      functools.partial(lsh_by_buckets, **shared), *inputs
   )
   assert got[0].dtype == jnp.bfloat16
   want = values_and_gradients(
@@ -97,7 +100,7 @@ def test_long_rows_whose_chunks_come_in_turn_equal_the_oracle():
       chunk_size=64,
       causal=False,
   )
-  kernel = functools.partial(lsh_attention, **shared)
+  kernel = functools.partial(lsh_by_buckets, **shared)
   got = values_and_gradients(kernel, *inputs)
   want = values_and_gradients(functools.partial(oracle, **shared), *inputs)
   assert_close(got, want, 1e-5)
@@ -167,9 +170,9 @@ def test_faithful_counts_a_pair_as_often_as_it_meets(causal):
       chunk_size=chunk_size,
       causal=causal,
   )
-  got = lsh_attention(x, value, faithful=True, **shared)[0, :, 0]
+  got = lsh_by_buckets(x, value, faithful=True, **shared)[0, :, 0]
   np.testing.assert_allclose(got, want, atol=1e-5)
-  once = lsh_attention(x, value, **shared)[0, :, 0]
+  once = lsh_by_buckets(x, value, **shared)[0, :, 0]
   assert np.abs(once - want).max() > 0.01
 
 
@@ -178,7 +181,7 @@ def test_a_token_that_sees_nobody_keeps_its_value():
   x, value = draw(rng, 2, 1, 6, 1, HEAD_DIM)
   ids = jnp.asarray([[1, 2, 2, 2, 0, 3]])
   buckets = jnp.zeros((1, 1, 2, 6), jnp.int32)
-  out = lsh_attention(
+  out = lsh_by_buckets(
       x, value, buckets=buckets, segment_ids=ids, chunk_size=2
   )
   np.testing.assert_allclose(out[0, [0, 5]], value[0, [0, 5]], atol=1e-6)
@@ -192,7 +195,7 @@ def test_a_row_of_one_chunk_is_attended_to_densely():
   buckets = jnp.asarray(rng.integers(0, 9, (1, 1, 3, 10)), jnp.int32)
   key = x / jnp.linalg.norm(x, axis=-1, keepdims=True) * HEAD_DIM**0.5
   for chunk_size in (10, 64):
-    out = lsh_attention(
+    out = lsh_by_buckets(
         x, value, buckets=buckets, segment_ids=ids, chunk_size=chunk_size
     )
     want = dense_attention(x, key, value, mask=~jnp.eye(10, dtype=bool))
@@ -203,16 +206,70 @@ def test_a_row_of_one_chunk_is_attended_to_densely():
     ("wrong", "message"),
     [
         (dict(chunk_size=0), "chunk_size 0"),
+        (dict(chunk_size=4), r"order \(1, 1, 1, 6\).*chunk_size 4"),
         (dict(segment_ids=jnp.ones((1, 3), jnp.int32)), "shapes disagree"),
-        (dict(buckets=jnp.zeros((1, 2, 1, 4), jnp.int32)), "shapes disagree"),
+        (dict(order=Order(*jnp.zeros((2, 1, 2, 1, 6), int))), "disagree"),
     ],
 )
 def test_what_cannot_be_is_an_error(wrong, message):
-  x = jnp.zeros((1, 4, 1, 2))
-  right = dict(
-      segment_ids=jnp.ones((1, 4), jnp.int32),
-      buckets=jnp.zeros((1, 1, 1, 4), jnp.int32),
-      chunk_size=2,
-  )
+  x = jnp.zeros((1, 5, 1, 2))
+  ids = jnp.ones((1, 5), jnp.int32)
+  order = sort_into_chunks(jnp.zeros((1, 1, 1, 5), jnp.int32), ids, 2)
+  right = dict(segment_ids=ids, order=order, chunk_size=2)
+  assert lsh_attention(x, x, **right).shape == x.shape
   with pytest.raises(ValueError, match=message):
     lsh_attention(x, x, **(right | wrong))
+
+
+def test_buckets_of_other_rows_are_an_error():
+  with pytest.raises(ValueError, match=r"buckets \(1, 1, 1, 4\), segment_ids"):
+    sort_into_chunks(
+        jnp.zeros((1, 1, 1, 4), int), jnp.ones((1, 3), int), chunk_size=2
+    )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradients_of_faithful_rounds_are_those_of_the_formula(causal):
+  """Pairs weighted by how often they meet: the authors' code, for jax.
+
+  The rounds are one long ring of chunks; rows are packed and not whole chunks.
+  """
+  rng = np.random.default_rng(7)
+  length, chunk_size, rounds = 27, 6, 3
+  ids = jnp.asarray([[1] * 15 + [2] * 8 + [0] * 4])
+  buckets = jnp.asarray(rng.integers(0, 4, (1, 1, rounds, length)), jnp.int32)
+  meetings = np.zeros((length, length), np.float32)
+  padded = np.pad(buckets[0, 0], ((0, 0), (0, 3)))
+  chunks = sum(
+      chunks_by_hand(padded, [*np.asarray(ids[0]), 0, 0, 0], chunk_size), []
+  )
+  for number, chunk in enumerate(chunks):
+    for i, j in itertools.product(chunk, chunks[number - 1] + chunk):
+      if max(i, j) < length and ids[0, i] == ids[0, j] != 0 and i != j:
+        meetings[i, j] += j < i or not causal
+  assert meetings.max() > 1
+  for i in range(23):
+    meetings[i, i] = not meetings[i].any()
+
+  def formula(x, value):
+    x, value = x[0, :, 0], value[0, :, 0]
+    keys = x * jax.lax.rsqrt((x**2).mean(-1, keepdims=True) + 1e-6)
+    scores = x @ keys.T * HEAD_DIM**-0.5
+    weights = jnp.where(meetings > 0, meetings * jnp.exp(scores), 0)
+    total = weights.sum(-1, keepdims=True)
+    return (weights @ value / jnp.where(total == 0, 1, total))[None, :, None]
+
+  inputs = [draw(rng, 1, length, 1, HEAD_DIM) for _ in range(2)]
+  kernel = functools.partial(
+      lsh_by_buckets,
+      buckets=buckets,
+      segment_ids=ids,
+      chunk_size=chunk_size,
+      causal=causal,
+      faithful=True,
+  )
+  assert_close(
+      values_and_gradients(kernel, *inputs),
+      values_and_gradients(formula, *inputs),
+      1e-5,
+  )

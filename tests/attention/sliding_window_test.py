@@ -11,12 +11,12 @@ from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.dense import segment_mask
 from behavior_lm.attention.masks import global_mask
 from behavior_lm.attention.masks import window_mask
-from behavior_lm.attention.rows import take_rows
 from behavior_lm.attention.sliding_window import attend_globally
 from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.sliding_window import global_offsets
 from behavior_lm.attention.sliding_window import sliding_window_attention
+from behavior_lm.rows import take_rows
 from tests.attention.comparing import assert_close
 from tests.attention.comparing import draw
 from tests.attention.comparing import packed_segments

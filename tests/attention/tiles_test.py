@@ -1,14 +1,24 @@
+import functools
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from behavior_lm.attention import tiles
+from behavior_lm.attention.tiles import attend_tile
 from behavior_lm.attention.tiles import attend_tiles
 from behavior_lm.attention.tiles import causal_bias
 from behavior_lm.attention.tiles import join_parts
 from behavior_lm.attention.tiles import mask_bias
 from behavior_lm.attention.tiles import segment_bias
+
+REPO = Path(__file__).resolve().parents[2]
 
 
 def draw(*shapes, seed=0, dtype=jnp.float32):
@@ -16,31 +26,39 @@ def draw(*shapes, seed=0, dtype=jnp.float32):
   return [jnp.asarray(rng.standard_normal(x), dtype) for x in shapes]
 
 
+def shapes(tiles_of_keys):
+  """Query, key, value, cotangent, mask."""
+  key = (tiles_of_keys, 2, 7)
+  return (6, 2, 5, 8), (*key, 8), (*key, 4), (6, 2, 5, 4), (6, 1, 7, 5)
+
+
+def elsewhere(*operands, cpu, default):
+  """What `jax.lax.platform_dependent` takes on an accelerator."""
+  del cpu
+  return default(*operands)
+
+
 def plain(query, key, value, bias):
   """The formula, for jax to differentiate; bias [tiles, .., keys, queries]."""
   repeats = len(query) // len(key)
   key, value = (jnp.repeat(x, repeats, 0) for x in (key, value))
   scores = jnp.einsum("thqd,thkd->thqk", query, key) + bias.swapaxes(2, 3)
-  log_total = jax.nn.logsumexp(scores, -1)
-  weights = jnp.exp(scores - log_total[..., None])
-  return jnp.einsum("thqk,thkd->thqd", weights, value), log_total
+  return jnp.einsum("thqk,thkd->thqd", jax.nn.softmax(scores, -1), value)
 
 
-def tiled(query, key, value, mask):
-  return attend_tiles(mask_bias, query, key, value, mask)
+def tiled(query, key, value, mask, rows=1):
+  return attend_tiles(mask_bias, rows, query, key, value, mask)
 
 
-def both(run, query, key, value, last, cotangents, dtype=jnp.float32):
+def both(run, query, key, value, last, cotangent, dtype=jnp.float32):
   """Values and gradients of one compiled program."""
-  cast = lambda xs: [x.astype(dtype) for x in xs]
-  cot_out, cot_log = cotangents
 
   @jax.jit
   def program(q, k, v):
     out, pull = jax.vjp(lambda *x: run(*x, last), q, k, v)
-    return out, pull((cot_out.astype(out[0].dtype), cot_log))
+    return out, pull(cotangent.astype(out.dtype))
 
-  return program(*cast((query, key, value)))
+  return program(*(x.astype(dtype) for x in (query, key, value)))
 
 
 @pytest.mark.parametrize("at_once", [1, 150, 2**19])
@@ -48,7 +66,7 @@ def both(run, query, key, value, last, cotangents, dtype=jnp.float32):
 @pytest.mark.parametrize(
     ("dtype", "atol"), [(jnp.float32, 1e-5), (jnp.bfloat16, 0.08)]
 )
-def test_tiles_are_the_softmax_and_its_denominator(
+def test_tiles_are_softmax_attention(
     monkeypatch, at_once, tiles_of_keys, dtype, atol
 ):
   """For any number of tiles at once, and of tiles that share keys.
@@ -57,19 +75,11 @@ def test_tiles_are_the_softmax_and_its_denominator(
   0.004, and gradients sum several of them.
   """
   monkeypatch.setattr(tiles, "SCORES_AT_ONCE", at_once)
-  query, key, value, cot_out, cot_log, noise = draw(
-      (6, 2, 5, 8),
-      (tiles_of_keys, 2, 7, 8),
-      (tiles_of_keys, 2, 7, 4),
-      (6, 2, 5, 4),
-      (6, 2, 5),
-      (6, 1, 7, 5),
-  )
+  *qkv, cotangent, noise = draw(*shapes(tiles_of_keys))
   mask = noise > -0.5
-  rest = (query, key, value), (cot_out, cot_log)
-  got = both(tiled, *rest[0], mask, rest[1], dtype)
-  want = both(plain, *rest[0], mask_bias(mask), rest[1])
-  assert got[0][0].dtype == dtype and got[0][1].dtype == jnp.float32
+  got = both(tiled, *qkv, mask, cotangent, dtype)
+  want = both(plain, *qkv, mask_bias(mask), cotangent)
+  assert got[0].dtype == dtype
   assert [x.dtype for x in got[1]] == [dtype] * 3
   jax.tree.map(
       lambda a, b: np.testing.assert_allclose(
@@ -80,40 +90,31 @@ def test_tiles_are_the_softmax_and_its_denominator(
   )
 
 
-@pytest.mark.parametrize("most", [1, 150, 2**28])
-@pytest.mark.parametrize("tiles_of_keys", [2, 6])
+# Of 6 tiles in rows, with 70 scores each: one at once, two, all.
+@pytest.mark.parametrize("most", [1, 300, 2**28])
+@pytest.mark.parametrize(
+    ("rows", "tiles_of_keys"), [(1, 1), (1, 2), (2, 2), (2, 6), (3, 3), (6, 6)]
+)
 def test_the_program_for_accelerators_is_the_same(
-    monkeypatch, tiles_of_keys, most
+    monkeypatch, rows, tiles_of_keys, most
 ):
-  """There all tiles run at once, or many; here that branch is taken by hand."""
+  """There a loop goes over some tiles of each row; here taken by hand."""
   monkeypatch.setattr(tiles, "SCORES_AT_ONCE_ELSEWHERE", most)
-  query, key, value, *cotangents, noise = draw(
-      (6, 2, 5, 8),
-      (tiles_of_keys, 2, 7, 8),
-      (tiles_of_keys, 2, 7, 4),
-      (6, 2, 5, 4),
-      (6, 2, 5),
-      (6, 1, 7, 5),
-  )
-  args = (tiled, query, key, value, noise > -0.5, cotangents)
-  in_turn = both(*args)
-  monkeypatch.setattr(
-      jax.lax,
-      "platform_dependent",
-      lambda *operands, cpu, default: default(*operands),
-  )
+  *qkv, cotangent, noise = draw(*shapes(tiles_of_keys))
+  mask = noise > -0.5
+  monkeypatch.setattr(jax.lax, "platform_dependent", elsewhere)
   jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
-      in_turn,
-      both(*args),
+      both(functools.partial(tiled, rows=rows), *qkv, mask, cotangent),
+      both(plain, *qkv, mask_bias(mask), cotangent),
   )
 
 
 def test_a_query_without_keys_gets_numbers():
   query, key, value = draw((1, 1, 2, 4), (1, 1, 3, 4), (1, 1, 3, 4))
   mask = jnp.zeros((1, 1, 3, 2), bool).at[..., 0].set(True)
-  grads = jax.grad(lambda *x: tiled(*x, mask)[0].sum(), (0, 1, 2))
-  for x in (*tiled(query, key, value, mask), *grads(query, key, value)):
+  grads = jax.grad(lambda *x: tiled(*x, mask).sum(), (0, 1, 2))
+  for x in (tiled(query, key, value, mask), *grads(query, key, value)):
     assert np.isfinite(x).all()
 
 
@@ -128,12 +129,13 @@ def test_few_scores_are_in_memory_at_a_time():
 def test_joined_parts_are_attention_to_all_keys():
   query, key, value = draw((2, 3, 4, 8), (2, 3, 9, 8), (2, 3, 9, 8))
   mask = jnp.ones((2, 1, 9, 4), bool).at[0, 0, :5, 1].set(False)
+  bias = mask_bias(mask)
   parts = [
-      tiled(query, key[:, :, cut], value[:, :, cut], mask[:, :, cut])
+      attend_tile(bias[:, :, cut], query, key[:, :, cut], value[:, :, cut])
       for cut in (slice(0, 5), slice(5, 6), slice(6, 9))
   ]
   got = join_parts(*zip(*parts, strict=True))
-  want, _ = plain(query, key, value, mask_bias(mask))
+  want = plain(query, key, value, mask_bias(mask))
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
@@ -146,3 +148,30 @@ def test_biases_hide_other_segments_and_the_future():
   key_places = jnp.asarray([3, 5])[None, None, :, None]
   seen = causal_bias(queries, keys, places, key_places)[0, 0] == 0
   assert seen.tolist() == [[False, True, False], [False, False, True]]
+
+
+@pytest.mark.slow
+def test_devices_attend_to_rows_of_their_own():
+  """Also where scores are too many for all at once, and a loop goes over them.
+
+  A loop over what lies on several devices would have each do all the work.
+  """
+  done = subprocess.run(
+      [sys.executable, "tests/attention/divided_rows_program.py"],
+      cwd=REPO,
+      env=os.environ
+      | {
+          "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+          "PYTHONPATH": str(REPO),
+      },
+      capture_output=True,
+      text=True,
+      timeout=500,
+  )
+  assert done.returncode == 0, done.stderr[-3000:]
+  line = next(x for x in done.stdout.splitlines() if x.startswith("RESULT"))
+  for kind, found in json.loads(line.removeprefix("RESULT ")).items():
+    assert found["loops"] > 0, kind
+    assert not found["exchange"], kind
+    assert found["together"] < 0.3 * found["alone"], kind
+    assert found["difference"] < 1e-5, kind

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from behavior_lm.attention.backends import attend
-from behavior_lm.attention.lsh import lsh_attention
 from behavior_lm.evaluation.attention_examples import example_row
 from behavior_lm.evaluation.attention_examples import examples
+from tests.attention.comparing import lsh_by_buckets
 
 FOUND = {example.title: example for example in examples()}
 
@@ -18,7 +18,7 @@ def weights(example):
   query, key = jax.random.normal(jax.random.key(1), (2, 1, length, 1, length))
   names = jnp.eye(length)[None, :, None]
   if example.buckets is not None:
-    out = lsh_attention(
+    out = lsh_by_buckets(
         query / 8,
         names,
         buckets=example.buckets,

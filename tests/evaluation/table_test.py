@@ -79,4 +79,4 @@ def test_markdown_has_every_row_and_the_command(tmp_path):
   for name in ("bert", UNIGRAM, SAME_INFORMATION, FULL_CONTEXT):
     assert f"| {name} |" in text
   assert "python experiments/evaluate.py" in text
-  assert "1,234 masked events of 8,000" in text
+  assert "1,234 masked tokens; 8,000 events of" in text

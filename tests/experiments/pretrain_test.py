@@ -81,3 +81,13 @@ def test_every_size_is_a_config_of_primitives(size):
 def test_an_unknown_config_argument_is_refused(arg):
   with pytest.raises(ValueError, match="known are"):
     get_config(arg)
+
+
+def test_longer_rows_bring_the_windows_that_belong_to_them():
+  config = get_config("model=longformer,size=small,length=1024")
+  assert config.data.max_length * config.data.batch_size == 128 * 16
+  assert config.data.max_segments == 8
+  assert config.model.window_size == 128
+  assert get_config("length=999999").data.batch_size == 1
+  with pytest.raises(ValueError, match="length '1k'"):
+    get_config("length=1k")

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from behavior_lm.attention.rows import take_if
 from behavior_lm.layers.stack import for_layer
 from behavior_lm.layers.stack import REMAT
 from behavior_lm.layers.stack import run_stack
+from behavior_lm.rows import take_if
 
 WIDTH = 8
 
@@ -142,7 +142,8 @@ def test_an_unknown_policy_is_named():
 
 
 def test_one_setting_serves_all_layers_or_each_has_its_own():
-  assert for_layer(7, 3, "window_size") == 7
-  assert for_layer((1, 2), 1, "window_size") == 2
-  with pytest.raises(ValueError, match=r"window_size \(1, 2\).*layer 2"):
-    for_layer((1, 2), 2, "window_size")
+  assert for_layer(7, 3, "window_size", 4) == 7
+  assert for_layer((1, 2), 1, "window_size", 2) == 2
+  for num_layers in (1, 3):
+    with pytest.raises(ValueError, match=r"window_size \(1, 2\) has 2 values"):
+      for_layer((1, 2), 0, "window_size", num_layers)

@@ -9,11 +9,17 @@ import time
 
 import pytest
 
+from behavior_lm.data.dataset import open_dataset
+from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.errors import UserError
 from behavior_lm.evaluation.masked_perplexity import make_evaluators
+from behavior_lm.inference.embedder import Embedder
+from behavior_lm.training import build
+from behavior_lm.training import loop
 from behavior_lm.training.loop import train
 from behavior_lm.training.metrics import read_metrics
 from tests.training.tiny import tiny_config
+from tests.training.tiny import tiny_dataset
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -131,7 +137,7 @@ def test_a_damaged_last_checkpoint_says_which_folder_to_delete(
     if path.is_file():
       path.write_bytes(b"junk")
   config = tiny_config(dataset_path, total_steps=50)
-  with pytest.raises(UserError, match="checkpoint 50 .* damaged.*Delete fold"):
+  with pytest.raises(UserError, match="50 .* damaged.*50 is deleted"):
     train(config, run)
 
 
@@ -154,6 +160,26 @@ def test_init_from_takes_parameters_but_not_the_step(
   assert tuned[1] < scratch[1] - 0.3
 
 
+def test_init_from_brings_the_tokenizer_of_its_parameters(
+    tmp_path, whole_run
+):
+  """On other data too: rows of its tables are tokens of that one."""
+  other = tiny_dataset(tmp_path, split_time="2023-12-10")
+  config = tiny_config(other, total_steps=6, init_from=str(whole_run))
+  train(config, tmp_path / "tuned")
+  own = load_tokenizer(whole_run / "tokenizer")
+  assert load_tokenizer(tmp_path / "tuned/tokenizer").fingerprint == (
+      own.fingerprint
+  )
+  small = tiny_config(other, tokenizer__vocab_size=9)
+  fewer = build.build_tokenizer(small, open_dataset(other))
+  fewer.save(tmp_path / "fewer")
+  config.tokenizer.path = str(tmp_path / "fewer")
+  with pytest.raises(UserError, match="another tokenizer than that of init_f"):
+    train(config, tmp_path / "mixed")
+  assert not (tmp_path / "mixed").exists()
+
+
 def test_init_from_a_folder_that_is_no_run_is_named_and_not_made(
     dataset_path, tmp_path
 ):
@@ -161,13 +187,55 @@ def test_init_from_a_folder_that_is_no_run_is_named_and_not_made(
   with pytest.raises(UserError, match="typo: no config.json"):
     train(config, tmp_path / "run")
   assert not (tmp_path / "typo").exists()
+  (tmp_path / "typo").mkdir()
+  (tmp_path / "typo" / "config.json").write_text("{}")
+  with pytest.raises(UserError, match="typo has no checkpoints yet"):
+    train(config, tmp_path / "run")
+  assert not (tmp_path / "typo" / "checkpoints").exists()
 
 
-def test_max_minutes_stops_and_saves(dataset_path, tmp_path):
+@pytest.mark.parametrize(
+    ("slip", "message"),
+    [
+        (dict(model__name="brt"), "model.name is 'brt'"),
+        (dict(model__num_heads=3), "config.model: embed_dim 16"),
+        (dict(model__time_encoding="foo"), "config.model: time encoding 'foo'"),
+        (dict(model__attention_backend="splash"), "config.model: backend"),
+        (dict(objective__mask_rate=2.0), "mask_rate is 2.0"),
+        (dict(optim__warmup_steps=99), "config.optim: warmup_steps"),
+        (dict(mesh__data=7), "config.mesh: a mesh of data=7"),
+        (dict(data__split="trian"), "no split 'trian'"),
+        (dict(eval__split="dev", eval__every=5), "no split 'dev'"),
+    ],
+)
+def test_a_slip_in_the_config_makes_no_folder(
+    dataset_path, tmp_path, slip, message
+):
+  config = tiny_config(dataset_path, **slip)
+  with pytest.raises(UserError, match=message):
+    train(config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", ["reformer", "modern", "longformer"])
+def test_every_architecture_goes_on_bit_for_bit(dataset_path, tmp_path, model):
+  make = lambda **more: tiny_config(
+      dataset_path, model, total_steps=12, checkpoint_every=5, **more
+  )
+  train(make(), tmp_path / "whole")
+  assert train(make(max_minutes=1e-6), tmp_path / "parts") == "time"
+  assert train(make(), tmp_path / "parts") == "finished"
+  assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+  vectors = Embedder.load(tmp_path / "parts").encode([["e1", "e2"], ["e3"]])
+  assert vectors.shape == (2, 16)
+
+
+def test_max_minutes_stops_and_saves(dataset_path, tmp_path, capsys):
   config = tiny_config(dataset_path, total_steps=50, max_minutes=1e-6)
   assert train(config, tmp_path / "run") == "time"
   assert losses(tmp_path / "run").keys() == {1}
   assert (tmp_path / "run" / "checkpoints" / "1").is_dir()
+  assert "goes on with a larger --config.max_minutes" in capsys.readouterr().out
 
 
 def test_evaluation_while_training_is_written_beside_the_losses(
@@ -189,13 +257,37 @@ def test_no_dataset_is_a_clear_error(tmp_path):
     train(config, tmp_path / "run")
 
 
-def test_a_split_that_does_not_exist_is_named(dataset_path, tmp_path):
-  config = tiny_config(dataset_path, eval__split="validation")
-  with pytest.raises(UserError, match="no split 'validation'"):
-    train(config, tmp_path / "run", make_evaluators)
+def test_a_diverged_run_stops_with_advice_and_keeps_what_was_good(
+    dataset_path, tmp_path, monkeypatch
+):
+  """However seldom it logs."""
+  spoil = 13
+  make_step = loop.compile_step
+
+  def compile_step(*args):
+    step = make_step(*args)
+
+    def spoilt(state, batch):
+      state, metrics = step(state, batch)
+      if int(state["step"]) == spoil:
+        metrics["grad_norm"] = float("nan")
+      return state, metrics
+
+    return spoilt
+
+  monkeypatch.setattr(loop, "compile_step", compile_step)
+  config = tiny_config(
+      dataset_path, total_steps=50, log_every=40, checkpoint_every=6
+  )
+  run = tmp_path / "run"
+  message = "grad_norm is nan at step 13.*Lower --config.optim.learning_rate"
+  with pytest.raises(UserError, match=message):
+    train(config, run)
+  saved = {int(path.name) for path in (run / "checkpoints").iterdir()}
+  assert saved == {6, 12}
 
 
-def test_a_diverged_run_stops_with_advice(dataset_path, tmp_path):
+def test_a_loss_that_is_no_number_is_named(dataset_path, tmp_path):
   config = tiny_config(
       dataset_path, optim__learning_rate=1e30, optim__clip_norm=1e30
   )

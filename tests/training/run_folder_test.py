@@ -2,6 +2,8 @@ import pytest
 
 from behavior_lm.data.dataset import open_dataset
 from behavior_lm.errors import UserError
+from behavior_lm.models import MODELS
+from behavior_lm.training.build import build_model
 from behavior_lm.training.run_folder import config_hash
 from behavior_lm.training.run_folder import load_config
 from behavior_lm.training.run_folder import open_run
@@ -15,6 +17,26 @@ def test_a_config_round_trips_through_the_run_folder(dataset_path, tmp_path):
   loaded = load_config(tmp_path / "run")
   assert loaded.to_dict() == config.to_dict()
   assert config_hash(loaded) == config_hash(config)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_folder_of_every_architecture_is_opened_again(
+    dataset_path, tmp_path, name
+):
+  """JSON knows no tuples, of which some configs are made."""
+  dataset = open_dataset(dataset_path)
+  config = tiny_config(dataset_path, name)
+  if name in ("longformer", "modern"):
+    with config.ignore_type():
+      config.model.window_size = (3,) * config.model.num_layers
+  first = open_run(config, tmp_path / "run", dataset)
+  again = open_run(config, tmp_path / "run", dataset)
+  assert again.fingerprint == first.fingerprint
+  made, loaded = (
+      build_model(which, 100).args[0]
+      for which in (config, load_config(tmp_path / "run"))
+  )
+  assert made == loaded
 
 
 def test_another_config_in_the_folder_is_refused_and_named(

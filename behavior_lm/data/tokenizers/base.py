@@ -20,6 +20,7 @@ from behavior_lm.data.sessions import session_ids
 from behavior_lm.data.sessions import SessionRule
 from behavior_lm.data.tokenizers.alphabet import Alphabet
 from behavior_lm.errors import UserError
+from behavior_lm.files import write_whole
 
 FILE_NAME = "tokenizer.json"
 EventIds = tuple[str | None, str | None]
@@ -276,11 +277,8 @@ class Tokenizer(abc.ABC):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     content = self.content() | {"fingerprint": self.fingerprint}
-    temporary = folder / (FILE_NAME + ".tmp")
-    temporary.write_text(
-        json.dumps(content, ensure_ascii=False, indent=0), encoding="utf-8"
-    )
-    temporary.replace(folder / FILE_NAME)
+    text = json.dumps(content, ensure_ascii=False, indent=0)
+    write_whole(folder / FILE_NAME, text)
 
   def check_fingerprint(self, content: Mapping[str, Any], where: str) -> None:
     """Raises UserError unless `content` is what this tokenizer was read of."""

@@ -1,0 +1,24 @@
+"""Some tokens of each row, by their offsets.
+
+Row by row (`jax.vmap`): then devices that share a batch need not exchange any.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def take_rows(x: jax.Array, offsets: jax.Array, fill: int = 0) -> jax.Array:
+  """x [batch, length, ...] at offsets [batch, n]; `fill` beyond the row."""
+  take = lambda row, at: row.at[at].get(mode="fill", fill_value=fill)
+  return jax.vmap(take)(jnp.asarray(x), offsets)
+
+
+def take_if(x: jax.Array, offsets: jax.Array | None) -> jax.Array:
+  """`take_rows`, or all of them where None are named."""
+  return x if offsets is None else take_rows(x, offsets)
+
+
+def put_rows(x: jax.Array, offsets: jax.Array, new: jax.Array) -> jax.Array:
+  """x with new [batch, n, ...] at offsets; beyond the row they are dropped."""
+  put = lambda row, at, values: row.at[at].set(values, mode="drop")
+  return jax.vmap(put)(x, offsets, new.astype(x.dtype))
