@@ -28,6 +28,7 @@ import json
 import os
 from pathlib import Path
 import platform
+import shlex
 import subprocess
 import sys
 
@@ -148,9 +149,9 @@ def ingest(argv: list[str]) -> None:
   rows = ingest_speed.measure_all(
       prepare,
       {name: _peer(f"prepare_{name}") for name in _PEERS.value},
-      sizes=list(map(int, _SIZES.value)),
+      sizes=_integers(_SIZES),
       formats=_FORMATS.value,
-      workers=list(map(int, _WORKERS.value)),
+      workers=_integers(_WORKERS),
       peers_max=_PEERS_MAX.value,
       workdir=_WORKDIR.value,
       tell=_tell,
@@ -187,17 +188,18 @@ def _race(mode: str) -> None:
 
   _check_repeats()
   _check_peers()
+  out, _ = _older(mode)
   peer = _peer("encoder_speed") if _PEERS.value else None
   models = _MODELS.value or encoder_cases.model_names()
   for model, length, dtype in itertools.product(
-      models, _LENGTHS.value or ["0"], _DTYPES.value
+      models, _integers(_LENGTHS) or [0], _DTYPES.value
   ):
     case = encoder_cases.make_case(
         model,
         mode=mode,
         dtype=dtype,
         heads=_HEADS.value,
-        length=int(length),
+        length=length,
         batch_size=_BATCH_SIZE.value,
         threads=os.cpu_count() or 1,
         tiny=_RUNLOCAL.value,
@@ -206,7 +208,7 @@ def _race(mode: str) -> None:
         case, root=_REPO, peer=peer, repeats=_REPEATS.value
     )
     _tell(encoder_race.describe(row))
-    out, result = _with_older(mode, row)
+    result = _with_older(mode, row)
     _write(out, result | {"mode": mode}, encoder_report.to_markdown)
 
 
@@ -218,9 +220,10 @@ def lengths(argv: list[str]) -> None:
   from behavior_lm.reporting import lengths_curve
 
   _check_repeats()
+  out, _ = _older("lengths")
   for model, length in itertools.product(
       _MODELS.value or encoder_cases.model_names(),
-      map(int, _LENGTHS.value or encoder_lengths.LENGTHS),
+      _integers(_LENGTHS) or encoder_lengths.LENGTHS,
   ):
     case = encoder_cases.make_case(
         model,
@@ -237,29 +240,53 @@ def lengths(argv: list[str]) -> None:
         max_bytes=1e9 * _MAX_GB.value,
     )
     _tell(encoder_lengths.describe(row))
-    out, result = _with_older("lengths", row)
-    lengths_curve.draw(result["rows"], out.with_suffix(".png"))
+    result = _with_older("lengths", row)
     _write(out, result, encoder_lengths.to_markdown)
+    lengths_curve.draw(result["rows"], out.with_suffix(".png"))
 
 
-def _with_older(word: str, row: dict) -> tuple[Path, dict]:
-  """Cases may be measured one by one: others keep their rows."""
-  from behavior_lm.evaluation import encoder_report
-
+def _older(word: str) -> tuple[Path, list[dict]]:
+  """Where results go, and the rows that are there: all of one machine."""
   # Tiny cases never come among those that are published.
   folder = "runs/benchmark" if _RUNLOCAL.value else "experiments/results"
   out = Path(_OUT.value or _REPO / folder / f"{word}.json")
-  out.parent.mkdir(parents=True, exist_ok=True)
-  old = json.loads(out.read_text())["rows"] if out.is_file() else []
+  if out.suffix != ".json":
+    raise UserError(f"--out {out}: must end in .json; a .md comes beside it.")
+  if not out.is_file():
+    return out, []
+  old = json.loads(out.read_text())
+  if old["machine"] != _machine():
+    raise UserError(
+        f"{out} holds rows of another machine ({old['machine']}; here"
+        f" {_machine()}), which one page cannot tell apart. Use another --out,"
+        " or move that file away."
+    )
+  return out, old["rows"]
+
+
+def _with_older(word: str, row: dict) -> dict:
+  """Cases may be measured one by one: others keep their rows."""
+  from behavior_lm.evaluation import encoder_report
+
   made = {"command": _command(word), "commit": _commit()}
-  rows = encoder_report.merge(old, [row | made])
-  return out, {"machine": _machine(), "rows": rows}
+  rows = encoder_report.merge(_older(word)[1], [row | made])
+  return {"machine": _machine(), "rows": rows}
 
 
 def _write(out: Path, result: dict, page: Callable[[dict], str]) -> None:
   """The figures, and the page beside them."""
+  out.parent.mkdir(parents=True, exist_ok=True)
   out.write_text(json.dumps(result, indent=1) + "\n")
   out.with_suffix(".md").write_text(page(result))
+
+
+def _integers(flag: flags.FlagHolder) -> list[int]:
+  try:
+    return list(map(int, flag.value))
+  except ValueError:
+    raise UserError(
+        f"--{flag.name}={','.join(flag.value)}: whole numbers by comma, please."
+    ) from None
 
 
 def _check_repeats() -> None:
@@ -272,7 +299,10 @@ def _tell(text: str) -> None:
 
 
 def _command(word: str) -> str:
-  return " ".join([f"python experiments/benchmark.py {word}", *sys.argv[1:]])
+  from behavior_lm.reporting.reproduce import without_folders
+
+  script = ["python", "experiments/benchmark.py", word]
+  return without_folders(shlex.join([*script, *sys.argv[1:]]))
 
 
 def _commit() -> str:

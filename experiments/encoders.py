@@ -14,8 +14,6 @@ are finished. Ctrl-C or SIGTERM saves; the same command goes on.
 import json
 import os
 from pathlib import Path
-import shlex
-import sys
 from typing import Any
 
 from absl import flags
@@ -51,8 +49,7 @@ _OUT = flags.DEFINE_string(
 
 MODELS = ("bert", "longformer", "modern", "albert", "reformer")
 
-# How all of them read: rows of 2,048 tokens, about as many tokens a step as
-# the short windows of configs/pretrain.py.
+# How all of them read: rows of 2,048 tokens; 4,096 a step.
 LONG = {"data.max_length": 2_048, "data.batch_size": 2}
 SHORT = {"data.max_length": 128, "data.batch_size": 32}
 
@@ -93,6 +90,12 @@ def make_config(name: str) -> ml_collections.ConfigDict:
   return config
 
 
+def _first_seed(name: str) -> str | None:
+  """The run that a run repeats with another seed."""
+  first = name.removesuffix("_seed1")
+  return None if first == name else first
+
+
 def main(argv: list[str]) -> None:
   """Runs what is left, writes the tables after each."""
   del argv
@@ -129,6 +132,7 @@ def main(argv: list[str]) -> None:
         minutes=_MINUTES.value,
         probe_steps=_PROBE_STEPS.value,
         say=say,
+        first_seed=_first_seed(names[0]),
     )
     if not done:
       say("stopped; the same command goes on")
@@ -152,6 +156,7 @@ def main(argv: list[str]) -> None:
 def _write(result: dict[str, Any]) -> None:
   from behavior_lm.evaluation import encoder_study_report
   from behavior_lm.reporting import encoder_curves
+  from behavior_lm.reporting.reproduce import this_command
 
   out = Path(_OUT.value)
   out.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +165,7 @@ def _write(result: dict[str, Any]) -> None:
       "data": Path(_DATA.value).resolve().name,
       "machine": f"{os.cpu_count()} cores",
       "figure": figure.name,
-      "command": "python " + shlex.join([sys.argv[0], *sys.argv[1:]]),
+      "command": this_command(),
   }
   files = {
       out.with_name(f"{out.name}.json"): json.dumps(result, indent=1) + "\n",

@@ -7,8 +7,6 @@ of all of them to --out.
 """
 
 from pathlib import Path
-import shlex
-import sys
 
 from absl import flags
 
@@ -34,6 +32,7 @@ def main(argv: list[str]) -> None:
   from behavior_lm.evaluation import table
   from behavior_lm.evaluation.count_baselines import score_baselines
   from behavior_lm.evaluation.score_run import score_run
+  from behavior_lm.reporting.reproduce import this_command
   from behavior_lm.training.build import data_name
   from behavior_lm.training.run_folder import config_hash
   from behavior_lm.training.run_folder import load_config
@@ -82,7 +81,7 @@ def main(argv: list[str]) -> None:
       "num_users": dataset.meta["splits"][_SPLIT.value]["num_users"],
       "vocab_size": tokenizer.vocab_size,
       "config_hash": hashes,
-      "command": "python " + shlex.join([sys.argv[0], *sys.argv[1:]]),
+      "command": this_command(),
   }
   rows = table.make_rows(models, seeds, baselines)
   paths = []

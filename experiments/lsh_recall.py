@@ -9,7 +9,6 @@ cores.
 import dataclasses
 import json
 from pathlib import Path
-import sys
 from typing import Any
 
 from absl import flags
@@ -42,6 +41,7 @@ def main(argv: list[str]) -> None:
   from behavior_lm.evaluation.lsh_recall import Setting
   from behavior_lm.evaluation.lsh_recall import study
   from behavior_lm.reporting.lsh_recall import draw_recall
+  from behavior_lm.reporting.reproduce import this_command
 
   setting = Setting(
       length=_LENGTH.value,
@@ -52,17 +52,19 @@ def main(argv: list[str]) -> None:
   )
   rows = study(range(_SEEDS.value), _ROUNDS.value, setting)
   result = {
-      "command": " ".join(["python experiments/lsh_recall.py", *sys.argv[1:]]),
+      "command": this_command(),
       "seeds": _SEEDS.value,
       **dataclasses.asdict(setting),
       "rows": rows,
   }
-  out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+  # NAME.json, whatever dots NAME has.
+  files = [out.with_name(out.name + end) for end in (".json", ".md", ".png")]
   page = _page(result)
-  out.with_suffix(".md").write_text(page)
-  out.with_suffix(".png").write_bytes(draw_recall(rows))
+  files[0].write_text(json.dumps(result, indent=1) + "\n")
+  files[1].write_text(page)
+  files[2].write_bytes(draw_recall(rows))
   print(page)
-  print(f"written: {out}.json, {out}.md, {out}.png")
+  print("written: " + ", ".join(map(str, files)))
 
 
 def _page(result: dict[str, Any]) -> str:

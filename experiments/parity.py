@@ -15,7 +15,6 @@ import functools
 import importlib.metadata
 import json
 from pathlib import Path
-import sys
 from typing import Any
 
 from absl import flags
@@ -138,13 +137,12 @@ def main(argv: list[str]) -> None:
   from behavior_lm.interop.parity_table import markdown
 
   # Where things lie here helps nobody elsewhere.
-  chosen = [
-      text
-      for text in sys.argv[1:]
-      if text.lstrip("-").startswith(("lengths=", "seed="))
-  ]
+  command = "python experiments/parity.py"
+  for flag in (_LENGTHS, _SEED):
+    if flag.present:
+      command += f" {flags.FLAGS[flag.name].serialize()}"
   result: dict[str, Any] = {
-      "command": " ".join(["python experiments/parity.py", *chosen]),
+      "command": command,
       "seed": _SEED.value,
       "lengths": lengths,
       "versions": _versions(),

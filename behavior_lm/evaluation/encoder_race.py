@@ -6,6 +6,7 @@ made one after the other.
 """
 
 from collections.abc import Mapping, Sequence
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -83,7 +84,9 @@ class Worker:
   def close(self) -> None:
     """Ends the process."""
     assert self._process.stdin and self._process.stdout
-    self._process.stdin.close()
+    # One that has ended cannot read what was not sent yet.
+    with contextlib.suppress(BrokenPipeError):
+      self._process.stdin.close()
     self._process.wait()
     self._process.stdout.close()
     self._errors.close()

@@ -35,7 +35,8 @@ def key(row: Row) -> tuple[Any, ...]:
       "mode", "model", "length", "batch_size", "dtype", "num_layers",
       "embed_dim", "vocab_size",
   )  # fmt: skip
-  return (*(case[name] for name in names), *case["heads"])
+  compared = "theirs" in row.get("versions", {})
+  return (*(case[name] for name in names), *case["heads"], compared)
 
 
 def merge(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:

@@ -18,8 +18,10 @@ from behavior_lm.errors import UserError
 from behavior_lm.evaluation import equal_time
 from behavior_lm.evaluation.score_files import kept
 from behavior_lm.evaluation.score_run import score_run
+from behavior_lm.files import write_whole
 from behavior_lm.training.loading import load_run
 from behavior_lm.training.loop import train
+from behavior_lm.training.run_folder import as_saved
 from behavior_lm.training.run_folder import config_hash
 from behavior_lm.training.run_folder import load_config
 from behavior_lm.training.run_folder import WATCHING
@@ -27,6 +29,8 @@ from behavior_lm.training.state import count_params
 
 RESULT = "result.json"
 SCORES = "scores.npz"
+# The same run, asked for what the run over chains of events is asked for.
+SPANS = "scores_under_spans.npz"
 # Of these nothing in the table depends; of `eval` it does.
 _WATCHING = set(WATCHING) - {"eval"}
 
@@ -40,6 +44,7 @@ def finish_run(
     minutes: float,
     probe_steps: int,
     say: Callable[[str], None],
+    first_seed: str | None = None,
 ) -> bool:
   """Does what is left of a run: probe, training, scores.
 
@@ -50,6 +55,8 @@ def finish_run(
     dataset: of `config.data.path`; scored on `config.eval.split`.
     minutes, probe_steps: see `equal_time.plan_steps`.
     say: takes lines of progress.
+    first_seed: the run that this one repeats with another seed, for as many
+      steps if that one has been planned.
 
   Returns:
     False if a signal stopped it.
@@ -65,7 +72,11 @@ def finish_run(
     return True
   say(f"{name}: how many steps fit in {minutes:g} minutes")
   plan = equal_time.plan_steps(
-      config, folder, minutes=minutes, probe_steps=probe_steps
+      config,
+      folder,
+      minutes=minutes,
+      probe_steps=probe_steps,
+      like=None if first_seed is None else study / first_seed,
   )
   if plan is None:
     return False
@@ -73,6 +84,10 @@ def finish_run(
       f"{name}: {plan['total_steps']:,} steps at {plan['seconds_a_step']:.3f} s"
   )
   config = equal_time.fit(config, plan)
+  if not run.exists():
+    # Of a run that was moved away.
+    for name_of in (SCORES, SPANS):
+      (folder / name_of).unlink(missing_ok=True)
   if train(config, run) != "finished":
     return False
   say(f"{name}: scoring")
@@ -94,9 +109,7 @@ def finish_run(
       "planned": plan,
       **equal_time.facts(run),
   }
-  temporary = folder / (RESULT + ".tmp")
-  temporary.write_text(json.dumps(result, indent=1) + "\n")
-  temporary.replace(folder / RESULT)
+  write_whole(folder / RESULT, json.dumps(result, indent=1) + "\n")
   # The next run starts with the memory that this one had.
   jax.clear_caches()
   return True
@@ -118,7 +131,7 @@ def _check_finished(
   assert plan is not None  # It is read.
   different = _differing(
       load_config(folder / equal_time.RUN).to_dict(),
-      equal_time.fit(config, plan).to_dict(),
+      as_saved(equal_time.fit(config, plan)),
   )
   if different:
     raise UserError(

@@ -37,8 +37,15 @@ def to_markdown(result: Mapping[str, Any]) -> str:
     result: of `encoder_tables.make_result`, with `data`, `machine`, `command`
       and `figure`.
   """
+  reached = [
+      row["run"]["minutes"]
+      for group in result["groups"]
+      for row in group["rows"]
+      if "run" in row
+  ]
   lines = [
-      f"Encoders trained for {result['minutes']:g} minutes each on `train` of"
+      f"Encoders, each planned for {result['minutes']:g} minutes of training"
+      f" steps ({min(reached):.1f} to {max(reached):.1f} reached) on `train` of"
       f" {result['data']}, on {result['machine']}; scored on all of"
       f" `{result['split']}`: {result['num_events']:,} events of"
       f" {result['num_users']:,} users, {result['mask_rate']:.0%} of each"
@@ -114,17 +121,19 @@ def _change(gap: Mapping[str, Any] | None) -> str:
 
 
 _NOTE = (
-    "Every run has the same minutes of training steps, reading its batches"
-    " included; compilation and evaluation come on top, saving once a minute"
-    " is inside the minutes reached. A probe measured the seconds of a step"
-    " before, and the schedule of the learning rate ends with the steps that"
-    " fit; so the minutes reached say how alike the machine was. Length is"
-    " tokens a row x rows a batch; tokens/s counts all positions, events/s raw"
-    " events read. Bits per raw event: of all hidden tokens, over the events"
-    " that they span, with 8 bits a byte for what a capped vocabulary leaves"
-    " out. Intervals: 95 %, bootstrap over users, the differences paired by"
-    " user; they tell how a result would vary over users, a second seed how it"
-    " varies over training runs. The difference to neighbours is to the best"
+    "Every run is planned for the same minutes of training steps, reading its"
+    " batches included; compilation and evaluation come on top, saving once a"
+    " minute is inside the minutes reached. A probe measured the seconds of a"
+    " step before, and the schedule of the learning rate ends with the steps"
+    " that fit: those of the table. Where the minutes reached differ, the"
+    " machine was slower or faster than in the probe. A second seed takes the"
+    " steps of the first. Length is tokens a row x rows a batch;"
+    " tokens/s counts all positions, events/s raw events read. Bits per raw"
+    " event: of all hidden tokens, over the events that they span, with 8 bits"
+    " a byte for what a capped vocabulary leaves out. Intervals: 95 %,"
+    " bootstrap over users, the differences paired by user; they tell how a"
+    " result would vary over users, a second seed how it varies over training"
+    " runs. The difference to neighbours is to the best"
     f" count model that sees the same context; '{FULL_CONTEXT}' sees true"
     " neighbours even where they are hidden: no fair rival, but a line to"
     " know. Figures of different tables must not be compared: a hidden pair"

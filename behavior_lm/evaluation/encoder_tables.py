@@ -16,6 +16,7 @@ from behavior_lm.evaluation import table
 from behavior_lm.evaluation.count_baselines import SAME_INFORMATION
 from behavior_lm.evaluation.count_baselines import score_baselines
 from behavior_lm.evaluation.encoder_study import SCORES
+from behavior_lm.evaluation.encoder_study import SPANS
 from behavior_lm.evaluation.masked_perplexity import SequenceScores
 from behavior_lm.evaluation.score_files import kept
 from behavior_lm.evaluation.score_files import load_scores
@@ -23,7 +24,6 @@ from behavior_lm.evaluation.score_run import score_run
 from behavior_lm.evaluation.statistics import bootstrap_difference
 from behavior_lm.training.run_folder import load_config
 
-_SPANS = "scores_under_spans.npz"
 _BASELINES = "baselines"
 Scores = dict[str, SequenceScores]
 
@@ -50,7 +50,7 @@ def make_result(
     and over chains, asked for the same hidden events.
 
   Raises:
-    UserError: if the runs differ in time, split, mask or dataset.
+    UserError: if the runs differ in time, size, split, mask or dataset.
   """
   _check_alike(study, runs, dataset)
   first = load_config(study / runs[0]["name"] / equal_time.RUN)
@@ -138,7 +138,7 @@ def _same_events(
   """A model over chains and over single events, and neighbours over both."""
   chains = _tokenizer(study, chained)
   run = study / single["name"] / equal_time.RUN
-  path = study / single["name"] / _SPANS
+  path = study / single["name"] / SPANS
 
   def score() -> Scores:
     say(f"{single['name']}: scoring under the spans of {chained['name']}")
@@ -184,7 +184,13 @@ def _baselines(
   """Count models on the run's tokens; counted once a tokenizer."""
   tokenizer = _tokenizer(study, run)
   config = load_config(study / run["name"] / equal_time.RUN)
-  name = tokenizer.fingerprint[:12]
+  name = "_".join([
+      tokenizer.fingerprint[:12],
+      dataset.meta["fingerprint"][:12],
+      config.eval.split,
+      f"{config.eval.mask_rate:g}",
+      str(config.eval.mask_seed),
+  ])
   if spans_of is not None:
     name += f"_spans_{spans_of.fingerprint[:12]}"
 
@@ -219,7 +225,7 @@ def _tokenizer(study: Path, run: dict[str, Any]) -> Tokenizer:
 def _check_alike(
     study: Path, runs: list[dict[str, Any]], dataset: Dataset
 ) -> None:
-  """One table holds runs of one time, one mask and one dataset."""
+  """One table holds runs of one time, size, mask and dataset."""
   for run in runs:
     folder = study / run["name"] / equal_time.RUN
     meta = json.loads((folder / "dataset.json").read_text())
@@ -235,6 +241,9 @@ def _check_alike(
         "minutes": run["planned"]["minutes"],
         **{name: config.eval[name] for name in (
             "split", "mask_rate", "mask_seed"
+        )},
+        **{name: config.model[name] for name in (
+            "num_layers", "embed_dim", "mlp_dim"
         )},
     }
   first = next(iter(kinds.values()))

@@ -19,6 +19,7 @@ from typing import Any
 import ml_collections
 
 from behavior_lm.errors import UserError
+from behavior_lm.files import write_whole
 from behavior_lm.training.loop import train
 from behavior_lm.training.metrics import read_metrics
 
@@ -36,6 +37,7 @@ def plan_steps(
     *,
     minutes: float,
     probe_steps: int,
+    like: Path | None = None,
 ) -> dict[str, Any] | None:
   """How many steps fit in the time: measured once, then read.
 
@@ -44,6 +46,8 @@ def plan_steps(
     folder: holds plan.json, and later the run folder.
     minutes: of training steps.
     probe_steps: how many are tried; the first three are not counted.
+    like: folder of the same run with another seed. If that is planned, so is
+      this: measured anew, the two would differ by more than the seed.
 
   Returns:
     The plan: `minutes`, `seconds_a_step` (median), `probed_steps`,
@@ -55,12 +59,11 @@ def plan_steps(
   """
   path = folder / PLAN
   if path.exists():
-    plan: dict[str, Any] = json.loads(path.read_text())
-    if plan["minutes"] != minutes:
-      raise UserError(
-          f"{folder} was planned for {plan['minutes']:g} minutes, not"
-          f" {minutes:g}. Use another --workdir, or those minutes."
-      )
+    return _read_plan(folder, minutes)
+  if like is not None and (like / PLAN).exists():
+    plan = _read_plan(like, minutes)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(plan, indent=1) + "\n")
     return plan
   if probe_steps < _WARM_UP + _FEWEST_STEPS:
     raise UserError(
@@ -79,7 +82,17 @@ def plan_steps(
   rates = [line["tokens_per_second"] for line in read_lines(probe)[_WARM_UP:]]
   shutil.rmtree(probe)
   plan = make_plan(rates, tokens_a_step(config), minutes)
-  _write_json(path, plan)
+  write_whole(path, json.dumps(plan, indent=1) + "\n")
+  return plan
+
+
+def _read_plan(folder: Path, minutes: float) -> dict[str, Any]:
+  plan: dict[str, Any] = json.loads((folder / PLAN).read_text())
+  if plan["minutes"] != minutes:
+    raise UserError(
+        f"{folder} was planned for {plan['minutes']:g} minutes, not"
+        f" {minutes:g}. Use another --workdir, or those minutes."
+    )
   return plan
 
 
@@ -205,9 +218,3 @@ def _seconds(lines: list[dict[str, float]]) -> list[float]:
     spans = _spans(lines)
     seconds[0] = spans[0] * sum(seconds[1:]) / sum(spans[1:])
   return seconds
-
-
-def _write_json(path: Path, content: Any) -> None:
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(json.dumps(content, indent=1) + "\n")
-  temporary.replace(path)

@@ -117,7 +117,8 @@ def measure_step(
   """Tokens a second of a config's training step and its share of GEMM peak.
 
   Random tokens in full rows of one segment; the first two steps (compilation)
-  are left out. Median over `repeats`, each step followed by one plain product.
+  are left out. Median over `repeats`, each step followed by one plain product
+  of the config's type.
 
   Returns:
     `tokens_per_second`, `step_ms`, `step_gflops` and `gemm_gflops` (billions a
@@ -138,7 +139,7 @@ def measure_step(
     state, metrics = step(state, batch)
     jax.block_until_ready(state)
     seconds = time.perf_counter() - started
-    gemm = gemm_seconds()
+    gemm = gemm_seconds(config.model.dtype)
     if i >= 2:
       step_times.append(seconds)
       gemm_times.append(gemm)

@@ -136,6 +136,8 @@ def _read_tensors(path: Path) -> dict[str, np.ndarray]:
       return {name: file.get_tensor(name) for name in file.keys()}
   except FileNotFoundError:
     raise UserError(f"{path}: missing, but the index names it.") from None
+  except PermissionError as error:
+    raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
   except (SafetensorError, OSError, TypeError, KeyError) as error:
     raise UserError(
         f"{path}: not a whole safetensors file of known types ({error})."

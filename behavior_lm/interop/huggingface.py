@@ -54,8 +54,18 @@ class Imported(NamedTuple):
 
 
 def model_name(model: Encoder) -> str:
-  """Key of MODELS."""
-  return next(name for name in MODELS if MODELS[name][0] is type(model))
+  """Key of MODELS.
+
+  Raises:
+    UserError: for a model of another class.
+  """
+  for name, (known, _) in MODELS.items():
+    if type(model) is known:
+      return name
+  raise UserError(
+      f"a {type(model).__name__} has no counterpart in transformers; those of"
+      f" {sorted(MODELS)} may have."
+  )
 
 
 def write_huggingface(

@@ -11,7 +11,6 @@ from pathlib import Path
 import subprocess
 from typing import Any
 
-from flax import nnx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +20,8 @@ from safetensors.numpy import save_file
 from behavior_lm.errors import UserError
 from behavior_lm.layers.heads import logits
 from behavior_lm.models.encoder import Encoder
+from behavior_lm.training.state import merge_model
+from behavior_lm.training.state import split_model
 
 # Tokens and mask of one batch; or hidden states and logits.
 Arrays = dict[str, np.ndarray]
@@ -31,17 +32,22 @@ def run_peer(python: str | Path, program: str | Path, *args: object) -> Any:
   """Runs a program of peers/; the JSON of its last line, None without one.
 
   Raises:
-    UserError: with its last words, if it failed.
+    UserError: with its last words, if it failed or took too long.
   """
   environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-  done = subprocess.run(
-      [str(python), str(program), *map(str, args)],
-      capture_output=True,
-      text=True,
-      # All it reads is here; nothing is ever fetched.
-      env=environment | {"HF_HUB_OFFLINE": "1"},
-      timeout=SECONDS,
-  )
+  try:
+    done = subprocess.run(
+        [str(python), str(program), *map(str, args)],
+        capture_output=True,
+        text=True,
+        # All it reads is here; nothing is ever fetched.
+        env=environment | {"HF_HUB_OFFLINE": "1"},
+        timeout=SECONDS,
+    )
+  except subprocess.TimeoutExpired:
+    raise UserError(
+        f"{program} {args[0] if args else ''} took more than {SECONDS} s."
+    ) from None
   if done.returncode:
     raise UserError(
         f"{program} {args[0] if args else ''} ended with {done.returncode}:"
@@ -129,9 +135,11 @@ def our_outputs(
     model: Encoder, cases: Mapping[str, Arrays]
 ) -> dict[str, Arrays]:
   """What our model computes, {name: {"hidden", "logits"}}, float32."""
+  graphdef, params = split_model(model)
 
-  @nnx.jit
-  def run(model: Encoder, batch: dict[str, jax.Array]) -> Any:
+  @jax.jit
+  def run(params: Any, batch: dict[str, jax.Array]) -> Any:
+    model = merge_model(graphdef, params)
     length = batch["tokens"].shape[1]
     everywhere = jnp.broadcast_to(jnp.arange(length), batch["tokens"].shape)
     # States as an embedder gets them, logits as training does.
@@ -141,7 +149,7 @@ def our_outputs(
   return {
       case: {
           name: np.asarray(array, np.float32)
-          for name, array in run(model, _batch(arrays)).items()
+          for name, array in run(params, _batch(arrays)).items()
       }
       for case, arrays in cases.items()
   }
@@ -166,8 +174,8 @@ def largest_differences(
 ) -> dict[str, dict[str, float]]:
   """Largest absolute differences at real tokens, {case: {output: value}}.
 
-  What a model makes of padding has no meaning, there or here. Outputs that
-  only one side has are left out.
+  What a model makes of padding has no meaning, there or here. Of outputs those
+  that transformers gave; ours has them all.
   """
   found: dict[str, dict[str, float]] = {}
   for case, arrays in cases.items():

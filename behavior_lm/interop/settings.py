@@ -37,7 +37,8 @@ _FIXED = {
     "use_bias": (True,),
     "dilation": (1,),
 }
-# Settings that change no output, kept in config.json under _OWN.
+# Settings of ours that transformers has no name for, kept in config.json under
+# _OWN. Only `dtype` changes outputs, by rounding.
 _RECORDED = (
     "max_segments",
     "position_encoding",
@@ -47,6 +48,7 @@ _RECORDED = (
     "attention_backend",
 )
 _OWN = "behavior_lm"
+DTYPES = ("float32", "bfloat16", "float16")
 # What a caller may choose for a model from elsewhere.
 CHANGEABLE = (
     "dropout_rate",
@@ -306,8 +308,12 @@ def _own_record(values: Mapping[str, Any], where: str) -> dict[str, Any]:
       break
   if not isinstance(own, dict):
     raise UserError(
-        f"{where}: {_OWN!r} is damaged. Remove it: it holds nothing that"
-        " decides an output."
+        f"{where}: {_OWN!r} is damaged. Remove it: the model then computes in"
+        " float32, with our defaults."
+    )
+  if own.get("dtype", "float32") not in DTYPES:
+    raise UserError(
+        f"{where}: {_OWN!r} has dtype {own['dtype']!r}; known are {DTYPES}."
     )
   return own
 

@@ -5,6 +5,7 @@ import json
 from pathlib import PurePath
 import re
 import shlex
+import sys
 from typing import Any
 
 _PREPARE = "python experiments/prepare.py"
@@ -41,6 +42,11 @@ def without_folders(command: str) -> str:
     return f"experiments/{script}" if found else match[0].rpartition("/")[2]
 
   return re.sub(r"(?<![^\s=,'\"])/[^\s,'\"]+", last_part, command)
+
+
+def this_command() -> str:
+  """The running command as results record it: without absolute paths."""
+  return without_folders("python " + shlex.join(sys.argv))
 
 
 def prepare_command(meta: Mapping[str, Any]) -> str:

@@ -40,7 +40,8 @@ def test_all_lines_of_a_table_have_as_many_columns(same):
 def test_it_tells_what_made_it():
   text = text_of()
   assert "python experiments/encoders.py --data DATA" in text
-  assert "trained for 15 minutes each on `train` of logs, on 2 cores" in text
+  assert "planned for 15 minutes of training steps (15.1 to " in text
+  assert "on `train` of logs, on 2 cores; scored on all of `test`" in text
   assert "36,000 hidden tokens of 180,000 events (5.00 events a token)" in text
   assert "![Bits per event and training loss](encoders.png)" in text
 

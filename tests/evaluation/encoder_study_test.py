@@ -114,3 +114,29 @@ def test_a_run_that_lost_its_result_is_only_scored_again(
   )
   np.testing.assert_allclose(one.nats, other.nats, rtol=1e-6)
   assert load_tokenizer(again / "bert" / "run" / "tokenizer").kind == "pair"
+
+
+def test_scores_of_a_run_that_was_moved_away_are_not_taken(
+    study, dataset_path, tmp_path
+):
+  again = tmp_path / "study"
+  shutil.copytree(study, again)
+  (again / "bert" / encoder_study.RESULT).unlink()
+  (again / "bert" / "run").rename(tmp_path / "moved")
+  stale = again / "bert" / encoder_study.SPANS
+  stale.write_bytes(b"")
+  before = (again / "bert" / encoder_study.SCORES).stat().st_mtime_ns
+  assert finish("bert", again, dataset_path)[0]
+  assert (again / "bert" / encoder_study.SCORES).stat().st_mtime_ns != before
+  assert not stale.exists()
+
+
+def test_a_finished_reformer_is_known_again(dataset_path, tmp_path):
+  """Its config has a tuple, which JSON makes a list."""
+  (tmp_path / "reformer").mkdir()
+  plan = dict(minutes=MINUTES, seconds_a_step=0.05, probed_steps=5)
+  path = tmp_path / "reformer" / equal_time.PLAN
+  path.write_text(json.dumps(plan | {"total_steps": 2}))
+  make = lambda: finish("reformer", tmp_path, dataset_path, model="reformer")
+  assert make()[0]
+  assert make() == (True, ["reformer: done already"])

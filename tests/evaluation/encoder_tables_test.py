@@ -150,13 +150,16 @@ def test_chains_have_a_table_of_their_own_and_one_of_the_same_events(
   assert len(lines) == 3
 
 
-@pytest.mark.parametrize("what", ["minutes", "mask_seed", "fingerprint"])
+@pytest.mark.parametrize(
+    "what", ["minutes", "mask_seed", "fingerprint", "size"]
+)
 def test_runs_of_different_terms_share_no_table(dataset, tmp_path, what):
   write_run(tmp_path, "bert", dataset, 1.0)
   write_run(tmp_path, "albert", dataset, 1.0)
   file, change = {
       "minutes": ("result.json", lambda c: c["planned"].update(minutes=3)),
       "mask_seed": ("run/config.json", lambda c: c["eval"].update(mask_seed=7)),
+      "size": ("run/config.json", lambda c: c["model"].update(embed_dim=8)),
       "fingerprint": ("run/dataset.json", lambda c: c.update(fingerprint="x")),
   }[what]
   path = tmp_path / "albert" / file
@@ -165,6 +168,19 @@ def test_runs_of_different_terms_share_no_table(dataset, tmp_path, what):
   path.write_text(json.dumps(content))
   with pytest.raises(UserError, match="albert.*another --workdir"):
     tables(tmp_path, dataset, ["bert", "albert"])
+
+
+def test_baselines_are_counted_anew_for_other_hidden_events(dataset, tmp_path):
+  write_run(tmp_path, "bert", dataset, 1.0)
+  first, _ = tables(tmp_path, dataset, ["bert"])
+  (tmp_path / "bert").rename(tmp_path / "moved")
+  write_run(tmp_path, "bert", dataset, 1.0, eval__mask_seed=7)
+  second, lines = tables(tmp_path, dataset, ["bert"])
+  assert lines == ["counting the baselines of pair tokens"]
+  bits = lambda result: [
+      row["bits_per_event"] for row in result["groups"][0]["rows"][1:]
+  ]
+  assert bits(first) != bits(second)
 
 
 def test_scores_of_other_tokens_are_refused(dataset, tmp_path):

@@ -50,6 +50,26 @@ def test_a_plan_is_measured_and_only_once(dataset_path, tmp_path):
     make(1.0)
 
 
+def test_another_seed_has_the_steps_of_the_first(tmp_path):
+  config = tiny_config(tmp_path)
+  (tmp_path / "bert").mkdir()
+  plan = equal_time.make_plan([50.0], 100, 0.5)
+  (tmp_path / "bert" / "plan.json").write_text(json.dumps(plan))
+  make = lambda minutes: equal_time.plan_steps(
+      config,
+      tmp_path / "bert_seed1",
+      minutes=minutes,
+      probe_steps=12,
+      like=tmp_path / "bert",
+  )
+  with pytest.raises(UserError, match="bert was planned for 0.5 minutes"):
+    make(1.0)
+  assert make(0.5) == plan
+  # Kept: the first run may be moved away.
+  (tmp_path / "bert" / "plan.json").unlink()
+  assert make(0.5) == plan
+
+
 def test_too_few_steps_measure_nothing(tmp_path):
   config = tiny_config(tmp_path)
   with pytest.raises(UserError, match="7 steps are too few.*at least 8"):

@@ -77,6 +77,8 @@ def test_lengths_are_measured_and_drawn(tmp_path):
         (["ingest", "--peers_python=/no/python"], "--peers_python /no/python"),
         (["ingest", "step"], "unexpected argument 'step'"),
         (["train", "--models=gpt", "--peers="], "model 'gpt'; known are bert"),
+        (["lengths", "--lengths=1k"], "--lengths=1k: whole numbers by comma"),
+        (["train", "--peers=", "--out=a.md"], "--out a.md: must end in .json"),
         (["forward", "--heads=", "--peers="], "heads []; known are masked"),
         (["lengths", "--repeats=0"], "--repeats 0 must be 1 or more."),
         (["train", "--peers_python=/no/python"], "--peers_python /no/python"),
@@ -87,3 +89,11 @@ def test_bad_usage_ends_with_one_line(args, message):
   status, text, error = run(*args)
   assert (status, text) == (2, "")
   assert error.startswith(f"error: {message}") and error.count("\n") == 1
+
+
+def test_rows_of_another_machine_are_not_joined(tmp_path):
+  out = tmp_path / "train.json"
+  machine = {"cores": 999, "kind": "abacus"}
+  out.write_text(json.dumps({"machine": machine, "rows": []}))
+  status, _, error = run("train", "--runlocal", "--peers=", f"--out={out}")
+  assert status == 2 and "holds rows of another machine" in error
