@@ -277,29 +277,33 @@ def _in_turn(
   scores = math.prod((query.shape[1], query.shape[2], key.shape[2]))
   size = _tiles_at_once(num_tiles, len(query) // len(key), most // scores)
 
-  def place(total: int, step: Any) -> tuple[Any, int, int]:
-    """A step in an array of so many tiles: from where in a row, how many.
+  # On CPU all tiles are of one row, and an axis for it would cost copies.
+  lead = (rows,) if rows > 1 else ()
+  axis = len(lead)
+
+  def place(a_row: int, step: Any) -> tuple[Any, int, int]:
+    """A step in an array of so many tiles a row: from where, how many.
 
     And how many of the step's tiles of queries share each of them.
     """
-    a_row = total // rows
     count = max(1, size * a_row // num_tiles)
     return step * size * a_row // num_tiles, count, size // count
 
   def cut(x: jax.Array, step: Any) -> jax.Array:
-    at, count, each = place(len(x), step)
-    x = x.reshape(rows, -1, *x.shape[1:])
-    x = jax.lax.dynamic_slice_in_dim(x, at, count, 1)
-    x = x.reshape(-1, *x.shape[2:])
+    at, count, each = place(len(x) // rows, step)
+    x = x.reshape(*lead, -1, *x.shape[1:])
+    x = jax.lax.dynamic_slice_in_dim(x, at, count, axis)
+    x = x.reshape(-1, *x.shape[axis + 1 :])
     return jnp.repeat(x, each, 0) if each > 1 else x
 
   def put(out: jax.Array, new: jax.Array, step: Any) -> jax.Array:
-    at, count, each = place(rows * out.shape[1], step)
-    new = new.reshape(rows, count, each, *new.shape[1:])
-    new = new.sum(2).astype(out.dtype)
-    if out.shape[1] != num_tiles:
-      new = new + jax.lax.dynamic_slice_in_dim(out, at, count, 1)
-    return jax.lax.dynamic_update_slice_in_dim(out, new, at, 1)
+    at, count, each = place(out.shape[axis], step)
+    if each > 1:
+      new = new.reshape(-1, each, *new.shape[1:]).sum(1)
+    new = new.reshape(*lead, count, *new.shape[1:]).astype(out.dtype)
+    if out.shape[axis] != num_tiles:
+      new = new + jax.lax.dynamic_slice_in_dim(out, at, count, axis)
+    return jax.lax.dynamic_update_slice_in_dim(out, new, at, axis)
 
   def one(step: Any, outs: Arrays) -> Arrays:
     found = run(*(cut(x, step) for x in operands))
@@ -308,12 +312,12 @@ def _in_turn(
     )
 
   outs = tuple(
-      jnp.zeros((rows, x.shape[0] // rows, *x.shape[1:]), x.dtype)
+      jnp.zeros((*lead, x.shape[0] // rows, *x.shape[1:]), x.dtype)
       for x in shapes
   )
   # A single step is no loop.
   outs = jax.lax.fori_loop(0, num_tiles // size, one, outs)
-  return tuple(x.reshape(-1, *x.shape[2:]) for x in outs)
+  return tuple(x.reshape(-1, *x.shape[axis + 1 :]) for x in outs)
 
 
 def _tiles_at_once(num_tiles: int, repeats: int, wanted: int) -> int:
