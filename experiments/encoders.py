@@ -14,6 +14,7 @@ are finished. Ctrl-C or SIGTERM saves; the same command goes on.
 import json
 import os
 from pathlib import Path
+import sys
 from typing import Any
 
 from absl import flags
@@ -22,6 +23,9 @@ import ml_collections
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
 from behavior_lm.host_memory import keep_freed_memory
+
+# configs/ stands beside this folder; it is not installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from configs.pretrain import get_config
 from configs.pretrain import own_settings
 

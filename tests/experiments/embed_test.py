@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 import signal
 import subprocess
@@ -19,7 +18,6 @@ def start(*args):
   return subprocess.Popen(
       [sys.executable, "experiments/embed.py", *map(str, args)],
       cwd=REPO,
-      env={**os.environ, "PYTHONPATH": str(REPO)},
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       text=True,

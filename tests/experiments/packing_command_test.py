@@ -17,7 +17,7 @@ def run(folder, *arguments):
   return subprocess.run(
       [sys.executable, REPO / "experiments" / "packing.py", *arguments],
       cwd=folder,
-      env={"PYTHONPATH": str(REPO), "PATH": ""},
+      env={"PATH": ""},
       capture_output=True,
       text=True,
       check=False,

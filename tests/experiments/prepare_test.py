@@ -1,6 +1,5 @@
 """The command itself: its words, its exit status, and how it dies."""
 
-import os
 from pathlib import Path
 import shutil
 import signal
@@ -26,7 +25,6 @@ def start(*flags, **options):
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       text=True,
-      env=os.environ | {"PYTHONPATH": str(_REPO)},
       **options,
   )
 
