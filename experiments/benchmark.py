@@ -189,6 +189,7 @@ def _race(mode: str) -> None:
   _check_repeats()
   _check_peers()
   out, _ = _older(mode)
+  made = _made(mode)
   peer = _peer("encoder_speed") if _PEERS.value else None
   models = _MODELS.value or encoder_cases.model_names()
   for model, length, dtype in itertools.product(
@@ -208,7 +209,7 @@ def _race(mode: str) -> None:
         case, root=_REPO, peer=peer, repeats=_REPEATS.value
     )
     _tell(encoder_race.describe(row))
-    result = _with_older(mode, row)
+    result = _with_older(mode, row | made)
     _write(out, result | {"mode": mode}, encoder_report.to_markdown)
 
 
@@ -221,6 +222,7 @@ def lengths(argv: list[str]) -> None:
 
   _check_repeats()
   out, _ = _older("lengths")
+  made = _made("lengths")
   for model, length in itertools.product(
       _MODELS.value or encoder_cases.model_names(),
       _integers(_LENGTHS) or encoder_lengths.LENGTHS,
@@ -240,7 +242,7 @@ def lengths(argv: list[str]) -> None:
         max_bytes=1e9 * _MAX_GB.value,
     )
     _tell(encoder_lengths.describe(row))
-    result = _with_older("lengths", row)
+    result = _with_older("lengths", row | made)
     _write(out, result, encoder_lengths.to_markdown)
     lengths_curve.draw(result["rows"], out.with_suffix(".png"))
 
@@ -268,8 +270,7 @@ def _with_older(word: str, row: dict) -> dict:
   """Cases may be measured one by one: others keep their rows."""
   from behavior_lm.evaluation import encoder_report
 
-  made = {"command": _command(word), "commit": _commit()}
-  rows = encoder_report.merge(_older(word)[1], [row | made])
+  rows = encoder_report.merge(_older(word)[1], [row])
   return {"machine": _machine(), "rows": rows}
 
 
@@ -303,6 +304,11 @@ def _command(word: str) -> str:
 
   script = ["python", "experiments/benchmark.py", word]
   return without_folders(shlex.join([*script, *sys.argv[1:]]))
+
+
+def _made(word: str) -> dict[str, str]:
+  """What makes rows; asked before the first of them changes the results."""
+  return {"command": _command(word), "commit": _commit()}
 
 
 def _commit() -> str:
