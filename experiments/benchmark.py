@@ -99,6 +99,9 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _MAX_GB = flags.DEFINE_float(
     "max_gb", 12.0, "lengths: programs that need more memory are not run."
 )
+_KEEP_STATES = flags.DEFINE_bool(
+    "keep_states", False, "train reformer: ours keeps states for the gradient."
+)
 _RUNLOCAL = flags.DEFINE_bool(
     "runlocal", False, "train, ...: sizes of a second, to see that it works."
 )
@@ -204,6 +207,7 @@ def _race(mode: str) -> None:
         batch_size=_BATCH_SIZE.value,
         threads=os.cpu_count() or 1,
         tiny=_RUNLOCAL.value,
+        keep_states=_KEEP_STATES.value,
     )
     row = encoder_race.race(
         case, root=_REPO, peer=peer, repeats=_REPEATS.value

@@ -62,6 +62,7 @@ def make_case(
     batch_size: int = 0,
     threads: int = 1,
     tiny: bool = False,
+    keep_states: bool = False,
 ) -> Case:
   """A measurement's setting.
 
@@ -73,6 +74,8 @@ def make_case(
     length, batch_size: 0 takes the model's.
     threads: that the other side may use.
     tiny: of sizes that take a second.
+    keep_states: reformer alone: our layers keep their states for the gradient,
+      as other models do, instead of computing them again.
 
   Raises:
     UserError: if a value is unknown.
@@ -85,6 +88,13 @@ def make_case(
   if not heads or not set(heads) <= set(HEADS):
     raise UserError(f"heads {list(heads)}; known are {', '.join(HEADS)}.")
   own_length, own_batch, own = _MODELS[model]
+  if keep_states:
+    if model != "reformer" or mode != "train":
+      raise UserError(
+          f"keep_states: {model} {mode} has no states to compute again; it is"
+          " for training steps of reformer."
+      )
+    own = own | {"reversible": False}
   if tiny:
     own_length, own_batch = _TINY_SHAPE["length"], _TINY_SHAPE["batch_size"]
     own = own | {key: _TINY_OWN[key] for key in own.keys() & _TINY_OWN.keys()}

@@ -23,7 +23,9 @@ _DIFFERENCES = {
         " ours uses the input table, norms the embeddings and joins the two"
         " streams. Both: local and hashing layers in turn, two rounds, 128 keys"
         " a query and round, reversible; but ours keeps its last layer, most of"
-        " which it leaves out, where theirs computes it again"
+        " which it leaves out, where theirs computes it again. '(states kept)':"
+        " ours is not reversible there and computes nothing again, for the"
+        " memory of other models; values and gradients are the same"
     ),
 }
 
@@ -36,7 +38,8 @@ def key(row: Row) -> tuple[Any, ...]:
       "embed_dim", "vocab_size",
   )  # fmt: skip
   compared = "theirs" in row.get("versions", {})
-  return (*(case[name] for name in names), *case["heads"], compared)
+  kept = case["own"].get("reversible", True)
+  return (*(case[name] for name in names), *case["heads"], compared, kept)
 
 
 def merge(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
@@ -131,7 +134,8 @@ def _range(values: Any) -> str:
 
 def _name(row: Row) -> str:
   case = row["case"]
-  return f"{case['model']}, {case['batch_size']} x {case['length']:,}"
+  kept = "" if case["own"].get("reversible", True) else " (states kept)"
+  return f"{case['model']}{kept}, {case['batch_size']} x {case['length']:,}"
 
 
 def _speeds(rows: Sequence[Row]) -> str:

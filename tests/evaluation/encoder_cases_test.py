@@ -42,3 +42,12 @@ def test_the_length_and_the_rows_can_be_chosen():
 def test_an_unknown_value_is_named(settings, message):
   with pytest.raises(UserError, match=message):
     make_case(**(dict(model="bert") | settings))
+
+
+def test_only_reformer_has_states_to_keep():
+  case = make_case("reformer", keep_states=True)
+  assert not model_config(case).reversible
+  assert model_config(make_case("reformer")).reversible
+  for model, mode in (("bert", "train"), ("reformer", "forward")):
+    with pytest.raises(UserError, match="keep_states"):
+      make_case(model, mode=mode, keep_states=True)

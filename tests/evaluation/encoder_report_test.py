@@ -44,6 +44,17 @@ def test_rows_of_other_sizes_or_heads_do_not_replace_each_other():
   assert encoder_report.merge(old, [row(tiny=True)]) == old
 
 
+def test_measured_with_and_without_the_other_side_are_two_rows():
+  compared = row() | {"versions": {"ours": {}, "theirs": {"torch": "2"}}}
+  assert encoder_report.merge([compared], [row()]) == [compared, row()]
+
+
+def test_reformer_that_keeps_its_states_has_a_row_of_its_own():
+  rows = [row("reformer"), row("reformer", keep_states=True)]
+  assert encoder_report.merge(rows[:1], rows[1:]) == rows
+  assert "| reformer (states kept), 1 x 4,096 | float32 |" in page(*rows)
+
+
 def test_the_page_tells_at_which_commits_a_command_ran():
   text = page(row() | {"commit": "abc"}, row("albert") | {"commit": "def+"})
   assert "    python experiments/benchmark.py train  # at abc, def+\n" in text
