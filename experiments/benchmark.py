@@ -311,18 +311,28 @@ def _command(word: str) -> str:
 
 
 def _made(word: str) -> dict[str, str]:
-  """What makes rows; asked before the first of them changes the results."""
+  """What makes rows; asked before the first is measured."""
   return {"command": _command(word), "commit": _commit()}
 
 
 def _commit() -> str:
   """Of the code that runs, with a + if it was changed; empty if unknown."""
-  command = ["git", "-C", str(_REPO), "describe", "--always", "--dirty=+"]
+  git = ["git", "-C", str(_REPO)]
+  # Results change while they are measured.
+  code = [":/", ":(exclude,top)experiments/results"]
   try:
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [*git, "describe", "--always"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    changed = subprocess.run(
+        [*git, "diff", "--quiet", "HEAD", "--", *code], check=False
+    )
   except (OSError, subprocess.CalledProcessError):
     return ""
-  return told.stdout.strip()
+  return told.stdout.strip() + "+" * (changed.returncode != 0)
 
 
 def _machine() -> dict[str, object]:
