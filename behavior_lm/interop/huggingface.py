@@ -59,9 +59,9 @@ def model_name(model: Encoder) -> str:
   Raises:
     UserError: for a model of another class.
   """
-  for name, (known, _) in MODELS.items():
-    if type(model) is known:
-      return name
+  names = {known: name for name, (known, _) in MODELS.items()}
+  if name := names.get(type(model)):
+    return name
   raise UserError(
       f"a {type(model).__name__} has no counterpart in transformers; those of"
       f" {sorted(MODELS)} may have."
