@@ -22,6 +22,7 @@ import ml_collections
 
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
+from behavior_lm.files import write_whole
 from behavior_lm.host_memory import keep_freed_memory
 
 # configs/ stands beside this folder; it is not installed.
@@ -176,7 +177,7 @@ def _write(result: dict[str, Any]) -> None:
       out.with_name(f"{out.name}.md"): encoder_study_report.to_markdown(result),
   }
   for path, text in files.items():
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
   encoder_curves.draw(result, figure)
   print("table: " + ", ".join(map(str, [*files, figure])), flush=True)
 

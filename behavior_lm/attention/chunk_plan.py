@@ -12,6 +12,7 @@ from behavior_lm.attention.hashing import Order
 from behavior_lm.attention.tiles import Arrays
 from behavior_lm.attention.tiles import SCORES_AT_ONCE
 from behavior_lm.attention.tiles import SCORES_AT_ONCE_ELSEWHERE
+from behavior_lm.attention.tiles import tiles_at_once
 
 # Of the arrays of a plan, and of all that belongs to its chunks.
 _CHUNK_AXIS = 3
@@ -139,10 +140,8 @@ def _in_turn(
   queries, seen = operands[:2]
   num_chunks = queries.shape[_CHUNK_AXIS]
   lead = math.prod(queries.shape[:_CHUNK_AXIS])
-  wanted = max(1, most // (lead * queries.shape[-1] * seen.shape[-1]))
-  size = max(
-      n for n in range(1, min(wanted, num_chunks) + 1) if num_chunks % n == 0
-  )
+  scores = lead * queries.shape[-1] * seen.shape[-1]
+  size = tiles_at_once(num_chunks, 1, most // scores)
   if size == num_chunks:
     return run(*operands)
 

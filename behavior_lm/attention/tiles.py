@@ -275,7 +275,7 @@ def _in_turn(
   query, key = operands[:2]
   num_tiles = len(query) // rows
   scores = math.prod((query.shape[1], query.shape[2], key.shape[2]))
-  size = _tiles_at_once(num_tiles, len(query) // len(key), most // scores)
+  size = tiles_at_once(num_tiles, len(query) // len(key), most // scores)
 
   # On CPU all tiles are of one row, and an axis for it would cost copies.
   lead = (rows,) if rows > 1 else ()
@@ -320,8 +320,11 @@ def _in_turn(
   return tuple(x.reshape(-1, *x.shape[axis + 1 :]) for x in outs)
 
 
-def _tiles_at_once(num_tiles: int, repeats: int, wanted: int) -> int:
-  """How many tiles of a row: whole groups that share keys, or parts of one."""
+def tiles_at_once(num_tiles: int, repeats: int, wanted: int) -> int:
+  """How many of a row's tiles at most `wanted` are, in equal steps.
+
+  Whole groups of `repeats` tiles, which share keys, or equal parts of one.
+  """
   fits = lambda n: n % repeats == 0 or repeats % n == 0
   sizes = (n for n in range(1, num_tiles + 1) if num_tiles % n == 0)
   return max((n for n in sizes if n <= wanted and fits(n)), default=1)
