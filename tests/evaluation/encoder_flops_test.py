@@ -19,6 +19,7 @@ from behavior_lm.evaluation.throughput import abstract_model
 from behavior_lm.evaluation.throughput import full_rows
 from behavior_lm.layers.heads import logits
 from behavior_lm.models import MODELS
+from tests.attention.comparing import hash_order
 
 
 @settings(max_examples=40, deadline=None)
@@ -130,7 +131,13 @@ def test_hashing_counts_its_rounds_chunks_and_rotations():
 
   def xla(spec):
     run = lambda q, v, s, p: attend(
-        q, None, v, segment_ids=s, positions=p, spec=spec
+        q,
+        None,
+        v,
+        segment_ids=s,
+        positions=p,
+        spec=spec,
+        order=hash_order(spec, q, s),
     )
     traced = jax.jit(run).trace(shape, shape, ids, ids)
     lowered = traced.lower(lowering_platforms=("tpu",))
