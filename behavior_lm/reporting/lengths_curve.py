@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+from matplotlib.ticker import StrMethodFormatter
 
 Row = Mapping[str, Any]
 
@@ -31,7 +33,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         "o-",
         label=name,
     )
-    memory.loglog(
+    memory.semilogx(
         [row["case"]["length"] for row in found],
         [
             row["program_bytes"]["scratch"]
@@ -53,5 +55,9 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes.set_xticks(lengths, [f"{length:,}" for length in lengths])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-  memory.legend(fontsize=7)
+  speed.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+  speed.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+  # From 0: a token needs as much, whatever the length, where a line is flat.
+  memory.set_ylim(bottom=0)
+  memory.legend(fontsize=7, loc="lower left")
   figure.savefig(path, dpi=110)
