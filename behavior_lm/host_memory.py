@@ -20,8 +20,6 @@ _SETTINGS = {
 }
 # Set to 0 by those who have less memory than time.
 OFF = "BEHAVIOR_LM_KEEP_MEMORY"
-# The same for a program that is started, whatever it is.
-ENVIRONMENT = {name: str(value) for name, (_, value) in _SETTINGS.items()}
 
 
 def keep_freed_memory() -> bool:
@@ -37,9 +35,20 @@ def keep_freed_memory() -> bool:
     whether memory is kept: glibc can, other C libraries are left as they are;
     not if the environment has `OFF` set to 0.
   """
-  if platform.libc_ver()[0] != "glibc" or os.environ.get(OFF) == "0":
+  if platform.libc_ver()[0] != "glibc" or _is_off():
     return False
   mallopt = ctypes.CDLL(None).mallopt
   return all(
       mallopt(number, value) == 1 for number, value in _SETTINGS.values()
   )
+
+
+def environment() -> dict[str, str]:
+  """The same for a program that is started, whatever it is; empty if off."""
+  if _is_off():
+    return {}
+  return {name: str(value) for name, (_, value) in _SETTINGS.items()}
+
+
+def _is_off() -> bool:
+  return os.environ.get(OFF) == "0"

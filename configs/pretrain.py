@@ -5,8 +5,9 @@ r"""Pretrain an encoder on behaviour logs with masked events.
       --config configs/pretrain.py:model=bert,size=small,time=gate \
       --config.data.path=DATA
 
-`length=4096` are rows of so many tokens, as many fewer of them, and windows
-that belong to it (--config.data.max_length alone would keep those of the size).
+`length=4096` are rows of so many tokens, as many fewer of them (one at least),
+and windows that belong to it (--config.data.max_length alone would keep those
+of the size).
 Any value is set on the command line: --config.total_steps=500. With
 `runlocal=1` the same program runs in seconds, to see that it works.
 Expected results: experiments/results/pretrain_map204.md.

@@ -29,7 +29,6 @@ import os
 from pathlib import Path
 import platform
 import shlex
-import subprocess
 import sys
 
 from absl import flags
@@ -37,6 +36,7 @@ from ml_collections import config_flags
 
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
+from behavior_lm.files import write_whole
 from behavior_lm.host_memory import keep_freed_memory
 
 _REPO = Path(__file__).resolve().parents[1]
@@ -94,7 +94,7 @@ _LENGTHS = flags.DEFINE_list(
     "lengths", [], "train, ...: tokens of a row; empty: the model's."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", 0, "train, forward: rows; 0: the model's."
+    "batch_size", 0, "train, forward: rows; 0: the model's.", lower_bound=0
 )
 _MAX_GB = flags.DEFINE_float(
     "max_gb", 12.0, "lengths: programs that need more memory are not run."
@@ -126,7 +126,7 @@ def step(argv: list[str]) -> None:
   if _OUT.value:
     out = Path(_OUT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(out, json.dumps(result, indent=1) + "\n")
     print(f"figures: {out}")
 
 
@@ -164,12 +164,10 @@ def ingest(argv: list[str]) -> None:
       "machine": _machine(),
       "rows": rows,
   }
-  out.parent.mkdir(parents=True, exist_ok=True)
-  out.write_text(json.dumps(result, indent=1) + "\n")
-  page, curve = out.with_suffix(".md"), out.with_suffix(".png")
-  page.write_text(ingest_report.to_markdown(result))
+  _write(out, result, ingest_report.to_markdown)
+  curve = out.with_suffix(".png")
   ingest_curve.draw(rows, curve)
-  print(f"figures: {out}, {page}, {curve}")
+  print(f"figures: {out}, {out.with_suffix('.md')}, {curve}")
 
 
 def train(argv: list[str]) -> None:
@@ -195,20 +193,24 @@ def _race(mode: str) -> None:
   made = _made(mode)
   peer = _peer("encoder_speed") if _PEERS.value else None
   models = _MODELS.value or encoder_cases.model_names()
-  for model, length, dtype in itertools.product(
-      models, _integers(_LENGTHS) or [0], _DTYPES.value
-  ):
-    case = encoder_cases.make_case(
-        model,
-        mode=mode,
-        dtype=dtype,
-        heads=_HEADS.value,
-        length=length,
-        batch_size=_BATCH_SIZE.value,
-        threads=os.cpu_count() or 1,
-        tiny=_RUNLOCAL.value,
-        keep_states=_KEEP_STATES.value,
-    )
+  # All of them first: a slip in the last one is told before hours of the rest.
+  cases = [
+      encoder_cases.make_case(
+          model,
+          mode=mode,
+          dtype=dtype,
+          heads=_HEADS.value,
+          length=length,
+          batch_size=_BATCH_SIZE.value,
+          threads=os.cpu_count() or 1,
+          tiny=_RUNLOCAL.value,
+          keep_states=_KEEP_STATES.value,
+      )
+      for model, length, dtype in itertools.product(
+          models, _integers(_LENGTHS) or [0], _DTYPES.value
+      )
+  ]
+  for case in cases:
     row = encoder_race.race(
         case, root=_REPO, peer=peer, repeats=_REPEATS.value
     )
@@ -227,18 +229,21 @@ def lengths(argv: list[str]) -> None:
   _check_repeats()
   out, _ = _older("lengths")
   made = _made("lengths")
-  for model, length in itertools.product(
-      _MODELS.value or encoder_cases.model_names(),
-      _integers(_LENGTHS) or encoder_lengths.LENGTHS,
-  ):
-    case = encoder_cases.make_case(
-        model,
-        heads=["masked"],
-        length=length,
-        batch_size=encoder_lengths.batch_size(length),
-        threads=os.cpu_count() or 1,
-        tiny=_RUNLOCAL.value,
-    )
+  cases = [
+      encoder_cases.make_case(
+          model,
+          heads=["masked"],
+          length=length,
+          batch_size=encoder_lengths.batch_size(length),
+          threads=os.cpu_count() or 1,
+          tiny=_RUNLOCAL.value,
+      )
+      for model, length in itertools.product(
+          _MODELS.value or encoder_cases.model_names(),
+          _integers(_LENGTHS) or encoder_lengths.LENGTHS,
+      )
+  ]
+  for case in cases:
     row = encoder_lengths.measure(
         case,
         root=_REPO,
@@ -281,17 +286,17 @@ def _with_older(word: str, row: dict) -> dict:
 def _write(out: Path, result: dict, page: Callable[[dict], str]) -> None:
   """The figures, and the page beside them."""
   out.parent.mkdir(parents=True, exist_ok=True)
-  out.write_text(json.dumps(result, indent=1) + "\n")
-  out.with_suffix(".md").write_text(page(result))
+  write_whole(out, json.dumps(result, indent=1) + "\n")
+  write_whole(out.with_suffix(".md"), page(result))
 
 
 def _integers(flag: flags.FlagHolder) -> list[int]:
-  try:
-    return list(map(int, flag.value))
-  except ValueError:
+  if not all(text.isdecimal() and int(text) > 0 for text in flag.value):
     raise UserError(
-        f"--{flag.name}={','.join(flag.value)}: whole numbers by comma, please."
-    ) from None
+        f"--{flag.name}={','.join(flag.value)}: whole numbers from 1 by comma,"
+        " please."
+    )
+  return [int(text) for text in flag.value]
 
 
 def _check_repeats() -> None:
@@ -312,27 +317,9 @@ def _command(word: str) -> str:
 
 def _made(word: str) -> dict[str, str]:
   """What makes rows; asked before the first is measured."""
-  return {"command": _command(word), "commit": _commit()}
+  from behavior_lm.reporting.reproduce import code_version
 
-
-def _commit() -> str:
-  """Of the code that runs, with a + if it was changed; empty if unknown."""
-  git = ["git", "-C", str(_REPO)]
-  # Results change while they are measured.
-  code = [":/", ":(exclude,top)experiments/results"]
-  try:
-    told = subprocess.run(
-        [*git, "describe", "--always"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    changed = subprocess.run(
-        [*git, "diff", "--quiet", "HEAD", "--", *code], check=False
-    )
-  except (OSError, subprocess.CalledProcessError):
-    return ""
-  return told.stdout.strip() + "+" * (changed.returncode != 0)
+  return {"command": _command(word), "commit": code_version(_REPO)}
 
 
 def _machine() -> dict[str, object]:
@@ -352,6 +339,44 @@ def _check_peers() -> None:
     )
 
 
+_RACE = ("train", "forward")
+# Of flags that not all words read: which do. Given to another, they would do
+# nothing, and stand in the command that the results tell.
+_READ_BY = {
+    "config": ("step",),
+    "repeats": ("step", *_RACE, "lengths"),
+    "sizes": ("ingest",),
+    "formats": ("ingest",),
+    "workers": ("ingest",),
+    "peers": ("ingest", *_RACE),
+    "peers_python": ("ingest", *_RACE),
+    "peers_max": ("ingest",),
+    "workdir": ("ingest",),
+    "plan": ("ingest",),
+    "plan_bytes": ("ingest",),
+    "models": (*_RACE, "lengths"),
+    "dtypes": _RACE,
+    "heads": _RACE,
+    "lengths": (*_RACE, "lengths"),
+    "batch_size": _RACE,
+    "max_gb": ("lengths",),
+    "keep_states": ("train",),
+    "runlocal": (*_RACE, "lengths"),
+}
+
+
+def _check_flags(word: str) -> None:
+  """Refuses flags that the word does not read."""
+  for name in flags.FLAGS:
+    # Of a config each setting is a flag: config.seed.
+    words = _READ_BY.get(name.partition(".")[0])
+    if words and flags.FLAGS[name].present and word not in words:
+      raise UserError(
+          f"--{name} means nothing to {word}; it is read by"
+          f" {', '.join(words)}."
+      )
+
+
 _COMMANDS = {
     "step": step,
     "ingest": ingest,
@@ -360,9 +385,16 @@ _COMMANDS = {
     "lengths": lengths,
 }
 
+
+def main(argv: list[str]) -> None:
+  """Does what the word before the flags says."""
+  _check_flags(_WORD)
+  _COMMANDS[_WORD](argv)
+
+
 if __name__ == "__main__":
   # The word before the flags; without one, the training step.
-  word = "step"
+  _WORD = "step"
   if sys.argv[1:2] and sys.argv[1] in _COMMANDS:
-    word = sys.argv.pop(1)
-  run_command(_COMMANDS[word])
+    _WORD = sys.argv.pop(1)
+  run_command(main)

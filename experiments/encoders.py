@@ -30,6 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from configs.pretrain import get_config
 from configs.pretrain import own_settings
 
+_REPO = Path(__file__).resolve().parents[1]
+
 _DATA = flags.DEFINE_string(
     "data", "", "A dataset folder of experiments/prepare.py."
 )
@@ -108,6 +110,7 @@ def main(argv: list[str]) -> None:
   from behavior_lm.data.dataset import open_dataset
   from behavior_lm.evaluation import encoder_study
   from behavior_lm.evaluation import encoder_tables
+  from behavior_lm.reporting.reproduce import code_version
   from behavior_lm.training.build import build_model
 
   if not _DATA.value:
@@ -126,6 +129,8 @@ def main(argv: list[str]) -> None:
         f" {sorted(dataset.splits)}."
     )
   study = Path(_WORKDIR.value)
+  # Of the code that is loaded; files may change while runs are trained.
+  code = code_version(_REPO)
   say = lambda text: print(f"== {text}", flush=True)
   best_chosen = bool(_RUNS.value)
   while names:
@@ -138,6 +143,7 @@ def main(argv: list[str]) -> None:
         probe_steps=_PROBE_STEPS.value,
         say=say,
         first_seed=_first_seed(names[0]),
+        code=code,
     )
     if not done:
       say("stopped; the same command goes on")

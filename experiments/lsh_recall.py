@@ -15,6 +15,7 @@ from absl import flags
 
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
+from behavior_lm.files import write_whole
 
 _LENGTH = flags.DEFINE_integer("length", 1024, "Tokens a row.", lower_bound=64)
 _CHUNK = flags.DEFINE_integer("chunk_size", 64, "Tokens a chunk.", 1)
@@ -60,8 +61,8 @@ def main(argv: list[str]) -> None:
   # NAME.json, whatever dots NAME has.
   files = [out.with_name(out.name + end) for end in (".json", ".md", ".png")]
   page = _page(result)
-  files[0].write_text(json.dumps(result, indent=1) + "\n")
-  files[1].write_text(page)
+  write_whole(files[0], json.dumps(result, indent=1) + "\n")
+  write_whole(files[1], page)
   files[2].write_bytes(draw_recall(rows))
   print(page)
   print("written: " + ", ".join(map(str, files)))

@@ -21,6 +21,7 @@ from absl import flags
 
 from behavior_lm.errors import run_command
 from behavior_lm.errors import UserError
+from behavior_lm.files import write_whole
 
 _REPO = Path(__file__).resolve().parents[1]
 _PEERS = _REPO / "peers"
@@ -91,8 +92,7 @@ _REFORMER: dict[str, Any] = {
 def _reformer(lengths: Sequence[int], seed: int) -> Result:
   from behavior_lm.interop.reformer import reformer_rows
 
-  if seed:
-    raise UserError("--seed: peers/reformer_outputs.py has seeds of its own.")
+  assert not seed
   program = _PEERS / "reformer_outputs.py"
   return _REFORMER, reformer_rows(
       _PEERS_PYTHON.value, program, _REFORMER, lengths
@@ -120,6 +120,11 @@ def main(argv: list[str]) -> None:
   for name in names:
     if name not in SOURCES:
       raise UserError(f"--models {name}: known are {', '.join(SOURCES)}.")
+  if _SEED.value and "reformer" in names:
+    raise UserError(
+        f"--seed={_SEED.value}: peers/reformer_outputs.py has seeds of its own."
+        " Leave reformer out of --models."
+    )
   if not all(text.isdecimal() and int(text) > 0 for text in _LENGTHS.value):
     raise UserError(
         f"--lengths {','.join(_LENGTHS.value)}: whole numbers from 1, please."
@@ -133,7 +138,7 @@ def main(argv: list[str]) -> None:
   out = Path(_OUT.value)
   if not out.parent.is_dir():
     raise UserError(f"--out {out}: {out.parent} is no folder.")
-  from behavior_lm.interop.parity_table import keep_others
+  from behavior_lm.interop.parity_table import keep_older
   from behavior_lm.interop.parity_table import markdown
 
   # Where things lie here helps nobody elsewhere.
@@ -150,11 +155,12 @@ def main(argv: list[str]) -> None:
       "rows": [],
   }
   if out.exists():
-    keep_others(json.loads(out.read_text()), result, names)
+    keep_older(json.loads(out.read_text()), result)
   for name in names:
     settings, rows = SOURCES[name](lengths=lengths, seed=_SEED.value)
     result["models"][name] = settings
-    result["rows"] += rows
+    others = [row for row in result["rows"] if row["model"] != name]
+    result["rows"] = others + rows
     result["rows"].sort(key=lambda row: list(SOURCES).index(row["model"]))
     worst = max(
         row["hidden"]
@@ -163,8 +169,8 @@ def main(argv: list[str]) -> None:
     )
     print(f"{name}: hidden states differ by {worst:.1e} at most", flush=True)
     # After each model: a later one that fails costs nothing of the others.
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    out.with_suffix(".md").write_text(markdown(result))
+    write_whole(out, json.dumps(result, indent=1) + "\n")
+    write_whole(out.with_suffix(".md"), markdown(result))
   print(f"results: {out} and {out.with_suffix('.md')}")
 
 

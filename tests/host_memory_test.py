@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from behavior_lm.host_memory import environment
 from behavior_lm.host_memory import keep_freed_memory
 
 # Page faults of ten times 64 MB, taken, filled and freed.
@@ -39,8 +40,10 @@ def test_kept_memory_is_not_asked_for_again():
 
 
 def test_the_environment_can_switch_it_off(monkeypatch):
+  assert environment()["MALLOC_ARENA_MAX"] == "1"
   monkeypatch.setenv("BEHAVIOR_LM_KEEP_MEMORY", "0")
   assert keep_freed_memory() is False
+  assert environment() == {}
 
 
 def test_another_c_library_is_left_alone(monkeypatch):

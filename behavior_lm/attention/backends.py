@@ -108,7 +108,12 @@ def attend(
         f"attention {spec.kind!r} {'needs an' if order is None else 'takes no'}"
         " order: it is of LSH, see `attention.lsh.sort_into_chunks`"
     )
-  if query_at is not None and not takes_few_queries(spec, query):
+  # Judged by all queries of the rows, whether they are there or not: so does
+  # who asks whether few may be given.
+  whole = jax.ShapeDtypeStruct(
+      (*value.shape[:2], *query.shape[2:]), query.dtype
+  )
+  if query_at is not None and not takes_few_queries(spec, whole):
     raise ValueError(
         f"query_at is not taken by {spec.kind!r} attention on this device:"
         " pass all queries and take of the result"
@@ -127,7 +132,7 @@ def attend(
     )
 
   target = find_target()
-  name = choose_backend(spec, query, target)
+  name = choose_backend(spec, whole, target)
   if name == "xla" or spec.backend != "auto":
     return by(name)(query, key, value)
   # What either path keeps for its gradient has a place in the program of both:
@@ -150,7 +155,8 @@ def choose_backend(
 
   Args:
     spec: what the layer attends to, and which backend it asks for.
-    query: [batch, length, num_heads, head_dim], or its ShapeDtypeStruct.
+    query: [batch, length, num_heads, head_dim], or its ShapeDtypeStruct; all
+      queries, also where few will be given.
     target: the device.
 
   Raises:
@@ -180,7 +186,11 @@ def choose_backend(
 def takes_few_queries(
     spec: AttentionSpec, query: jax.Array | jax.ShapeDtypeStruct
 ) -> bool:
-  """Whether `attend` takes `query_at` for such a query on this device."""
+  """Whether `attend` takes `query_at` on this device.
+
+  Args:
+    spec, query: see `choose_backend`.
+  """
   name = choose_backend(spec, query, find_target())
   return KERNELS[spec.kind][name].few_queries
 

@@ -62,7 +62,8 @@ def lsh_attention(
     segment_ids: [batch, length] int32 from 0, 0 marks padding.
     chunk_size: tokens in a chunk, as for the order. A row of at most so many is
       one chunk, which is attended to densely, once.
-    causal: no token sees a later offset of the row.
+    causal: no token sees a later offset of the row; but where later tokens
+      are sorted decides which earlier ones share its chunks.
     faithful: as the authors' code, see above; for models from there.
 
   Returns:

@@ -11,6 +11,7 @@ from behavior_lm.attention.hashing import draw_rotations
 from behavior_lm.attention.hashing import hash_vectors
 from behavior_lm.attention.hashing import sort_tokens
 from behavior_lm.attention.masks import bucket_mask
+from behavior_lm.attention.masks import chunk_mask
 from behavior_lm.attention.masks import global_mask
 from behavior_lm.attention.masks import window_mask
 from behavior_lm.attention.sliding_window import first_tokens
@@ -100,6 +101,9 @@ def _windows(ids: jax.Array) -> list[Example]:
           {"window": near & ~far, "global": far},
       )
   )
+  spec = AttentionSpec("chunked", chunk_size=CHUNK_SIZE)
+  chunks = _pairs(chunk_mask(ids, CHUNK_SIZE))
+  found.append(Example("chunks, one back", spec, {"chunks": chunks}))
   return found
 
 

@@ -18,7 +18,7 @@ LENGTHS = (1024, 2048, 4096, 8192, 16_384, 32_768)
 # Tokens of a step at least: shorter rows come several at a time.
 MIN_TOKENS = 4096
 # Long rows are measured for so many seconds, not for all repeats.
-_SECONDS = 25.0
+_SECONDS = 75.0
 # The length to which longer ones are compared.
 _BASE = 4096
 
@@ -40,7 +40,7 @@ def measure(
   Args:
     case: see `encoder_cases.make_case`, of one head.
     root: of the checkout.
-    repeats: steps at most; of long rows as many as fit into 25 seconds, and
+    repeats: steps at most; of long rows as many as fit into 75 seconds, and
       two if there are so many.
     max_bytes: a program that needs more is compiled, and not run.
 
@@ -117,7 +117,8 @@ def to_markdown(result: dict[str, Any]) -> str:
       f" {case['vocab_size']:,}, {case['dtype']}, no dropout, head on masked"
       f" positions. Rows are full, of one segment; a step has {MIN_TOKENS:,}"
       " tokens, or one row where that is longer. Each point is a process of its"
-      " own, the median of its steps. Scratch and arguments (parameters,"
+      " own, the median of its steps, with the quartiles and how many they"
+      " are. Scratch and arguments (parameters,"
       " optimiser, batch) are what the compiler says that the program needs;"
       " the peak is what the system says of the whole process.",
       _by_length(rows, "tokens/s", _speed),
@@ -134,7 +135,12 @@ def to_markdown(result: dict[str, Any]) -> str:
 
 def _speed(row: Row) -> str:
   speed = row["tokens_per_second"]
-  return row["skipped"] if speed is None else f"{speed:,.0f}"
+  if speed is None:
+    return row["skipped"]
+  tokens = row["case"]["batch_size"] * row["case"]["length"]
+  seconds = row["seconds"]
+  low, high = tokens / np.quantile(seconds, (0.75, 0.25))
+  return f"{speed:,.0f} ({low:,.0f} to {high:,.0f}; {len(seconds)})"
 
 
 def _kilo(value: float) -> str:

@@ -41,7 +41,7 @@ class Worker:
     # Nothing is ever fetched.
     offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     # What our commands do for themselves; both sides get it.
-    memory = host_memory.ENVIRONMENT
+    memory = host_memory.environment()
     self._process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -169,8 +169,9 @@ def summarise(
     {"case", "seconds", "tokens_per_second" and "quartiles" of each of them,
     "ratio" and "ratio_quartiles" of ours to theirs at the same positions, if
     it can, turn by turn,
-    "gemm_gflops" (of each side), "share" (of the higher of the two, which the
-    needed operations reach), "flops", "num_params", "losses", "versions"}.
+    "gemm_gflops" and "gemm_quartiles" (of each side), "share" (of the higher
+    of the two, which the needed operations reach), "flops" of a step (ours
+    with either head, theirs), "num_params", "losses", "versions"}.
   """
   tokens = case["batch_size"] * case["length"]
   speeds = {name: tokens / np.asarray(took) for name, took in seconds.items()}
@@ -179,8 +180,10 @@ def summarise(
   peak = max(peaks.values())
   flops = told["ours"]["flops"]
   work = {
-      name: flops["masked" if name.endswith("_masked") else "all"]
-      for name in speeds
+      "ours_masked": flops["masked"],
+      "ours_all": flops["all"],
+      "theirs": flops["theirs"],
+      "theirs_masked": flops["masked"],
   }
   row: Row = {
       "case": dict(case),
@@ -188,6 +191,10 @@ def summarise(
       "tokens_per_second": medians,
       "quartiles": {name: _quartiles(speed) for name, speed in speeds.items()},
       "gemm_gflops": {side: float(p / 1e9) for side, p in peaks.items()},
+      "gemm_quartiles": {
+          side: _quartiles(GEMM_FLOPS / np.asarray(took) / 1e9)
+          for side, took in gemm.items()
+      },
       "gflops": {
           name: work[name] / tokens * speed / 1e9
           for name, speed in medians.items()

@@ -11,6 +11,7 @@ _TITLES = {
     "forward": "Forward passes beside transformers",
 }
 _SIDES = ("ours_masked", "ours_all", "theirs")
+_FLOPS = ("masked", "all", "theirs")
 # Where parameters differ, and why.
 _DIFFERENCES = {
     "modern": (
@@ -18,14 +19,20 @@ _DIFFERENCES = {
         " of the width) that theirs leaves out"
     ),
     "reformer": (
-        "reformer: theirs has an output table of its own, of twice the width"
-        " (and the work of that in its head), and no biases in projections;"
-        " ours uses the input table, norms the embeddings and joins the two"
-        " streams. Both: local and hashing layers in turn, two rounds, 128 keys"
-        " a query and round, reversible; but ours keeps its last layer, most of"
-        " which it leaves out, where theirs computes it again. '(states kept)':"
-        " ours is not reversible there and computes nothing again, for the"
-        " memory of other models; values and gradients are the same"
+        "reformer: theirs has an output table of its own, of twice the width,"
+        " and the work of that in its head (last column of the shares): 'all'"
+        " is not the same work there. It has no biases in projections; ours"
+        " uses the input table, norms the embeddings and joins the two streams."
+        " Both: local and hashing layers in turn, two rounds, 128 keys a query"
+        " and round"
+    ),
+}
+_IN_TRAINING = {
+    "reformer": (
+        "Both are reversible; but ours keeps its last layer where theirs"
+        " computes it again. '(states kept)': ours is not reversible there and"
+        " computes nothing again, for the memory of other models; values and"
+        " gradients are the same"
     ),
 }
 
@@ -80,9 +87,11 @@ def to_markdown(result: Mapping[str, Any]) -> str:
       " 256 by 256 x 1024 reach in the same run, the better of jax's and"
       " torch's. Operations are those that the architecture needs, in"
       " products alone: the pairs in the window and of global tokens, not"
-      " what a kernel computes besides, and nothing that is computed again.",
+      " what a kernel computes besides, and nothing that is computed again."
+      " The peak is another in each row, so shares of one row can be compared,"
+      " not those of two.",
       _shares(rows),
-      _parameters(rows),
+      _parameters(rows, result["mode"]),
   ]
   return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -122,8 +131,13 @@ def _settings(result: Mapping[str, Any]) -> str:
       " the last layer then makes only those states behind its attention (with"
       " dense attention only their queries, too), which of"
       f" {case['num_layers']} layers is much, of more less. 'all': at all"
-      " positions, the same work as theirs. Theirs predicts at masked positions"
-      " too where it can (modern), and is compared so."
+      " positions, as theirs."
+      + (
+          " Theirs predicts at masked positions too where it can, and is"
+          " compared so there."
+          if any("theirs_masked" in row["tokens_per_second"] for row in rows)
+          else ""
+      )
   )
 
 
@@ -169,22 +183,34 @@ def _shares(rows: Sequence[Row]) -> str:
   header = [
       "share of the peak", "type", "ours, masked", "ours, all", "transformers",
       "peak GFLOP/s, jax", "torch", "GFLOP a step, masked", "all",
+      "transformers",
   ]  # fmt: skip
   lines = []
   for row in rows:
     shares = [row["share"].get(side) for side in _SIDES]
-    peaks = [row["gemm_gflops"].get(side) for side in ("ours", "theirs")]
+    peaks = [_peak(row, side) for side in ("ours", "theirs")]
     lines.append([
         _name(row),
         row["case"]["dtype"],
         *("-" if share is None else f"{share:.0%}" for share in shares),
-        *("-" if peak is None else f"{peak:,.0f}" for peak in peaks),
-        *(f"{row['flops'][head] / 1e9:,.1f}" for head in ("masked", "all")),
+        *peaks,
+        *(f"{row['flops'][head] / 1e9:,.1f}" for head in _FLOPS),
     ])
   return table(header, lines)
 
 
-def _parameters(rows: Sequence[Row]) -> str:
+def _peak(row: Row, side: str) -> str:
+  if side not in row["gemm_gflops"]:
+    return "-"
+  text = f"{row['gemm_gflops'][side]:,.0f}"
+  # Older rows do not tell how it varied.
+  if "gemm_quartiles" not in row:
+    return text
+  low, high = row["gemm_quartiles"][side]
+  return f"{text} ({low:,.0f} to {high:,.0f})"
+
+
+def _parameters(rows: Sequence[Row], mode: str) -> str:
   found = {}
   for row in rows:
     counts = row["num_params"]
@@ -196,10 +222,12 @@ def _parameters(rows: Sequence[Row]) -> str:
       [name, f"{ours:,}", f"{theirs:,}", f"{ours - theirs:+,}"]
       for name, (ours, theirs) in found.items()
   ]
-  notes = [
-      f"{_DIFFERENCES[name]}."
-      for name, (ours, theirs) in found.items()
-      if ours != theirs and name in _DIFFERENCES
-  ]
+  notes = []
+  for name, (ours, theirs) in found.items():
+    if ours != theirs and name in _DIFFERENCES:
+      told = [_DIFFERENCES[name]]
+      if mode == "train" and name in _IN_TRAINING:
+        told.append(_IN_TRAINING[name])
+      notes.append(". ".join(told) + ".")
   text = table(["parameters", "ours", "transformers", "difference"], lines)
   return "\n\n".join([text, *notes])

@@ -45,6 +45,7 @@ def finish_run(
     probe_steps: int,
     say: Callable[[str], None],
     first_seed: str | None = None,
+    code: str = "",
 ) -> bool:
   """Does what is left of a run: probe, training, scores.
 
@@ -57,6 +58,7 @@ def finish_run(
     say: takes lines of progress.
     first_seed: the run that this one repeats with another seed, for as many
       steps if that one has been planned.
+    code: the version of the code, told with the result.
 
   Returns:
     False if a signal stopped it.
@@ -106,6 +108,7 @@ def finish_run(
       "seed": config.seed,
       "num_params": count_params(params),
       "config_hash": config_hash(config),
+      "code": code,
       "planned": plan,
       **equal_time.facts(run),
   }

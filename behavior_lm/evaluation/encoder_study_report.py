@@ -21,8 +21,9 @@ _HEAD = (
     "minutes (with compilation)",
     "parameters",
     "padding",
+    "code",
 )
-_NO_RUN = 9  # columns that a baseline leaves empty
+_NO_RUN = 10  # columns that a baseline leaves empty
 
 _TOKENS = {
     "pair": "Pair tokens: one an event",
@@ -110,6 +111,8 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
       f"{run['minutes']:.1f} ({run['wall_minutes']:.1f})",
       f"{run['num_params'] / 1e6:.2f} M",
       f"{run['padding_share']:.2%}",
+      # Runs of before this was recorded have none.
+      run.get("code", ""),
   ]
 
 
@@ -127,9 +130,14 @@ _NOTE = (
     " step before, and the schedule of the learning rate ends with the steps"
     " that fit: those of the table. Where the minutes reached differ, the"
     " machine was slower or faster than in the probe. A second seed takes the"
-    " steps of the first. Length is tokens a row x rows a batch;"
-    " tokens/s counts all positions, events/s raw events read. Bits per raw"
-    " event: of all hidden tokens, over the events that they span, with 8 bits"
+    " steps of the first. Code is the commit at which a run was trained, with a"
+    " + if it was changed: where they differ, speed and the order of sums may"
+    " differ too. Sizes, positions, norms, learning rate and masking are those"
+    " of configs/pretrain.py, which were chosen for BERT with windows of 128;"
+    " nothing was tuned for longer rows or another model. Length is tokens a"
+    " row x rows a batch; tokens/s counts all positions, events/s raw events"
+    " read. Bits per raw event: of all hidden tokens, over the events that they"
+    " span, with 8 bits"
     " a byte for what a capped vocabulary leaves out. Intervals: 95 %,"
     " bootstrap over users, the differences paired by user; they tell how a"
     " result would vary over users, a second seed how it varies over training"

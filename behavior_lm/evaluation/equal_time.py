@@ -136,14 +136,21 @@ def fit(
 
 
 def curve(run: str | Path) -> list[dict[str, float]]:
-  """Where a run stood at each log line: `step`, `minutes`, `loss`."""
+  """Where a run stood at each log line: `step`, `minutes`, `loss`.
+
+  Each is of about as many steps: what is left of them at the end joins the
+  line before, since the loss of a single step would look like a turn.
+  """
   lines = read_lines(run)
-  out, elapsed = [], 0.0
-  for line, took in zip(lines, _seconds(lines), strict=True):
+  out: list[dict[str, float]] = []
+  elapsed, spans = 0.0, _spans(lines)
+  for line, took, span in zip(lines, _seconds(lines), spans, strict=True):
     elapsed += took
-    out.append({
-        "step": line["step"], "minutes": elapsed / 60, "loss": line["loss"]
-    })
+    loss = line["loss"]
+    if out and line is lines[-1] and 2 * span < spans[-2]:
+      before = out.pop()["loss"]
+      loss = (before * spans[-2] + loss * span) / (spans[-2] + span)
+    out.append({"step": line["step"], "minutes": elapsed / 60, "loss": loss})
   return out
 
 
@@ -153,8 +160,8 @@ def facts(run: str | Path) -> dict[str, float]:
   Returns:
     `steps`; `minutes` without the first compilation; `wall_minutes` with it;
     `tokens_per_second` (positions, padding included) and `events_per_second`
-    (raw events read) over `minutes`; `padding_share`; `train_loss` of the
-    last log line.
+    (raw events read) over `minutes`; `padding_share`; `train_loss` at the end
+    of the `curve`.
   """
   lines = read_lines(run)
   config = json.loads((Path(run) / "config.json").read_text())
@@ -172,7 +179,7 @@ def facts(run: str | Path) -> dict[str, float]:
       "tokens_per_second": rate,
       "events_per_second": rate * events_a_token,
       "padding_share": mean(line["padding_share"] for line in lines),
-      "train_loss": lines[-1]["loss"],
+      "train_loss": curve(run)[-1]["loss"],
   }
 
 

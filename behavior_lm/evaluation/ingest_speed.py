@@ -140,6 +140,7 @@ def measure_ours(
   row["events"] = sum(s["num_events"] for s in meta["splits"].values())
   row["examples_hash"] = meta["examples_hash"]
   row["dataset_bytes"] = sum(f["bytes"] for f in meta["files"].values())
+  del row["printed"]  # where it lay
   _remove(out)
   return row
 

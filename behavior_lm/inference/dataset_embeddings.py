@@ -20,7 +20,6 @@ from behavior_lm.inference.batching import Cut
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.inference.parts import differences
 from behavior_lm.inference.parts import Parts
-from behavior_lm.inference.pooling import find_pooling
 from behavior_lm.inference.progress import Bar
 from behavior_lm.inference.sequences import TokenSequence
 
@@ -110,7 +109,7 @@ def embed_dataset(
       work of other settings in its place.
   """
   splits, unit = _check(dataset, request)
-  find_pooling(request.pooling)
+  embedder.choose_pooling(request.pooling)
   layer = embedder.layer_number(request.layer)
   request = dataclasses.replace(
       request, batch_size=embedder.choose_batch_size(request.batch_size)

@@ -238,7 +238,7 @@ class Embedder:
     Returns:
       [number of rows, embed_dim] float32.
     """
-    chosen = find_pooling(pooling)
+    chosen = self.choose_pooling(pooling)
     program = self._program(self.layer_number(layer), pooling)
     batcher = Batcher(self.max_length, self.choose_batch_size(batch_size))
     cut = cut or Cut()
@@ -276,6 +276,20 @@ class Embedder:
       compute(batch)
     collect(0)
     return sums.vectors()
+
+  def choose_pooling(self, name: str) -> Pooling:
+    """The pooling of a name.
+
+    Raises:
+      UserError: if there is none, or it would tell nothing of this model.
+    """
+    chosen = find_pooling(name)
+    if name == "cls" and self.config.model.causal:
+      raise UserError(
+          "pooling 'cls': this model is causal, so its CLS, the first token,"
+          " knows no event. Take 'last' or 'mean'."
+      )
+    return chosen
 
   def _encode_shown(
       self,

@@ -102,18 +102,15 @@ def weights_differ(a: Encoder, b: Encoder) -> float:
   return max(jax.tree.leaves(jax.tree.map(differ, *models)))
 
 
-def keep_others(
-    old: Mapping[str, Any], new: dict[str, Any], names: Sequence[str]
-) -> None:
-  """Takes the rows of other models over, if all else is the same.
+def keep_older(old: Mapping[str, Any], new: dict[str, Any]) -> None:
+  """Takes older rows over, if all else is the same.
 
   Args:
     old, new: "seed", "lengths", "versions", "models" and "rows".
-    names: of the models that `new` will measure itself.
   """
   if all(old.get(k) == new[k] for k in ("seed", "lengths", "versions")):
     new["models"] |= old["models"]
-    new["rows"] += [row for row in old["rows"] if row["model"] not in names]
+    new["rows"] += old["rows"]
 
 
 def markdown(result: Mapping[str, Any]) -> str:

@@ -5,6 +5,12 @@ import dataclasses
 from typing import Any, NamedTuple
 
 from behavior_lm.errors import UserError
+from behavior_lm.interop.own_settings import check_own
+from behavior_lm.interop.own_settings import OWN
+from behavior_lm.interop.own_settings import POSITION_ENCODINGS
+from behavior_lm.interop.own_settings import read_own
+from behavior_lm.interop.own_settings import RECORDED
+from behavior_lm.interop.own_settings import refuse
 from behavior_lm.models import MODELS
 from behavior_lm.models.encoder import EncoderConfig
 
@@ -30,25 +36,12 @@ _TRANSLATED = (
 _FIXED = {
     "time_encoding": ("none",),
     "features": ((),),
-    # A sinusoid table is a learned one with another birth.
-    "position_encoding": ("learned", "sinusoid"),
+    "position_encoding": POSITION_ENCODINGS,
     "norm_position": ("post",),
     "causal": (False,),
     "use_bias": (True,),
     "dilation": (1,),
 }
-# Settings of ours that transformers has no name for, kept in config.json under
-# _OWN. Only `dtype` changes outputs, by rounding.
-_RECORDED = (
-    "max_segments",
-    "position_encoding",
-    "dtype",
-    "remat",
-    "scan_layers",
-    "attention_backend",
-)
-_OWN = "behavior_lm"
-DTYPES = ("float32", "bfloat16", "float16")
 # What a caller may choose for a model from elsewhere.
 CHANGEABLE = (
     "dropout_rate",
@@ -64,6 +57,7 @@ _ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
 }
+_WRITTEN_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new"}
 _CLASSES = {"bert": "Bert", "albert": "Albert", "longformer": "Longformer"}
 # Where a config.json leaves out what it leaves at its default.
 _DEFAULTS = {
@@ -148,14 +142,12 @@ def to_huggingface(
       "model_type": name,
       "architectures": [_CLASSES[name] + ("ForMaskedLM" if head else "Model")],
       **{theirs: getattr(config, ours) for ours, theirs in SIZES.items()},
-      "max_position_embeddings": config.max_length
-      + first_position(name, pad_id),
+      "max_position_embeddings": first_position(name, pad_id)
+      + config.max_length,
       "hidden_dropout_prob": config.dropout_rate,
       # Ours drops no attention weights.
       "attention_probs_dropout_prob": 0.0,
-      "hidden_act": {"gelu": "gelu", "gelu_tanh": "gelu_new"}[
-          config.activation
-      ],
+      "hidden_act": _WRITTEN_ACTIVATIONS[config.activation],
       "layer_norm_eps": config.norm_epsilon,
       # Theirs have one type at least; a row of zeros adds nothing.
       "type_vocab_size": max(1, config.num_token_types),
@@ -173,8 +165,8 @@ def to_huggingface(
     size = getattr(config, "window_size")  # noqa: B009 - of one class alone
     both = 2 * size if isinstance(size, int) else [2 * one for one in size]
     out["attention_window"] = both
-  record = {field: getattr(config, field) for field in _RECORDED}
-  out[_OWN] = record | {"token_types": config.num_token_types > 0}
+  record = {field: getattr(config, field) for field in RECORDED}
+  out[OWN] = record | {"token_types": config.num_token_types > 0}
   return out
 
 
@@ -190,7 +182,7 @@ def _without_counterpart(name: str, config: EncoderConfig) -> list[str]:
       if value not in fixed:
         allowed = " or ".join(map(repr, fixed))
         problems.append(f"{field.name} is {value!r}, there {allowed}")
-    elif field.name not in (*SIZES, *_TRANSLATED, *_RECORDED):
+    elif field.name not in (*SIZES, *_TRANSLATED, *RECORDED):
       # A new setting says here what becomes of it, or it keeps its default.
       if value != field.default:
         problems.append(f"{field.name} is {value!r}, unknown there")
@@ -239,7 +231,7 @@ def from_huggingface(
     )
   values = {**_DEFAULTS, **_OWN_DEFAULTS[name], **values}
   _check_values(name, values, where)
-  own = _own_record(values, where)
+  own = read_own(values, where)
   pad_id = values["pad_token_id"]
   rows = values["max_position_embeddings"]
   settings = {ours: values[theirs] for ours, theirs in SIZES.items()}
@@ -258,8 +250,10 @@ def from_huggingface(
   )
   if name == "longformer":
     settings["window_size"] = _window_sizes(values)
-  settings |= {field: own[field] for field in _RECORDED if field in own}
-  config = MODELS[name][1](**settings | dict(changes))
+  settings |= {field: own[field] for field in RECORDED if field in own}
+  settings |= changes
+  check_own(settings, where)
+  config = MODELS[name][1](**settings)
   return Settings(
       name,
       config,
@@ -271,7 +265,7 @@ def from_huggingface(
 
 def had_no_token_types(values: Mapping[str, Any]) -> bool:
   """Whether the table of token types was added by `to_huggingface`."""
-  return values.get(_OWN, {}).get("token_types") is False
+  return values.get(OWN, {}).get("token_types") is False
 
 
 def _unused(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -298,26 +292,6 @@ def _window_sizes(values: Mapping[str, Any]) -> int | tuple[int, ...]:
   return sizes[0] if len(set(sizes)) == 1 else sizes
 
 
-def _own_record(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-  """What an export of ours noted; {} in folders from elsewhere."""
-  own = values.get(_OWN, {})
-  defaults = {f.name: f.default for f in dataclasses.fields(EncoderConfig)}
-  for field in _RECORDED if isinstance(own, dict) else ():
-    if type(own.get(field, defaults[field])) is not type(defaults[field]):
-      own = None
-      break
-  if not isinstance(own, dict):
-    raise UserError(
-        f"{where}: {_OWN!r} is damaged. Remove it: the model then computes in"
-        " float32, with our defaults."
-    )
-  if own.get("dtype", "float32") not in DTYPES:
-    raise UserError(
-        f"{where}: {_OWN!r} has dtype {own['dtype']!r}; known are {DTYPES}."
-    )
-  return own
-
-
 def _check_values(name: str, values: Mapping[str, Any], where: str) -> None:
   problems = []
   sizes = [*SIZES.values(), "max_position_embeddings", "type_vocab_size"]
@@ -334,15 +308,14 @@ def _check_values(name: str, values: Mapping[str, Any], where: str) -> None:
     if not isinstance(value, int | float) or not 0 <= value < 1:
       problems.append(f"{field} is {value!r}, not a number from 0 to 1")
   act = values["hidden_act"]
-  if act not in _ACTIVATIONS:
+  if not isinstance(act, str) or act not in _ACTIVATIONS:
     problems.append(f"hidden_act is {act!r}; known are {list(_ACTIVATIONS)}")
   elif name == "longformer" and act != "gelu":
     problems.append(f"hidden_act is {act!r}; a longformer's is 'gelu' here")
   for field, only in _ONLY.items():
     if values.get(field, only) != only:
       problems.append(f"{field} is {values[field]!r}, here {only!r}")
-  if problems:
-    raise UserError(f"{where}: " + "; ".join(problems) + ".")
+  refuse(problems, where)
   problems = []
   if values["hidden_size"] % values["num_attention_heads"]:
     problems.append(
@@ -362,8 +335,7 @@ def _check_values(name: str, values: Mapping[str, Any], where: str) -> None:
           f"max_position_embeddings {values['max_position_embeddings']} leaves"
           f" no token, the first has row {least - 1}"
       )
-  if problems:
-    raise UserError(f"{where}: " + "; ".join(problems) + ".")
+  refuse(problems, where)
 
 
 def _bad_windows(values: Mapping[str, Any]) -> list[str]:

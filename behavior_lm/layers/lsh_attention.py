@@ -31,7 +31,7 @@ class LshSelfAttention(nnx.Module):
       rngs: nnx.Rngs,
   ):
     self.num_heads = num_heads
-    self.head_dim = divide_width(embed_dim, num_heads)
+    self.head_dim = divide_width(embed_dim, num_heads, rotary=rotary)
     self.spec = spec
     self.rotary = rotary
     make = lambda out: Linear(

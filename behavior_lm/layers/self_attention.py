@@ -19,17 +19,23 @@ from behavior_lm.rows import take_if
 from behavior_lm.rows import take_rows
 
 
-def divide_width(embed_dim: int, num_heads: int) -> int:
+def divide_width(embed_dim: int, num_heads: int, *, rotary: bool) -> int:
   """head_dim, where the heads share the width.
 
   Raises:
-    ValueError: if they cannot.
+    ValueError: if they cannot, or halves of a head cannot be rotated.
   """
-  if embed_dim % num_heads:
+  if num_heads < 1 or embed_dim % num_heads:
     raise ValueError(
         f"embed_dim {embed_dim} is not divisible by num_heads {num_heads}"
     )
-  return embed_dim // num_heads
+  head_dim = embed_dim // num_heads
+  if rotary and head_dim % 2:
+    raise ValueError(
+        f"rotary positions need an even head_dim; embed_dim {embed_dim} and"
+        f" num_heads {num_heads} make {head_dim}"
+    )
+  return head_dim
 
 
 class SelfAttention(nnx.Module):
@@ -47,7 +53,7 @@ class SelfAttention(nnx.Module):
       rngs: nnx.Rngs,
   ):
     self.num_heads = num_heads
-    self.head_dim = divide_width(embed_dim, num_heads)
+    self.head_dim = divide_width(embed_dim, num_heads, rotary=rotary)
     self.spec = spec
     self.rotary = rotary
     make = lambda out: Linear(

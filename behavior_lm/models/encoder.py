@@ -16,6 +16,9 @@ from behavior_lm.layers.heads import TokenHead
 from behavior_lm.layers.pooling import first_token
 from behavior_lm.layers.stack import run_stack
 
+# Gradients in float16 would need their loss scaled: small ones vanish.
+DTYPES = ("float32", "bfloat16")
+
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
@@ -24,19 +27,21 @@ class EncoderConfig:
   Attributes:
     num_layers, embed_dim, num_heads, mlp_dim: depth; width of the states, of a
       multiple of the heads; width inside the feed-forward net.
-    max_length: tokens of a segment at most, where positions have a table.
+    max_length: tokens of a segment at most, where positions have a table: the
+      states of a longer one are NaN.
     max_segments: segments of a row at most.
     time_encoding: key of `layers.time_encoding.TIME_ENCODINGS`.
     features: fields of a token that are read beside token and time gap.
     position_encoding: one of `layers.position_encoding.POSITION_ENCODINGS`.
     norm_position: "post" (BERT) or "pre", with a norm behind the last layer.
     dropout_rate: share of numbers dropped in training.
-    causal: no token sees a later one of its segment.
+    causal: no token sees a later one of its segment (but see
+      `models.reformer`).
     norm_epsilon: added to the variance in norms.
     embedding_dim: width of the token table; None is embed_dim (ALBERT's are
       narrower, and projected).
     use_bias: of the linear layers and norms.
-    dtype: of the computation; parameters are float32.
+    dtype: of the computation, float32 or bfloat16; parameters are float32.
     num_token_types: rows of a table whose first is added to every token
       (BERT's segment types, for weights from elsewhere); 0 is none.
     activation: key of `layers.activations.ACTIVATIONS`.
@@ -84,6 +89,9 @@ class Encoder(nnx.Module):
     num_modules: layers with weights of their own; the stack repeats them in
       turn until it is num_layers deep. None is num_layers.
     rngs: for the parameters.
+
+  Raises:
+    ValueError: if a setting is unknown, or two do not fit.
   """
 
   def __init__(
@@ -94,6 +102,10 @@ class Encoder(nnx.Module):
       num_modules: int | None = None,
       rngs: nnx.Rngs,
   ):
+    if config.dtype not in DTYPES:
+      raise ValueError(
+          f"dtype {config.dtype!r}; known are {', '.join(DTYPES)}"
+      )
     self.config = config
     shared: dict[str, Any] = dict(
         norm_epsilon=config.norm_epsilon,
@@ -161,7 +173,8 @@ class Encoder(nnx.Module):
 
     Returns:
       `hidden` [batch, length, embed_dim] and `pooled`
-      [batch, max_segments, embed_dim], each segment's CLS. With `predict_at`
+      [batch, max_segments, embed_dim], each segment's CLS; that of a causal
+      model sees itself alone, and tells nothing. With `predict_at`
       instead: `hidden` [batch, n, embed_dim], and `head`, the factors of logits
       [batch, n, vocab_size] (`layers.heads.logits` joins them).
 

@@ -8,7 +8,9 @@ sliding window, and a pair that meets in several rounds of hashing counts once
 (`faithful` undoes both); a join projects the two streams, normed together, to
 the width that heads and poolings expect. Where chunks of hashed tokens begin
 depends on the whole row: a sequence packed with others does not have quite the
-states that it has alone, as it has in other models.
+states that it has alone, as it has in other models. For the same reason a
+causal Reformer knows a little of the future: later tokens are not read, but
+where they are sorted decides which earlier ones an earlier token meets.
 """
 
 from collections.abc import Sequence
@@ -264,6 +266,18 @@ def _check(config: ReformerConfig) -> None:
     raise ValueError(
         f"attention_layers {config.attention_layers}: give 'local' or 'lsh' for"
         " each layer, or for the first few, to be repeated"
+    )
+  own = {name: getattr(config, name) for name in ("num_hashes", "num_buckets")}
+  idle = [
+      f"{name} {value}"
+      for name, value in own.items()
+      if value != getattr(ReformerConfig, name)
+  ]
+  # Weights from elsewhere come with settings of layers that they lack.
+  if idle and not config.faithful and "lsh" not in config.attention_layers:
+    raise ValueError(
+        f"{', '.join(idle)} means nothing without an 'lsh' layer in"
+        f" attention_layers {config.attention_layers}: leave it out"
     )
   if config.norm_position != "pre":
     raise ValueError(

@@ -13,9 +13,9 @@ import numpy as np
 
 from behavior_lm.reporting import plots
 
-COLUMNS = 4
-# Inches; a page's width holds four of them.
-PANEL = (1.85, 2.1)
+COLUMNS = 3
+# Inches; a page's width holds three of them.
+PANEL = (2.45, 2.75)
 _PAPER = (1.0, 1.0, 1.0)
 
 

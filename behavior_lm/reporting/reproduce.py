@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 import json
+from pathlib import Path
 from pathlib import PurePath
 import re
 import shlex
+import subprocess
 import sys
 from typing import Any
 
@@ -47,6 +49,29 @@ def without_folders(command: str) -> str:
 def this_command() -> str:
   """The running command as results record it: without absolute paths."""
   return without_folders("python " + shlex.join(sys.argv))
+
+
+def code_version(checkout: Path) -> str:
+  """The commit of the code that runs; empty if unknown.
+
+  With a + if the code was changed since. What results hold is no code: it
+  changes while they are measured.
+  """
+  git = ["git", "-C", str(checkout)]
+  code = [":/", ":(exclude,top)experiments/results"]
+  try:
+    told = subprocess.run(
+        [*git, "describe", "--always"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    changed = subprocess.run(
+        [*git, "diff", "--quiet", "HEAD", "--", *code], check=False
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return ""
+  return told.stdout.strip() + "+" * (changed.returncode != 0)
 
 
 def prepare_command(meta: Mapping[str, Any]) -> str:

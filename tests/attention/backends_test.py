@@ -53,6 +53,19 @@ def test_few_queries_are_taken_where_the_kernel_can_and_refused_elsewhere():
     run(AttentionSpec("chunked"), query, key, value, query_at=at)
 
 
+def test_few_queries_are_judged_by_the_whole_rows(monkeypatch):
+  # Of this row cuDNN's mask is too large; of three queries it would not be.
+  monkeypatch.setattr(backends, "find_target", lambda: GPU)
+  monkeypatch.setattr(backends.cudnn, "MOST_MASK_BYTES", 2 * 32 * 32 - 1)
+  query, key, value = qkv().astype(jnp.bfloat16)
+  assert choose_backend(AttentionSpec(), query[:, :3], GPU) == "cudnn"
+  assert backends.takes_few_queries(AttentionSpec(), query)
+  at = jnp.asarray([[4, 11, 30]])
+  out = run(AttentionSpec(), query[:, at[0]], key, value, query_at=at)
+  want = run(AttentionSpec(), query, key, value)[:, at[0]]
+  np.testing.assert_array_equal(out, want)
+
+
 def test_a_spec_chooses_the_kernel_and_its_settings():
   dense = lambda mask: dense_attention(*qkv(), mask=mask)
   out = run(AttentionSpec(causal=True), *qkv())

@@ -15,7 +15,7 @@ def row(length, speed, scratch_a_token, model="bert"):
       "program_bytes": {"arguments": 0, "scratch": tokens * scratch_a_token},
       "versions": {"jax": "1"},
       "skipped": "" if speed else "needs 99.0 GB, limit 12.0 GB",
-      "seconds": [1.0],
+      "seconds": [tokens / speed * k for k in (1, 2, 0.5)] if speed else [],
       "tokens_per_second": speed,
       "peak_bytes": 5e6 if speed else None,
   }
@@ -41,8 +41,11 @@ def test_growth_compares_the_longest_row_that_ran():
       "machine": {"cores": 2, "kind": "x86_64"}, "rows": rows,
   })
   assert "| bert | 8,192 | 80% | 1.50 |" in text
-  assert "| bert | 900 | 1,000 | 800 | needs 99.0 GB, limit 12.0 GB |" in text
-  assert "| albert | 900 | - | - | - |" in text
+  assert (
+      "| bert | 900 (600 to 1,200; 3) | 1,000 (667 to 1,333; 3)"
+      " | 800 (533 to 1,067; 3) | needs 99.0 GB, limit 12.0 GB |"
+  ) in text
+  assert "| albert | 900 (600 to 1,200; 3) | - | - | - |" in text
 
 
 def test_a_point_is_measured_in_a_process_of_its_own():

@@ -15,7 +15,7 @@ TOLD = {
     "ours": {
         "num_params": 10,
         "versions": {"jax": "1"},
-        "flops": {"masked": 1e9, "all": 2e9},
+        "flops": {"masked": 1e9, "all": 2e9, "theirs": 3e9},
         "xla_flags": "",
     },
     "theirs": {
@@ -47,9 +47,10 @@ def test_figures_follow_from_the_seconds():
   # Pairs of one turn: 4, 2, 4, 4, 0.5.
   assert row["ratio_quartiles"]["ours_masked"] == [2.0, 4.0]
   assert row["gemm_gflops"] == pytest.approx({"ours": 4.0, "theirs": 2.0})
-  # Of the higher peak; theirs does the work of a head on all positions.
+  assert row["gemm_quartiles"]["ours"] == pytest.approx([4.0, 4.0])
+  # Of the higher peak; theirs does the work of its own head.
   assert row["share"] == pytest.approx(
-      {"ours_masked": 0.25, "ours_all": 0.25, "theirs": 0.125}
+      {"ours_masked": 0.25, "ours_all": 0.25, "theirs": 0.1875}
   )
 
 

@@ -12,7 +12,7 @@ def row(model="bert", speed=200.0, theirs=True, **settings):
       "quartiles": dict.fromkeys(sides, [speed - 1, speed + 1]),
       "gemm_gflops": {"ours": 300.0},
       "share": dict.fromkeys(sides, 0.25),
-      "flops": {"masked": 1e9, "all": 2e9},
+      "flops": {"masked": 1e9, "all": 2e9, "theirs": 3e9},
       "num_params": {"ours": 1256},
       "versions": {"ours": {"jax": "1.2"}},
       "xla_flags": "",
@@ -25,10 +25,10 @@ def row(model="bert", speed=200.0, theirs=True, **settings):
   return made
 
 
-def page(*rows):
+def page(*rows, mode="train"):
   machine = {"cores": 2, "kind": "x86_64"}
   return encoder_report.to_markdown(
-      {"mode": "train", "machine": machine, "rows": rows}
+      {"mode": mode, "machine": machine, "rows": rows}
   )
 
 
@@ -64,6 +64,22 @@ def test_the_page_tells_what_theirs_does_at_masked_positions():
   made = row("modern")
   made["tokens_per_second"]["theirs_masked"] = 250.0
   assert "| 200 (199 to 201); masked 250 |" in page(made)
+  told = "Theirs predicts at masked positions too where it can"
+  assert told in page(made) and told not in page(row("bert"))
+
+
+def test_what_is_only_so_in_training_is_told_there_alone():
+  told = "theirs computes it again"
+  assert told in page(row("reformer"))
+  forward = page(row("reformer"), mode="forward")
+  assert told not in forward and "of twice the width" in forward
+
+
+def test_the_page_tells_how_the_peak_varied():
+  made = row() | {"gemm_quartiles": {"ours": [290, 305], "theirs": [300, 312]}}
+  assert "| 300 (290 to 305) | 310 (300 to 312) | 1.0 | 2.0 | 3.0 |" in (
+      page(made)
+  )
 
 
 def test_the_page_tells_settings_speeds_and_why_parameters_differ():

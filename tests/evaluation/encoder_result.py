@@ -23,6 +23,7 @@ def run_row(name, bits, perplexity, accuracy, **run):
           "wall_minutes": 15.6,
           "num_params": 1_530_000,
           "padding_share": 0.0105,
+          "code": "abc1234+",
       } | run,
       "curve": [
           {"step": 100, "minutes": 1.0, "loss": 6.0},

@@ -15,7 +15,7 @@ def test_every_run_has_one_line_with_what_it_reached_and_did():
   assert (
       "| bert | 2.15 | 81.5% | 1.576 (1.413 to 1.744)"
       " | -0.242 (-0.265 to -0.222, p 0.0010) | best | 0 | 2,048 x 2 | 1,800"
-      " | 8,192 | 8,100 | 15.1 (15.6) | 1.53 M | 1.05% |"
+      " | 8,192 | 8,100 | 15.1 (15.6) | 1.53 M | 1.05% | abc1234+ |"
   ) in text
   assert "| +0.300 (+0.250 to +0.350, p 0.0010) | 1 |" in text
   for name in ("unigram", "neighbours (masked context)"):

@@ -33,6 +33,7 @@ def finish(name, study, dataset_path, minutes=MINUTES, **changes):
       minutes=minutes,
       probe_steps=8,
       say=lines.append,
+      code="abc",
   )
   return done, lines
 
@@ -63,7 +64,7 @@ def test_a_run_tells_what_it_is_and_did(study):
   assert "resumed" in log
   assert (result["model"], result["tokens"]) == ("bert", "pair")
   assert (result["length"], result["rows"], result["seed"]) == (32, 4, 0)
-  assert result["num_params"] > 1_000
+  assert result["num_params"] > 1_000 and result["code"] == "abc"
   assert 0 < result["minutes"] < result["wall_minutes"]
   scores = load_scores(study / "bert" / encoder_study.SCORES)["bert"]
   assert scores.count.sum() > 0

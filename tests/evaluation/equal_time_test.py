@@ -140,3 +140,13 @@ def test_a_run_without_lines_is_named(tmp_path):
   run = run_folder(tmp_path / "run", [])
   with pytest.raises(UserError, match="tells of no training step"):
     equal_time.facts(run)
+
+
+def test_the_last_steps_join_the_line_before_if_they_are_few(tmp_path):
+  lines = [line(10, 1.0), line(20, 2.0, loss=3.0), line(21, 2.1, loss=14.0)]
+  made = run_folder(tmp_path / "few", lines)
+  assert [point["step"] for point in equal_time.curve(made)] == [10, 21]
+  assert equal_time.curve(made)[-1]["loss"] == pytest.approx(4.0)
+  assert equal_time.facts(made)["train_loss"] == pytest.approx(4.0)
+  made = run_folder(tmp_path / "half", [*lines[:2], line(25, 2.5, loss=9.0)])
+  assert [point["step"] for point in equal_time.curve(made)] == [10, 20, 25]

@@ -47,6 +47,13 @@ def test_vectors_are_the_pooled_hidden_states_of_the_packed_model(
     np.testing.assert_allclose(vector, want, atol=1e-5)
 
 
+def test_the_first_token_of_a_causal_model_is_no_vector(tmp_path):
+  embedder = Embedder.load(make_run(tmp_path))
+  embedder.config.model.causal = True
+  with pytest.raises(UserError, match="'cls': this model is causal.*'last'"):
+    embedder.encode(random_sequences([3]), "cls")
+
+
 @settings(max_examples=8)
 @given(
     chosen=st.lists(st.integers(0, 68), min_size=1, max_size=20),

@@ -337,6 +337,8 @@ def test_free_settings_may_be_chosen_and_no_others(tmp_path):
   assert found.model.config == found.config
   with pytest.raises(UserError, match="num_layers: decided by the weights"):
     read_huggingface(tmp_path / "a", num_layers=1)
+  with pytest.raises(UserError, match="dtype is 'float16'; known are float32"):
+    read_huggingface(tmp_path / "a", dtype="float16")
 
 
 def test_a_folder_with_something_in_it_is_not_overwritten(tmp_path):

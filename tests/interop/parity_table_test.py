@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import pytest
 
 from behavior_lm.interop.parity_table import encoder_rows
-from behavior_lm.interop.parity_table import keep_others
+from behavior_lm.interop.parity_table import keep_older
 from behavior_lm.interop.parity_table import markdown
 from behavior_lm.interop.parity_table import weights_differ
 from tests.interop.models import make
@@ -37,15 +37,15 @@ def test_a_changed_weight_is_seen():
   assert weights_differ(a, b) == 0.5
 
 
-def test_rows_of_other_models_stay_if_all_else_is_the_same():
+def test_older_rows_stay_if_all_else_is_the_same():
   rows = [{"model": "bert", "hidden": 1}, {"model": "albert", "hidden": 2}]
   old = dict(seed=3, lengths=[9], versions={"jax": "1"}, models={"bert": {}})
   new = old | {"models": {}, "rows": []}
-  keep_others(old | {"rows": rows}, new, ["albert"])
-  assert (new["rows"], new["models"]) == (rows[:1], {"bert": {}})
+  keep_older(old | {"rows": rows}, new)
+  assert (new["rows"], new["models"]) == (rows, {"bert": {}})
   for change in ({"seed": 4}, {"lengths": [8]}, {"versions": {"jax": "2"}}):
     new = old | {"models": {}, "rows": []} | change
-    keep_others(old | {"rows": rows}, new, ["albert"])
+    keep_older(old | {"rows": rows}, new)
     assert new["rows"] == [] and new["models"] == {}
 
 

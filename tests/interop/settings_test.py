@@ -21,7 +21,7 @@ def test_every_setting_has_a_place(name):
       *settings.SIZES,
       *settings._TRANSLATED,
       *settings._FIXED,
-      *settings._RECORDED,
+      *settings.RECORDED,
   )
   fields = {field.name for field in dataclasses.fields(MODELS[name][1])}
   assert fields <= set(placed)
@@ -83,6 +83,14 @@ def test_what_a_config_leaves_out_is_at_its_default():
         ("bert", {"layer_norm_eps": "tiny"}, "layer_norm_eps is 'tiny'"),
         ("bert", {"behavior_lm": 3}, "'behavior_lm' is damaged"),
         ("bert", {"behavior_lm": {"remat": 3}}, "'behavior_lm' is damaged"),
+        ("bert", {"behavior_lm": {"remat": "x"}}, "remat is 'x'; known are"),
+        (
+            "bert",
+            {"behavior_lm": {"position_encoding": "rotary"}},
+            "position_encoding is 'rotary'; known are learned, sinusoid",
+        ),
+        ("bert", {"behavior_lm": {"max_segments": -3}}, "is -3, not a size"),
+        ("bert", {"hidden_act": ["gelu"]}, "hidden_act is"),
         ("albert", {"num_hidden_groups": 2}, "num_hidden_groups is 2, here 1"),
         ("albert", {"inner_group_num": 2}, "inner_group_num is 2, here 1"),
         ("albert", {"embedding_size": 24}, "embedding_size is hidden_size"),

@@ -113,7 +113,7 @@ def test_layers_drop_differently():
   )
   first = run(1) - hidden != 0
   second = run(2) - run(1) != 0
-  # With keys for two layers the first one's differs from that for one.
+  # The first of two keys is that of one layer: what differs is the second's.
   assert 0.4 < first.mean() < 0.6 and 0.4 < second.mean() < 0.6
   assert (first != second).any()
 

@@ -91,6 +91,21 @@ def test_a_local_stack_sees_its_window_and_a_hashing_one_more():
   assert max(abs(seen["lsh"] - 60)) > 8
 
 
+def test_a_causal_model_reads_no_later_token_but_sorts_it():
+  batch = row()
+  other = dict(batch, tokens=batch["tokens"].at[0, 90].set(7))
+
+  def moved(**options):
+    model = make(causal=True, num_layers=1, **options)
+    changed = model(batch)["hidden"] - model(other)["hidden"]
+    return np.abs(changed)[0, :90].max()
+
+  assert moved(attention_layers=("local",)) == 0
+  assert moved(attention_layers=("lsh",), chunk_size=LENGTH) == 0
+  # What the module tells: which earlier tokens meet depends on later ones.
+  assert moved(attention_layers=("lsh",), chunk_size=4) > 1e-3
+
+
 def test_bfloat16_stays_near_float32():
   want = make()(row())["hidden"]
   got = make(dtype="bfloat16")(row())["hidden"]
@@ -109,6 +124,12 @@ def test_bfloat16_stays_near_float32():
         (dict(remat="some"), "remat 'some'"),
         (dict(remat="full"), "set reversible=False"),
         (dict(activation="swish"), "activation"),
+        (
+            dict(attention_layers=("local",), num_hashes=7),
+            "num_hashes 7 means nothing without an 'lsh' layer",
+        ),
+        (dict(attention_layers=("local",), num_buckets=6), "num_buckets 6"),
+        (dict(position_encoding="rotary", num_heads=16), "an even head_dim"),
     ],
 )
 def test_what_cannot_be_is_an_error(wrong, message):
