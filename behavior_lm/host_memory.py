@@ -15,7 +15,9 @@ import platform
 _SETTINGS = {
     "MALLOC_ARENA_MAX": (-8, 1),
     "MALLOC_MMAP_MAX_": (-4, 0),
-    "MALLOC_TRIM_THRESHOLD_": (-1, 2**31 - 1),
+    # Never: 2 GB, the largest number that fits, is less than the work space of
+    # a row of 16,384 tokens.
+    "MALLOC_TRIM_THRESHOLD_": (-1, -1),
     "MALLOC_TOP_PAD_": (-2, 2**28),
 }
 # Set to 0 by those who have less memory than time.
@@ -23,13 +25,13 @@ OFF = "BEHAVIOR_LM_KEEP_MEMORY"
 
 
 def keep_freed_memory() -> bool:
-  """Lets this process keep what it frees, up to 2 GB at a time.
+  """Lets this process keep what it frees.
 
   For the commands that train or embed; to be called before other threads
   start, as memory is kept in one heap for all of them. The process holds its
-  highest use until it ends, and twice the work space of a step if that is
-  large: something small comes to lie in the first one, which is too short
-  then. A training step of 8,192 tokens: 3.4 GB instead of 2.1.
+  highest use until it ends, and two or three times the work space of a step if
+  that is large: something small comes to lie in the first one, which is too
+  short then. A training step of 8,192 tokens: 3.4 GB instead of 2.1.
 
   Returns:
     whether memory is kept: glibc can, other C libraries are left as they are;
@@ -47,7 +49,8 @@ def environment() -> dict[str, str]:
   """The same for a program that is started, whatever it is; empty if off."""
   if _is_off():
     return {}
-  return {name: str(value) for name, (_, value) in _SETTINGS.items()}
+  # glibc reads numbers without a sign there.
+  return {name: str(value % 2**64) for name, (_, value) in _SETTINGS.items()}
 
 
 def _is_off() -> bool:

@@ -1,3 +1,4 @@
+import os
 import platform
 import subprocess
 import sys
@@ -24,9 +25,11 @@ print(faults() - before)
 """
 
 
-def page_faults(word):
-  command = [sys.executable, "-c", PROGRAM, word, str(2**26)]
-  done = subprocess.run(command, capture_output=True, text=True, check=True)
+def page_faults(word, size=2**26, env=None):
+  command = [sys.executable, "-c", PROGRAM, word, str(size)]
+  done = subprocess.run(
+      command, capture_output=True, text=True, check=True, env=env
+  )
   return int(done.stdout)
 
 
@@ -37,6 +40,18 @@ def test_kept_memory_is_not_asked_for_again():
   pages = 10 * 2**26 / 4096
   assert page_faults("leave") > pages / 2
   assert page_faults("keep") < pages / 100
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc can keep memory"
+)
+def test_more_than_two_gigabytes_are_kept_too():
+  size = 2**31 + 2**27
+  pages = 10 * size / 4096
+  assert page_faults("keep", size) < pages / 100
+  # And so by a program that is told by its environment.
+  assert page_faults("leave", size, os.environ | environment()) < pages / 100
 
 
 def test_the_environment_can_switch_it_off(monkeypatch):
