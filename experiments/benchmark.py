@@ -23,6 +23,7 @@ tokens a row: tokens a second and memory.
 """
 
 from collections.abc import Callable
+import functools
 import itertools
 import json
 import os
@@ -386,15 +387,13 @@ _COMMANDS = {
 }
 
 
-def main(argv: list[str]) -> None:
+def main(word: str, argv: list[str]) -> None:
   """Does what the word before the flags says."""
-  _check_flags(_WORD)
-  _COMMANDS[_WORD](argv)
+  _check_flags(word)
+  _COMMANDS[word](argv)
 
 
 if __name__ == "__main__":
   # The word before the flags; without one, the training step.
-  _WORD = "step"
-  if sys.argv[1:2] and sys.argv[1] in _COMMANDS:
-    _WORD = sys.argv.pop(1)
-  run_command(main)
+  named = len(sys.argv) > 1 and sys.argv[1] in _COMMANDS
+  run_command(functools.partial(main, sys.argv.pop(1) if named else "step"))

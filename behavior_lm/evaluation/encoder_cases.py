@@ -6,6 +6,7 @@ from typing import Any
 from behavior_lm.data import schema
 from behavior_lm.errors import UserError
 from behavior_lm.models import MODELS
+from behavior_lm.models.encoder import DTYPES
 from behavior_lm.models.encoder import EncoderConfig
 from behavior_lm.objectives.masked_events import MaskedEvents
 
@@ -13,7 +14,6 @@ from behavior_lm.objectives.masked_events import MaskedEvents
 Case = dict[str, Any]
 
 MODES = ("train", "forward")
-DTYPES = ("float32", "bfloat16")
 # Where our head predicts: on masked positions, as our training does, or on all,
 # as transformers' classes do.
 HEADS = ("masked", "all")
