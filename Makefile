@@ -40,7 +40,9 @@ env: .venv/.complete ## make the environment .venv (1.7 GB)
 	  "$$python" -m venv --clear .venv; }
 	@echo "== installing about 400 MB into .venv, one or two minutes"
 	@$(PYTHON) $(PIP_INSTALL) -r requirements-dev.txt
-	@$(PYTHON) $(PIP_INSTALL) --no-deps -e .
+	@# compat: the checkout itself is on the path, so that commands find
+	@# experiments/ and configs/, which are not installed elsewhere.
+	@$(PYTHON) $(PIP_INSTALL) --no-deps -e . --config-settings editable_mode=compat
 	@touch $@
 
 # Single quotes: a glob in LOGS is for the command to expand, not the shell.

@@ -11,9 +11,9 @@ import importlib
 from typing import Any, TYPE_CHECKING
 
 if TYPE_CHECKING:
-  from behavior_lm.data.dataset import open_dataset
   from behavior_lm.data.tokenizers import load_tokenizer
   from behavior_lm.inference.embedder import Embedder
+  from behavior_lm.logs.dataset import open_dataset
 
 __all__ = ["Embedder", "load_tokenizer", "open_dataset"]
 
@@ -21,7 +21,7 @@ __all__ = ["Embedder", "load_tokenizer", "open_dataset"]
 _HOMES = {
     "Embedder": "behavior_lm.inference.embedder",
     "load_tokenizer": "behavior_lm.data.tokenizers",
-    "open_dataset": "behavior_lm.data.dataset",
+    "open_dataset": "behavior_lm.logs.dataset",
 }
 
 

@@ -35,10 +35,10 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from behavior_lm.errors import run_command
-from behavior_lm.errors import UserError
-from behavior_lm.files import write_whole
-from behavior_lm.host_memory import keep_freed_memory
+from behavior_lm.common.errors import run_command
+from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import write_whole
+from behavior_lm.common.host_memory import keep_freed_memory
 
 _REPO = Path(__file__).resolve().parents[1]
 
@@ -112,7 +112,7 @@ _PLAN_BYTES = flags.DEFINE_float("plan_bytes", 1e12, "ingest: of that log.")
 def step(argv: list[str]) -> None:
   """Measures one config's training step."""
   del argv
-  from behavior_lm.evaluation.throughput import measure_step
+  from experiments.benchmarks.step.throughput import measure_step
 
   _check_repeats()
   keep_freed_memory()  # as the commands that train do
@@ -134,9 +134,9 @@ def step(argv: list[str]) -> None:
 def ingest(argv: list[str]) -> None:
   """Measures the preparation of logs, or shows what was measured."""
   del argv
-  from behavior_lm.evaluation import ingest_report
-  from behavior_lm.evaluation import ingest_speed
-  from behavior_lm.reporting import ingest_curve
+  from experiments.benchmarks.ingest import figure as ingest_curve
+  from experiments.benchmarks.ingest import ingest_report
+  from experiments.benchmarks.ingest import ingest_speed
 
   out = Path(_OUT.value or _REPO / "experiments" / "results" / "ingest.json")
   if _PLAN.value:
@@ -184,9 +184,9 @@ def forward(argv: list[str]) -> None:
 
 
 def _race(mode: str) -> None:
-  from behavior_lm.evaluation import encoder_cases
-  from behavior_lm.evaluation import encoder_race
-  from behavior_lm.evaluation import encoder_report
+  from experiments.benchmarks.race import encoder_cases
+  from experiments.benchmarks.race import encoder_race
+  from experiments.benchmarks.race import encoder_report
 
   _check_repeats()
   _check_peers()
@@ -223,9 +223,9 @@ def _race(mode: str) -> None:
 def lengths(argv: list[str]) -> None:
   """Measures how speed and memory of our steps grow with the length."""
   del argv
-  from behavior_lm.evaluation import encoder_cases
-  from behavior_lm.evaluation import encoder_lengths
-  from behavior_lm.reporting import lengths_curve
+  from experiments.benchmarks.lengths import encoder_lengths
+  from experiments.benchmarks.lengths import figure as lengths_curve
+  from experiments.benchmarks.race import encoder_cases
 
   _check_repeats()
   out, _ = _older("lengths")
@@ -278,7 +278,7 @@ def _older(word: str) -> tuple[Path, list[dict]]:
 
 def _with_older(word: str, row: dict) -> dict:
   """Cases may be measured one by one: others keep their rows."""
-  from behavior_lm.evaluation import encoder_report
+  from experiments.benchmarks.race import encoder_report
 
   rows = encoder_report.merge(_older(word)[1], [row])
   return {"machine": _machine(), "rows": rows}
@@ -310,7 +310,7 @@ def _tell(text: str) -> None:
 
 
 def _command(word: str) -> str:
-  from behavior_lm.reporting.reproduce import without_folders
+  from behavior_lm.artifacts.commands import without_folders
 
   script = ["python", "experiments/benchmark.py", word]
   return without_folders(shlex.join([*script, *sys.argv[1:]]))
@@ -318,7 +318,7 @@ def _command(word: str) -> str:
 
 def _made(word: str) -> dict[str, str]:
   """What makes rows; asked before the first is measured."""
-  from behavior_lm.reporting.reproduce import code_version
+  from behavior_lm.artifacts.commands import code_version
 
   return {"command": _command(word), "commit": code_version(_REPO)}
 

@@ -16,8 +16,8 @@ import time
 
 from absl import flags
 
-from behavior_lm.errors import run_command
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import run_command
+from behavior_lm.common.errors import UserError
 
 _LOGS = flags.DEFINE_string(
     "logs", "", "Your log: a file, a glob or a folder; empty generates one."

@@ -15,9 +15,9 @@ import types
 
 from absl import flags
 
-from behavior_lm.errors import run_command
-from behavior_lm.errors import UserError
-from behavior_lm.host_memory import keep_freed_memory
+from behavior_lm.common.errors import run_command
+from behavior_lm.common.errors import UserError
+from behavior_lm.common.host_memory import keep_freed_memory
 
 _RUN = flags.DEFINE_string("run", None, "The run folder.")
 _DATA = flags.DEFINE_string("data", None, "The dataset folder.")
@@ -97,11 +97,11 @@ def main(argv: list[str]) -> None:
 
 def _embed(run: str, data: str, step: int | None) -> None:
   # Late imports: --help and usage errors come at once.
-  from behavior_lm.data.dataset import open_dataset
   from behavior_lm.inference.batching import Cut
   from behavior_lm.inference.dataset_embeddings import embed_dataset
   from behavior_lm.inference.dataset_embeddings import Request
   from behavior_lm.inference.embedder import Embedder
+  from behavior_lm.logs.dataset import open_dataset
 
   dataset = open_dataset(data)
   embedder = Embedder.load(run, step)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from absl import flags
 
-from behavior_lm.errors import run_command
-from behavior_lm.errors import UserError
-from behavior_lm.host_memory import keep_freed_memory
+from behavior_lm.common.errors import run_command
+from behavior_lm.common.errors import UserError
+from behavior_lm.common.host_memory import keep_freed_memory
 
 _RUNS = flags.DEFINE_list("runs", [], "Run folders of pretrain.py, by comma.")
 _DATA = flags.DEFINE_string(
@@ -27,15 +27,15 @@ _OUT = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
   """Scores runs and baselines."""
   del argv
-  from behavior_lm.data.dataset import open_dataset
+  from behavior_lm.artifacts.commands import this_command
+  from behavior_lm.artifacts.run_folder import config_hash
+  from behavior_lm.artifacts.run_folder import load_config
+  from behavior_lm.baselines.count_baselines import score_baselines
   from behavior_lm.data.tokenizers import load_tokenizer
   from behavior_lm.evaluation import table
-  from behavior_lm.evaluation.count_baselines import score_baselines
   from behavior_lm.evaluation.score_run import score_run
-  from behavior_lm.reporting.reproduce import this_command
-  from behavior_lm.training.build import data_name
-  from behavior_lm.training.run_folder import config_hash
-  from behavior_lm.training.run_folder import load_config
+  from behavior_lm.logs.dataset import open_dataset
+  from behavior_lm.recipes.pretrain import data_name
 
   if not _RUNS.value or not _DATA.value:
     raise UserError("--runs and --data are both needed; see --help.")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from absl import flags
 
-from behavior_lm.errors import run_command
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import run_command
+from behavior_lm.common.errors import UserError
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run folder; read, or with --huggingface made."

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from absl import flags
 
-from behavior_lm.errors import run_command
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import run_command
+from behavior_lm.common.errors import UserError
 
 _DATA = flags.DEFINE_string(
     "data", None, "A dataset folder of experiments/prepare.py."
@@ -59,8 +59,8 @@ _SEED = flags.DEFINE_integer(
 def main(argv: list[str]) -> None:
   """Builds, saves, and says what the vocabulary covers."""
   del argv
-  from behavior_lm.data.dataset import open_dataset
   from behavior_lm.data.tokenizers.training import train_tokenizer
+  from behavior_lm.logs.dataset import open_dataset
 
   if not _DATA.value or not _OUT.value:
     raise UserError("--data and --out are both needed; see --help.")

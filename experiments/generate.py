@@ -2,8 +2,8 @@ r"""Writes synthetic player logs, with labels and the truth if you want them.
 
   python experiments/generate.py --out logs.csv --labels labels.csv
 
-The logs look like a real game server's (experiments/compare_synthetic.py), the
-answers are known. --out ends in .csv, .tsv, .jsonl or .parquet. Same flags,
+The logs look like a real game server's (experiments/studies/synthetic/run.py),
+the answers are known. --out ends in .csv, .tsv, .jsonl or .parquet. Same flags,
 same rows. As many as you like, in memory that does not grow:
 
   python experiments/generate.py --out logs.parquet --num_events=100000000 \
@@ -15,11 +15,11 @@ import time
 
 from absl import flags
 
-from behavior_lm.data import synthetic
-from behavior_lm.data.synthesis import synthetic_files
-from behavior_lm.data.synthesis.synthetic_dirt import Dirt
-from behavior_lm.errors import run_command
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import run_command
+from behavior_lm.common.errors import UserError
+from behavior_lm.synthetic import files as synthetic_files
+from behavior_lm.synthetic import generate as synthetic
+from behavior_lm.synthetic.dirt import Dirt
 
 _DEFAULT = synthetic.SyntheticConfig()
 

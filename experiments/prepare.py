@@ -23,15 +23,15 @@ import types
 
 from absl import flags
 
-from behavior_lm import errors
-from behavior_lm.data import dataset
-from behavior_lm.data import formats
-from behavior_lm.data import ingest
-from behavior_lm.data import leaks
-from behavior_lm.data.progress import Progress
-from behavior_lm.data.readers import columns
-from behavior_lm.data.reports import report_text
-from behavior_lm.data.stages.options import Options
+from behavior_lm.common import errors
+from behavior_lm.logs import dataset
+from behavior_lm.logs import formats
+from behavior_lm.logs import ingest
+from behavior_lm.logs import leaks
+from behavior_lm.logs.progress import Progress
+from behavior_lm.logs.readers import columns
+from behavior_lm.logs.reports import report_text
+from behavior_lm.logs.stages.options import Options
 
 _LOGS = flags.DEFINE_string(
     "logs", None, "Log file, folder, or pattern such as 'logs/*.csv.gz'."

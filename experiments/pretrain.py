@@ -11,9 +11,9 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from behavior_lm.errors import run_command
-from behavior_lm.errors import UserError
-from behavior_lm.host_memory import keep_freed_memory
+from behavior_lm.common.errors import run_command
+from behavior_lm.common.errors import UserError
+from behavior_lm.common.host_memory import keep_freed_memory
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", "configs/pretrain.py", "The config program, with its arguments."

@@ -13,8 +13,8 @@ import sys
 
 from absl import flags
 
-from behavior_lm.errors import run_command
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import run_command
+from behavior_lm.common.errors import UserError
 
 _EMBEDDINGS = flags.DEFINE_string(
     "embeddings",
@@ -71,8 +71,8 @@ def main(argv: list[str]) -> None:
   from rich.console import Console
   from rich.table import Table
 
-  from behavior_lm.data.dataset import open_dataset
   from behavior_lm.downstream import probe_files
+  from behavior_lm.logs.dataset import open_dataset
 
   oracle = probe_files.read_oracle(_ORACLE.value) if _ORACLE.value else {}
   console = Console()

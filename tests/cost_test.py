@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from behavior_lm.attention import tiles
-from behavior_lm.evaluation.encoder_cases import make_case
-from behavior_lm.evaluation.encoder_cases import make_objective
-from behavior_lm.evaluation.encoder_cases import model_config
-from behavior_lm.evaluation.throughput import abstract_model
-from behavior_lm.evaluation.throughput import full_rows
-from behavior_lm.models import MODELS
+from behavior_lm.models.encoders import MODELS
 from behavior_lm.training.optim import make_optimizer
 from behavior_lm.training.optim import make_schedule
 from behavior_lm.training.state import split_model
 from behavior_lm.training.step import make_train_step
+from experiments.benchmarks.race.encoder_cases import make_case
+from experiments.benchmarks.race.encoder_cases import make_objective
+from experiments.benchmarks.race.encoder_cases import model_config
+from experiments.benchmarks.step.throughput import abstract_model
+from experiments.benchmarks.step.throughput import full_rows
 
 pytestmark = pytest.mark.slow
 

@@ -27,9 +27,9 @@ from behavior_lm.inference.embedder import make_program
 from behavior_lm.inference.pooling import find_pooling
 from behavior_lm.inference.pooling import POOLINGS
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
-from behavior_lm.models import MODELS
+from behavior_lm.models.encoders import MODELS
 from behavior_lm.objectives import OBJECTIVES
-from behavior_lm.training import build
+from behavior_lm.recipes import pretrain as build
 from behavior_lm.training.optim import make_optimizer
 from behavior_lm.training.optim import make_schedule
 from behavior_lm.training.sharding import make_mesh

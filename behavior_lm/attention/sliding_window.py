@@ -12,8 +12,8 @@ from behavior_lm.attention.tiles import attend_tiles
 from behavior_lm.attention.tiles import causal_bias
 from behavior_lm.attention.tiles import MASKED_BIAS
 from behavior_lm.attention.tiles import segment_bias
-from behavior_lm.rows import put_rows
-from behavior_lm.rows import take_rows
+from behavior_lm.common.rows import put_rows
+from behavior_lm.common.rows import take_rows
 
 # A segment id that no query has: nobody sees a key that bears it.
 UNSEEN = -1

@@ -7,7 +7,7 @@ from behavior_lm.attention.tiles import attend_tiles
 from behavior_lm.attention.tiles import causal_bias
 from behavior_lm.attention.tiles import SCORES_AT_ONCE
 from behavior_lm.attention.tiles import segment_bias
-from behavior_lm.rows import take_rows
+from behavior_lm.common.rows import take_rows
 
 # Products of fewer queries are too small to be fast.
 MIN_QUERIES = 128

@@ -4,7 +4,7 @@ As FlashAttention (arXiv 2205.14135): scores exist a tile at a time, and the
 gradient computes them again from the logarithm of each query's softmax
 denominator. Scores stand as [keys, queries]: then all seven products of value
 and gradient have untransposed left operands but for copies of keys and values,
-which are small; see `behavior_lm.layout`.
+which are small; see `behavior_lm.common.layout`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.layout import transposed
+from behavior_lm.common.layout import transposed
 
 # The bias of a pair that must not meet. Finite, so that a query without any
 # key gives no NaN: it gets the mean of the values, to be dropped by the caller.

@@ -9,12 +9,12 @@ pure function of its place, so an iterator over rows is restored by one number.
 from grain.experimental import index_shuffle
 import numpy as np
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data import packing
-from behavior_lm.data import schema
 from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.data.windows import mix64
 from behavior_lm.data.windows import WindowSource
-from behavior_lm.errors import UserError
+from behavior_lm.logs import schema
 
 Row = dict[str, np.ndarray]
 

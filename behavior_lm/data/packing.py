@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 
 Method = Literal["first_fit", "best_fit"]
 

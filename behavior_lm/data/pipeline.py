@@ -9,10 +9,10 @@ import dataclasses
 import grain
 import numpy as np
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.packed_rows import PADDING
 from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.windows import WindowSource
-from behavior_lm.errors import UserError
 
 Batch = dict[str, np.ndarray]
 

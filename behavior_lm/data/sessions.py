@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 
 SessionKind = Literal["none", "fixed", "user_quantile", "learned"]
 _KINDS = ("none", "fixed", "user_quantile", "learned")

@@ -21,13 +21,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from behavior_lm.data import schema
-from behavior_lm.data.readers import timestamps as stamps
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.data.time_gaps import MAX_GAP
 from behavior_lm.data.time_gaps import time_gaps
-from behavior_lm.errors import UserError
+from behavior_lm.logs import schema
+from behavior_lm.logs.readers import timestamps as stamps
 
 Features = dict[str, np.ndarray]
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from behavior_lm.data import schema
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
+from behavior_lm.logs import schema
 
 GapKind = Literal["next", "previous"]
 MAX_GAP = np.iinfo(np.int32).max

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from behavior_lm.data.dataset import Dataset
 from behavior_lm.data.token_source import TokenSource
+from behavior_lm.logs.dataset import Dataset
 
 FOLDER = "token_lengths"
 

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data import time_features
-from behavior_lm.data.dataset import Dataset
 from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.data.time_gaps import time_gaps
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.data.tokenizers.base import Tokens
-from behavior_lm.errors import UserError
+from behavior_lm.logs.dataset import Dataset
 
 Fields = dict[str, np.ndarray]
 RECENT_TOKENS = 2**21

@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
 from behavior_lm.data import time_features
 from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.data.token_source import TokenSource
-from behavior_lm.errors import UserError
+from behavior_lm.logs import schema
 
 History = Literal["windows", "strided", "crop", "last"]
 HISTORIES = ("windows", "strided", "crop", "last")

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from behavior_lm.data import schema
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
+from behavior_lm.logs import schema
 
 _COLUMNS = (schema.USER_ID, "num_events", "embedding")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from behavior_lm.data import schema
-from behavior_lm.data.dataset import Dataset
-from behavior_lm.data.splits import HELDOUT_USERS
-from behavior_lm.data.splits import SPLITS
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
+from behavior_lm.logs import schema
+from behavior_lm.logs.dataset import Dataset
+from behavior_lm.logs.splits import HELDOUT_USERS
+from behavior_lm.logs.splits import SPLITS
 
 # How a label may be written.
 _VALUES = {

@@ -17,9 +17,9 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from behavior_lm.baselines.counts import top_counts
+from behavior_lm.baselines.counts import UserFeatures
 from behavior_lm.downstream import auc
-from behavior_lm.downstream.baselines import top_counts
-from behavior_lm.downstream.baselines import UserFeatures
 
 NUM_FOLDS = 5
 INNER_FOLDS = 3

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from behavior_lm.data.dataset import Dataset
-from behavior_lm.data.dataset import EventSource
+from behavior_lm.baselines.counts import build_user_features
+from behavior_lm.baselines.counts import UserFeatures
+from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import write_whole
 from behavior_lm.downstream import probe
-from behavior_lm.downstream.baselines import build_user_features
-from behavior_lm.downstream.baselines import UserFeatures
 from behavior_lm.downstream.embeddings import read_user_embeddings
 from behavior_lm.downstream.labels import read_labels
-from behavior_lm.errors import UserError
-from behavior_lm.files import write_whole
+from behavior_lm.logs.dataset import Dataset
+from behavior_lm.logs.dataset import EventSource
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """Masked perplexity, accuracy and bits per raw event under one fixed mask."""
 
 from collections.abc import Iterator, Mapping, Sequence
-import dataclasses
-import math
 from typing import Any
 
 import jax
@@ -11,135 +9,22 @@ from jax.sharding import Mesh
 import ml_collections
 import numpy as np
 
-from behavior_lm.data import schema
-from behavior_lm.data.dataset import Dataset
+from behavior_lm.artifacts.scores import SequenceScores
+from behavior_lm.common.errors import UserError
+from behavior_lm.data.hidden_events import EvalAnnotations
 from behavior_lm.data.pipeline import Batch
 from behavior_lm.data.pipeline import make_loader
 from behavior_lm.data.time_features import NO_EVENT as HIDDEN_FEATURE
 from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.data.tokenizers import Tokenizer
-from behavior_lm.data.tokenizers.base import Tokens
-from behavior_lm.errors import UserError
-from behavior_lm.evaluation.fixed_mask import fixed_mask
+from behavior_lm.logs import schema
+from behavior_lm.logs.dataset import Dataset
 from behavior_lm.objectives.cross_entropy import token_scores
-from behavior_lm.training import build
+from behavior_lm.recipes import pretrain as build
 from behavior_lm.training.sharding import put_batch
 from behavior_lm.training.state import merge_model
 
-# Bits to spell one byte of an id that a token left out.
-BITS_PER_HIDDEN_BYTE = 8.0
 _SLOTS = 32  # predicted positions a row come in multiples of this
-
-
-class EvalAnnotations:
-  """The fixed mask, and whose event is where, beside each window.
-
-  Args:
-    dataset, tokenizer: what is read, and how.
-    mask_rate, mask_seed: of the fixed mask.
-    spans_of: hide the events that THIS tokenizer's masked tokens span, instead
-      of each event alone: so models over single events and over chains are
-      asked for the very same events. Needs a `tokenizer` of one token an
-      event, or a token could be hidden in part.
-
-  Raises:
-    ValueError: for `spans_of` with a tokenizer of several events a token.
-  """
-
-  def __init__(
-      self,
-      dataset: Dataset,
-      tokenizer: Tokenizer,
-      mask_rate: float,
-      mask_seed: int,
-      spans_of: Tokenizer | None = None,
-  ) -> None:
-    if spans_of is not None and not tokenizer.one_token_an_event:
-      raise ValueError(
-          "the spans of another tokenizer can be hidden from one token an event"
-          f" alone; this {tokenizer.kind} tokenizer has longer tokens"
-      )
-    self.spans_of = spans_of
-    if spans_of is not None:
-      self.span_of_pair = spans_of.unit_table(dataset.pairs)
-    self.tokenizer = tokenizer
-    self.unit_of_pair = tokenizer.unit_table(dataset.pairs)
-    self.hidden_bits = (
-        tokenizer.hidden_bytes(dataset.pairs) * BITS_PER_HIDDEN_BYTE
-    )
-    self.mask_rate = mask_rate
-    self.mask_seed = mask_seed
-
-  def __call__(
-      self, index: int, example: Mapping[str, Any], tokens: Tokens
-  ) -> dict[str, np.ndarray]:
-    """A token is masked if its first event is: that many, whatever it spans."""
-    pairs = np.asarray(example["pair"])
-    first, spans = tokens.first_events, tokens.num_events > 0
-    hidden = self.hidden_bits[pairs] + self.tokenizer.repeat_bits(
-        self.unit_of_pair[pairs], np.asarray(example["timestamp"])
-    )
-    mask = fixed_mask(
-        example["user_id"],
-        example["start"],
-        len(pairs),
-        mask_rate=self.mask_rate,
-        seed=self.mask_seed,
-    )
-    if self.spans_of is not None:
-      chains = self.spans_of.tokenise(
-          self.span_of_pair[pairs], np.asarray(example["timestamp"])
-      )
-      mask = np.repeat(mask[chains.first_events], chains.num_events)
-    return {
-        "masked": (mask[first] & spans).astype(np.int32),
-        "sequence": np.full(len(tokens), index, np.int32),
-        "hidden_bits": sum_events(hidden, tokens),
-    }
-
-
-def sum_events(values: np.ndarray, tokens: Tokens) -> np.ndarray:
-  """[num_events] -> [num_tokens] float32 sums over each token's events."""
-  before = np.concatenate([[0.0], np.cumsum(values)])
-  ends = np.cumsum(tokens.num_events)
-  return (before[ends] - before[ends - tokens.num_events]).astype(np.float32)
-
-
-@dataclasses.dataclass(frozen=True)
-class SequenceScores:
-  """Sums over the masked events of each sequence, all arrays [num_sequences].
-
-  Attributes:
-    nats: negative log likelihood of the true tokens.
-    correct: top-1 hits.
-    hidden_bits: what the tokens cannot say, spelled out (the same for every
-      model over one tokenizer).
-    count: masked tokens.
-    num_events: raw events that they span.
-    users: user ids.
-  """
-
-  nats: np.ndarray
-  correct: np.ndarray
-  hidden_bits: np.ndarray
-  count: np.ndarray
-  num_events: np.ndarray
-  users: np.ndarray
-
-  def summary(self) -> dict[str, float]:
-    """Perplexity a token, accuracy, bits a raw event."""
-    total = self.count.sum()
-    nats = self.nats.sum() / total
-    return {
-        "perplexity": math.exp(min(nats, 700.0)),
-        "accuracy": float(self.correct.sum() / total),
-        "bits_per_event": float(self.bits.sum() / self.num_events.sum()),
-    }
-
-  @property
-  def bits(self) -> np.ndarray:
-    """Bits of each sequence's masked events, hidden ones included."""
-    return self.nats / math.log(2) + self.hidden_bits
 
 
 class MaskedPerplexity:

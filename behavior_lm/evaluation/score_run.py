@@ -4,11 +4,11 @@ from pathlib import Path
 
 import ml_collections
 
-from behavior_lm.data.dataset import Dataset
+from behavior_lm.artifacts.scores import SequenceScores
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.evaluation.masked_perplexity import MaskedPerplexity
-from behavior_lm.evaluation.masked_perplexity import SequenceScores
-from behavior_lm.training.loading import load_run
+from behavior_lm.logs.dataset import Dataset
+from behavior_lm.recipes.loading import load_run
 from behavior_lm.training.sharding import make_mesh
 
 

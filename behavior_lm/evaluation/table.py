@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from behavior_lm.evaluation.count_baselines import FULL_CONTEXT
-from behavior_lm.evaluation.masked_perplexity import SequenceScores
+from behavior_lm.artifacts.scores import SequenceScores
+from behavior_lm.baselines.count_baselines import FULL_CONTEXT
+from behavior_lm.common.files import write_whole
 from behavior_lm.evaluation.statistics import bootstrap_difference
 from behavior_lm.evaluation.statistics import bootstrap_ratio
-from behavior_lm.files import write_whole
 
 # Columns of a terminal in which the table does not wrap.
 _WIDTH = 130

@@ -12,11 +12,11 @@ import dataclasses
 
 import numpy as np
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
 from behavior_lm.data import time_features
 from behavior_lm.data.time_gaps import HIDDEN_GAP
-from behavior_lm.errors import UserError
 from behavior_lm.inference.sequences import TokenSequence
+from behavior_lm.logs import schema
 
 _SHORTEST = 16
 _MULTIPLE = 8

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from behavior_lm.data import schema
-from behavior_lm.data.dataset import Dataset
-from behavior_lm.data.sequences import UNITS
-from behavior_lm.data.sequences import USER
+from behavior_lm.artifacts import vectors as stores
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.token_source import open_tokens
-from behavior_lm.errors import UserError
-from behavior_lm.inference import stores
 from behavior_lm.inference.batching import Cut
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.inference.parts import differences
 from behavior_lm.inference.parts import Parts
 from behavior_lm.inference.progress import Bar
 from behavior_lm.inference.sequences import TokenSequence
+from behavior_lm.logs import schema
+from behavior_lm.logs.dataset import Dataset
+from behavior_lm.logs.sequences import UNITS
+from behavior_lm.logs.sequences import USER
 
 # What a kill may cost. Each part ends with batches that are not full, a few
 # percent of its work at this size.

@@ -15,7 +15,9 @@ import ml_collections
 import numpy as np
 import polars as pl
 
-from behavior_lm.errors import UserError
+from behavior_lm.artifacts.run_folder import config_hash
+from behavior_lm.artifacts.vectors import embedding_column
+from behavior_lm.common.errors import UserError
 from behavior_lm.inference.batching import Batch
 from behavior_lm.inference.batching import Batcher
 from behavior_lm.inference.batching import Cut
@@ -27,10 +29,8 @@ from behavior_lm.inference.pooling import RowSums
 from behavior_lm.inference.progress import Bar
 from behavior_lm.inference.sequences import Reader
 from behavior_lm.inference.sequences import TokenSequence
-from behavior_lm.inference.stores import embedding_column
-from behavior_lm.training.build import feature_names
-from behavior_lm.training.loading import load_run
-from behavior_lm.training.run_folder import config_hash
+from behavior_lm.recipes.loading import load_run
+from behavior_lm.recipes.pretrain import feature_names
 from behavior_lm.training.state import merge_model
 
 # Tokens of a batch when nobody chose: enough to fill two cores, and memory

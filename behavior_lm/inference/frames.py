@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from behavior_lm.data import schema
-from behavior_lm.data.readers.timestamps import check_timezone
-from behavior_lm.data.sequences import local_days
-from behavior_lm.data.sequences import UNITS
-from behavior_lm.data.sequences import USER_DAY
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import Tokenizer
-from behavior_lm.errors import UserError
 from behavior_lm.inference.sequences import Reader
 from behavior_lm.inference.sequences import TokenSequence
 from behavior_lm.inference.values import microseconds
+from behavior_lm.logs import schema
+from behavior_lm.logs.readers.timestamps import check_timezone
+from behavior_lm.logs.sequences import local_days
+from behavior_lm.logs.sequences import UNITS
+from behavior_lm.logs.sequences import USER_DAY
 
 _USER, _TIME = "_user", "_time"
 _IDS = (schema.USER_ID, schema.EVENT_ID, schema.DESIGN_ID)

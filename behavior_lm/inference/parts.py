@@ -16,8 +16,8 @@ from typing import Any, IO
 
 import polars as pl
 
-from behavior_lm.errors import UserError
-from behavior_lm.files import write_whole
+from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import write_whole
 
 MANIFEST = "manifest.json"
 _LOCK = "lock"

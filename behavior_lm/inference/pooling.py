@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

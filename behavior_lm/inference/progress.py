@@ -4,8 +4,8 @@ import sys
 import time
 from typing import Any
 
-from behavior_lm.training.progress import duration
-from behavior_lm.training.progress import SECONDS_BETWEEN_LINES
+from behavior_lm.common.progress import duration
+from behavior_lm.common.progress import SECONDS_BETWEEN_LINES
 
 
 class Bar:

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
 from behavior_lm.data import time_features
 from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.token_source import feature_fields
 from behavior_lm.data.token_source import token_fields
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.data.tokenizers.base import Tokens
-from behavior_lm.errors import UserError
 from behavior_lm.inference import values
+from behavior_lm.logs import schema
 
 TOKENS = "tokens"
 # microseconds UTC, for a model that reads the account's age.

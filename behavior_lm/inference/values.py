@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from behavior_lm.data import schema
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
+from behavior_lm.logs import schema
 
 FORMS = (
     "a sequence is a dict of event_id, design_id (optional) and timestamp, or"

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

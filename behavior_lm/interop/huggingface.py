@@ -16,7 +16,7 @@ from flax import traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.interop import settings
 from behavior_lm.interop import weights
 from behavior_lm.interop.folder import CONFIG
@@ -24,9 +24,9 @@ from behavior_lm.interop.folder import read_folder
 from behavior_lm.interop.folder import write_folder
 from behavior_lm.interop.weights import ARCHITECTURES
 from behavior_lm.interop.weights import Weight
-from behavior_lm.models import MODELS
-from behavior_lm.models.encoder import Encoder
-from behavior_lm.models.encoder import EncoderConfig
+from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders.encoder import Encoder
+from behavior_lm.models.encoders.encoder import EncoderConfig
 from behavior_lm.training.state import merge_model
 from behavior_lm.training.state import split_model
 

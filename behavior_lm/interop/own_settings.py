@@ -5,10 +5,10 @@ import dataclasses
 from typing import Any
 
 from behavior_lm.attention.backends import KERNELS
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.layers.stack import REMAT
-from behavior_lm.models.encoder import DTYPES
-from behavior_lm.models.encoder import EncoderConfig
+from behavior_lm.models.encoders.encoder import DTYPES
+from behavior_lm.models.encoders.encoder import EncoderConfig
 
 # A sinusoid table is a learned one with another birth.
 POSITION_ENCODINGS = ("learned", "sinusoid")

@@ -15,20 +15,20 @@ import ml_collections
 import numpy as np
 import optax
 
-from behavior_lm.data import schema
+from behavior_lm.artifacts.run_folder import CONFIG
+from behavior_lm.artifacts.run_folder import load_config
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
-from behavior_lm.errors import UserError
 from behavior_lm.interop import settings
 from behavior_lm.interop.folder import new_folder
 from behavior_lm.interop.huggingface import Imported
 from behavior_lm.interop.huggingface import read_huggingface
 from behavior_lm.interop.huggingface import write_huggingface
-from behavior_lm.models.encoder import EncoderConfig
-from behavior_lm.training import build
+from behavior_lm.logs import schema
+from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.recipes import pretrain as build
+from behavior_lm.recipes.loading import load_run
 from behavior_lm.training.checkpoint import Checkpoints
-from behavior_lm.training.loading import load_run
-from behavior_lm.training.run_folder import CONFIG
-from behavior_lm.training.run_folder import load_config
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import init_state
 from behavior_lm.training.state import merge_model

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any, NamedTuple
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.interop.own_settings import check_own
 from behavior_lm.interop.own_settings import OWN
 from behavior_lm.interop.own_settings import POSITION_ENCODINGS
 from behavior_lm.interop.own_settings import read_own
 from behavior_lm.interop.own_settings import RECORDED
 from behavior_lm.interop.own_settings import refuse
-from behavior_lm.models import MODELS
-from behavior_lm.models.encoder import EncoderConfig
+from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders.encoder import EncoderConfig
 
 # ours -> theirs, as they are.
 SIZES = {

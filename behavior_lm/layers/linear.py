@@ -7,7 +7,7 @@ import jax
 from jax.ad_checkpoint import checkpoint_name
 import jax.numpy as jnp
 
-from behavior_lm.layout import transposed
+from behavior_lm.common.layout import transposed
 
 # BERT's 0.02 suits its width of 768. By the fan-in it suits every width: at
 # 128, kernels of 0.02 leave attention flat for hundreds of steps.
@@ -97,8 +97,8 @@ def _kernel_gradient(
   if x.dtype == dtype:
     # In float32 the copy costs as much as it gains.
     return product(x.T, g)
-  # The narrower of the two is turned, see `behavior_lm.layout`. The barrier
-  # keeps XLA from moving the last transpose into the product.
+  # The narrower of the two is turned, see `behavior_lm.common.layout`. The
+  # barrier keeps XLA from moving the last transpose into the product.
   if x.shape[1] <= g.shape[1]:
     return product(transposed(x), g)
   return jax.lax.optimization_barrier(product(transposed(g), x)).T

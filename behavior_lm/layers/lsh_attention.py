@@ -10,10 +10,10 @@ from behavior_lm.attention.hashing import hash_vectors
 from behavior_lm.attention.hashing import Order
 from behavior_lm.attention.lsh import sort_into_chunks
 from behavior_lm.attention.spec import AttentionSpec
+from behavior_lm.common.rows import take_if
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
 from behavior_lm.layers.self_attention import divide_width
-from behavior_lm.rows import take_if
 
 
 class LshSelfAttention(nnx.Module):

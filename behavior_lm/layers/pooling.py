@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.rows import take_rows
+from behavior_lm.common.rows import take_rows
 
 
 def segment_starts(segment_ids: jax.Array, max_segments: int) -> jax.Array:

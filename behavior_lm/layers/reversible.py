@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.common.rows import take_rows
 from behavior_lm.layers.stack import find_period
 from behavior_lm.layers.stack import stack_trees
-from behavior_lm.rows import take_rows
 
 
 class Reversible(NamedTuple):

@@ -13,10 +13,10 @@ from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.sliding_window import global_offsets
 from behavior_lm.attention.spec import AttentionSpec
+from behavior_lm.common.rows import take_if
+from behavior_lm.common.rows import take_rows
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
-from behavior_lm.rows import take_if
-from behavior_lm.rows import take_rows
 
 
 def divide_width(embed_dim: int, num_heads: int, *, rotary: bool) -> int:

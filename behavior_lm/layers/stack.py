@@ -12,8 +12,8 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.common.rows import take_if
 from behavior_lm.layers.linear import PRODUCT
-from behavior_lm.rows import take_if
 
 # What a layer keeps for the gradient; the rest is computed again.
 REMAT: dict[str, Callable[..., Any]] = {

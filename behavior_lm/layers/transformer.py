@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.attention.spec import AttentionSpec
+from behavior_lm.common.rows import take_if
 from behavior_lm.layers.activations import find_activation
 from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.self_attention import SelfAttention
-from behavior_lm.rows import take_if
 
 NORM_POSITIONS = ("post", "pre")
 

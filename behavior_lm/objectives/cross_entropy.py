@@ -1,7 +1,8 @@
 """Cross entropy over a large vocabulary, a few logits at a time.
 
 Logits stand as [vocab_size, rows]: then all products have untransposed left
-operands, see `behavior_lm.layout`, and softmax adds whole rows of memory.
+operands, see `behavior_lm.common.layout`, and softmax adds whole rows of
+memory.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.layout import transposed
+from behavior_lm.common.layout import transposed
 
 # On CPU, logits that exist at once: they should stay in a cache between the
 # passes over them. Elsewhere 1 GB of them.
@@ -126,7 +127,7 @@ def _forward(
           d_bias + powers @ scale,
       )
       d_rows = _product(of_table, powers.astype(hidden.dtype)) * scale
-      # See `behavior_lm.layout`: XLA would swap the product otherwise.
+      # See `behavior_lm.common.layout`: XLA would swap the product otherwise.
       d_rows = jax.lax.optimization_barrier(d_rows).T
       shape = tokens.shape
       outs = d_rows.reshape(hidden.shape), nll.reshape(shape), correct

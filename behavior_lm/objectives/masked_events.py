@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.common.rows import put_rows
 from behavior_lm.objectives.cross_entropy import token_loss
 from behavior_lm.objectives.masking import choose_masked
-from behavior_lm.rows import put_rows
 
 Batch = Mapping[str, jax.Array]
 

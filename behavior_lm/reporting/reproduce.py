@@ -2,12 +2,8 @@
 
 from collections.abc import Mapping
 import json
-from pathlib import Path
 from pathlib import PurePath
-import re
 import shlex
-import subprocess
-import sys
 from typing import Any
 
 _PREPARE = "python experiments/prepare.py"
@@ -34,44 +30,6 @@ def shown(value: Any) -> str:
     path = PurePath(value)
     return path.name if path.is_absolute() else value
   return json.dumps(value)
-
-
-def without_folders(command: str) -> str:
-  """A recorded command with absolute paths cut to their last parts."""
-
-  def last_part(match: re.Match[str]) -> str:
-    _, found, script = match[0].rpartition("/experiments/")
-    return f"experiments/{script}" if found else match[0].rpartition("/")[2]
-
-  return re.sub(r"(?<![^\s=,'\"])/[^\s,'\"]+", last_part, command)
-
-
-def this_command() -> str:
-  """The running command as results record it: without absolute paths."""
-  return without_folders("python " + shlex.join(sys.argv))
-
-
-def code_version(checkout: Path) -> str:
-  """The commit of the code that runs; empty if unknown.
-
-  With a + if the code was changed since. What results hold is no code: it
-  changes while they are measured.
-  """
-  git = ["git", "-C", str(checkout)]
-  code = [":/", ":(exclude,top)experiments/results"]
-  try:
-    told = subprocess.run(
-        [*git, "describe", "--always"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    changed = subprocess.run(
-        [*git, "diff", "--quiet", "HEAD", "--", *code], check=False
-    )
-  except (OSError, subprocess.CalledProcessError):
-    return ""
-  return told.stdout.strip() + "+" * (changed.returncode != 0)
 
 
 def prepare_command(meta: Mapping[str, Any]) -> str:

@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+from behavior_lm.artifacts import json_files
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
-from behavior_lm.errors import UserError
 from behavior_lm.reporting import data_record
-from behavior_lm.reporting import json_files
 from behavior_lm.reporting import records
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from behavior_lm.data.gap_mixture import Mixture
+from behavior_lm.logs.gap_mixture import Mixture
 from behavior_lm.reporting import markup
 from behavior_lm.reporting import plots
 from behavior_lm.reporting.distributions import time_text

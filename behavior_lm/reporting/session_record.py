@@ -4,7 +4,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-from behavior_lm.data.gap_mixture import Mixture
+from behavior_lm.logs.gap_mixture import Mixture
 
 
 @dataclasses.dataclass(frozen=True)

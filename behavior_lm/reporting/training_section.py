@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from behavior_lm.data import schema
+from behavior_lm.artifacts.commands import without_folders
+from behavior_lm.artifacts.json_files import damage_named
+from behavior_lm.logs import schema
 from behavior_lm.reporting import curves
 from behavior_lm.reporting import markup
 from behavior_lm.reporting import reproduce
-from behavior_lm.reporting.json_files import damage_named
 from behavior_lm.reporting.run import Run
 from behavior_lm.reporting.section import figure_grid
 from behavior_lm.reporting.section import Section
@@ -123,12 +124,12 @@ def reproduce_section(
   lines.append(reproduce.pretrain_command(run.config, run.name, programs))
   evaluated = run.evaluation and run.evaluation.command
   lines.append(
-      reproduce.without_folders(evaluated)
+      without_folders(evaluated)
       if evaluated
       else f"python experiments/evaluate.py --runs {where} --data DATA"
   )
   if run.probe and run.probe.command:
-    lines.append(reproduce.without_folders(run.probe.command))
+    lines.append(without_folders(run.probe.command))
   lines.append(f"python experiments/report.py --run {where}{report_flags}")
   fingerprint = (run.dataset or {}).get("fingerprint")
   body = markup.join(

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from behavior_lm.data.stages.folder import atomic_folder
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
+from behavior_lm.common.folders import atomic_folder
 from behavior_lm.reporting import markup
 from behavior_lm.reporting.data_section import data_section
 from behavior_lm.reporting.map_section import map_section

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.training.state import TrainState
 
 _REST = ("opt_state", "objective_state", "step")

@@ -10,22 +10,22 @@ from typing import Any, Protocol
 import jax
 import ml_collections
 
-from behavior_lm.data.dataset import open_dataset
+from behavior_lm.artifacts.metrics import MetricWriter
+from behavior_lm.artifacts.metrics import run_logger
+from behavior_lm.artifacts.metrics import Window
+from behavior_lm.artifacts.run_folder import CONFIG
+from behavior_lm.artifacts.run_folder import config_hash
+from behavior_lm.artifacts.run_folder import open_run
+from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import duration
+from behavior_lm.common.progress import Progress
+from behavior_lm.common.signals import Interrupt
 from behavior_lm.data.pipeline import make_loader
 from behavior_lm.data.pipeline import padding_share
-from behavior_lm.errors import UserError
-from behavior_lm.training import build
+from behavior_lm.logs.dataset import open_dataset
+from behavior_lm.recipes import pretrain as build
+from behavior_lm.recipes.checks import check_config
 from behavior_lm.training.checkpoint import Checkpoints
-from behavior_lm.training.checks import check_config
-from behavior_lm.training.interrupt import Interrupt
-from behavior_lm.training.metrics import MetricWriter
-from behavior_lm.training.metrics import run_logger
-from behavior_lm.training.metrics import Window
-from behavior_lm.training.progress import duration
-from behavior_lm.training.progress import Progress
-from behavior_lm.training.run_folder import CONFIG
-from behavior_lm.training.run_folder import config_hash
-from behavior_lm.training.run_folder import open_run
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.sharding import put_batch
 from behavior_lm.training.state import count_params

@@ -16,7 +16,7 @@ from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.sliding_window import global_offsets
 from behavior_lm.attention.sliding_window import sliding_window_attention
-from behavior_lm.rows import take_rows
+from behavior_lm.common.rows import take_rows
 from tests.attention.comparing import assert_close
 from tests.attention.comparing import draw
 from tests.attention.comparing import packed_segments

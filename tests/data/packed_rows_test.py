@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.packed_rows import plan
 from behavior_lm.data.packed_rows import RowSource
-from behavior_lm.errors import UserError
 from tests.data.windows_test import windows_of
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=10)

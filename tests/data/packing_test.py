@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data import packing
 from behavior_lm.data.packing import pack
-from behavior_lm.errors import UserError
 
 CAPACITY = 20
 LENGTHS = st.lists(st.integers(1, CAPACITY), max_size=40)

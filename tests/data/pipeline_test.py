@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
 from behavior_lm.data.pipeline import padding_share
-from behavior_lm.errors import UserError
+from behavior_lm.logs import schema
 from tests.data.windows_test import windows_of
 
 ONCE = dict(num_epochs=1, drop_remainder=False)

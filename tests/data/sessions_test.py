@@ -3,9 +3,9 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data import sessions
 from behavior_lm.data.sessions import SessionRule
-from behavior_lm.errors import UserError
 
 GAPS = st.lists(st.sampled_from([0, 1, 2, 5, 10**6, 10**7, 10**10]))
 TIMES = st.lists(

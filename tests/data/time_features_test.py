@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data import time_features
 from behavior_lm.data.time_features import event_features
 from behavior_lm.data.time_features import to_tokens
-from behavior_lm.errors import UserError
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 # Half-hour offsets, a summer time of half an hour, a day that never was.

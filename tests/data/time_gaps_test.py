@@ -3,8 +3,8 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.time_gaps import time_gaps
-from behavior_lm.errors import UserError
 
 TIMES = st.lists(st.integers(0, 10**13), min_size=1, max_size=50).map(
     lambda values: np.sort(np.asarray(values, np.int64))

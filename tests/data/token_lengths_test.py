@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from behavior_lm.data.dataset import open_dataset
 from behavior_lm.data.token_lengths import FOLDER
 from behavior_lm.data.token_lengths import token_lengths
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers.training import train_tokenizer
-from tests.training.tiny import tiny_dataset
+from behavior_lm.logs.dataset import open_dataset
+from tests.tiny import tiny_dataset
 
 
 @pytest.fixture(scope="module")

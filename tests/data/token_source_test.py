@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.sessions import SessionRule
 from behavior_lm.data.token_source import token_fields
 from behavior_lm.data.token_source import TokenSource
 from behavior_lm.data.tokenizers.base import Settings
 from behavior_lm.data.tokenizers.base import Tokens
 from behavior_lm.data.tokenizers.pair import PairTokenizer
-from behavior_lm.errors import UserError
-from tests.data.fakes import FakeSource
+from behavior_lm.logs import schema
+from tests.logs.fakes import FakeSource
 
 UNIT = schema.GAP_UNIT_US
 

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.token_source import TokenSource
 from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.data.windows import mix64
 from behavior_lm.data.windows import window_bounds
 from behavior_lm.data.windows import WindowSource
-from behavior_lm.errors import UserError
-from tests.data.fakes import FakeSource
+from behavior_lm.logs import schema
+from tests.logs.fakes import FakeSource
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=8)
 

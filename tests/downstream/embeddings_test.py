@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.downstream.embeddings import read_user_embeddings
-from behavior_lm.errors import UserError
 
 
 def frame(**columns):

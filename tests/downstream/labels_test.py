@@ -3,9 +3,9 @@
 import polars as pl
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.downstream.labels import check_label_leaks
 from behavior_lm.downstream.labels import read_labels
-from behavior_lm.errors import UserError
 
 USERS = ["007", "a", "b", "c"]
 

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.downstream import probe
 from behavior_lm.downstream import probe_files
-from behavior_lm.errors import UserError
-from tests.data import log_files
+from tests.logs import log_files
 
 NUM_USERS = 40
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from behavior_lm.baselines.counts import UserFeatures
 from behavior_lm.downstream import probe
-from behavior_lm.downstream.baselines import UserFeatures
 
 FAST = {
     probe.EMBEDDING: probe.Probe((probe.EMBEDDING,)),

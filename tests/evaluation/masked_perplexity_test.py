@@ -4,25 +4,25 @@ from flax import nnx
 import numpy as np
 import pytest
 
-from behavior_lm.data.dataset import open_dataset
+from behavior_lm.artifacts.scores import SequenceScores
+from behavior_lm.baselines.count_baselines import FULL_CONTEXT
+from behavior_lm.baselines.count_baselines import SAME_INFORMATION
+from behavior_lm.baselines.count_baselines import score_baselines
+from behavior_lm.baselines.count_baselines import UNIGRAM
+from behavior_lm.common.errors import UserError
+from behavior_lm.data.fixed_mask import fixed_mask
+from behavior_lm.data.hidden_events import EvalAnnotations
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers.training import train_tokenizer
-from behavior_lm.errors import UserError
-from behavior_lm.evaluation.count_baselines import FULL_CONTEXT
-from behavior_lm.evaluation.count_baselines import SAME_INFORMATION
-from behavior_lm.evaluation.count_baselines import score_baselines
-from behavior_lm.evaluation.count_baselines import UNIGRAM
-from behavior_lm.evaluation.fixed_mask import fixed_mask
-from behavior_lm.evaluation.masked_perplexity import EvalAnnotations
 from behavior_lm.evaluation.masked_perplexity import hide_masked
 from behavior_lm.evaluation.masked_perplexity import masked_offsets
 from behavior_lm.evaluation.masked_perplexity import MaskedPerplexity
-from behavior_lm.evaluation.masked_perplexity import SequenceScores
-from behavior_lm.training import build
+from behavior_lm.logs.dataset import open_dataset
+from behavior_lm.recipes import pretrain as build
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import split_model
-from tests.training.tiny import tiny_config
-from tests.training.tiny import tiny_dataset
+from tests.tiny import tiny_config
+from tests.tiny import tiny_dataset
 
 
 @pytest.fixture(scope="module")

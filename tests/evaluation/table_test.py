@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
+from behavior_lm.artifacts.scores import SequenceScores
+from behavior_lm.baselines.count_baselines import FULL_CONTEXT
+from behavior_lm.baselines.count_baselines import SAME_INFORMATION
+from behavior_lm.baselines.count_baselines import UNIGRAM
 from behavior_lm.evaluation import table
-from behavior_lm.evaluation.count_baselines import FULL_CONTEXT
-from behavior_lm.evaluation.count_baselines import SAME_INFORMATION
-from behavior_lm.evaluation.count_baselines import UNIGRAM
-from behavior_lm.evaluation.masked_perplexity import SequenceScores
 
 USERS = np.repeat([f"user{i}" for i in range(20)], 3)
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from behavior_lm.inference.stores import read_embeddings
+from behavior_lm.artifacts.vectors import read_embeddings
 from tests.inference.dataset_embeddings_test import make_dataset
 from tests.inference.dataset_embeddings_test import make_log
 from tests.inference.fake_runs import make_run

@@ -8,8 +8,8 @@ import sys
 import polars as pl
 import pytest
 
-from behavior_lm.data.synthetic import generate
-from behavior_lm.data.synthetic import SyntheticConfig
+from behavior_lm.synthetic.generate import generate
+from behavior_lm.synthetic.generate import SyntheticConfig
 
 REPO = Path(__file__).resolve().parents[2]
 

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from behavior_lm.data.dataset import open_dataset
-from behavior_lm.errors import UserError
-from tests.data import log_files
+from behavior_lm.common.errors import UserError
+from behavior_lm.logs.dataset import open_dataset
+from tests.logs import log_files
 
 _REPO = Path(__file__).parents[2]
 _EVENTS = 1_000_000

@@ -7,7 +7,7 @@ import pytest
 
 from configs.pretrain import get_config
 from configs.pretrain import SIZES
-from tests.training.tiny import tiny_dataset
+from tests.tiny import tiny_dataset
 
 REPO = Path(__file__).resolve().parents[2]
 

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.data import log_files
 from tests.experiments import command
+from tests.logs import log_files
 
 run = functools.partial(command.run, "probe")
 

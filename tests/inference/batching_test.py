@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.inference.batching import Batcher
 from behavior_lm.inference.batching import bucket_lengths
 from behavior_lm.inference.batching import Cut

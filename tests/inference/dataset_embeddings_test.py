@@ -2,15 +2,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from behavior_lm.data import ingest
-from behavior_lm.data.dataset import open_dataset
-from behavior_lm.data.progress import Progress
-from behavior_lm.errors import UserError
+from behavior_lm.artifacts.vectors import read_embeddings
+from behavior_lm.artifacts.vectors import read_settings
+from behavior_lm.common.errors import UserError
 from behavior_lm.inference.dataset_embeddings import embed_dataset
 from behavior_lm.inference.dataset_embeddings import Request
 from behavior_lm.inference.embedder import Embedder
-from behavior_lm.inference.stores import read_embeddings
-from behavior_lm.inference.stores import read_settings
+from behavior_lm.logs import ingest
+from behavior_lm.logs.dataset import open_dataset
+from behavior_lm.logs.progress import Progress
 from tests.inference.fake_runs import EVENTS
 from tests.inference.fake_runs import make_run
 

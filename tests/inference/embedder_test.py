@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.inference.batching import bucket_lengths
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.inference.pooling import POOLINGS

@@ -10,7 +10,7 @@ import numpy as np
 from behavior_lm.data.time_gaps import time_gaps
 from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.inference.batching import window_cuts
-from behavior_lm.training import build
+from behavior_lm.recipes import pretrain as build
 from behavior_lm.training.checkpoint import Checkpoints
 from behavior_lm.training.optim import make_optimizer
 from behavior_lm.training.optim import make_schedule

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers.pair import PairTokenizer
-from behavior_lm.errors import UserError
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.inference.frames import cut_frame
 from behavior_lm.inference.sequences import Reader

@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.inference.parts import differences
 from behavior_lm.inference.parts import Parts
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.sessions import SessionRule
 from behavior_lm.data.tokenizers.base import Settings
 from behavior_lm.data.tokenizers.pair import PairTokenizer
-from behavior_lm.errors import UserError
 from behavior_lm.inference.sequences import Reader
 
 TOKENIZER = PairTokenizer(["a", "b", "7"], [("a", "1"), ("b", "0")])

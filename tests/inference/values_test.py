@@ -4,7 +4,7 @@ import types
 import numpy as np
 import pytest
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.inference.values import microseconds
 
 UTC = datetime.UTC

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.interop.folder import new_folder
 from behavior_lm.interop.folder import read_folder
 from behavior_lm.interop.folder import write_folder

@@ -10,11 +10,11 @@ from safetensors.numpy import save_file
 from scipy.special import erf
 from scipy.special import softmax
 
-from behavior_lm.errors import UserError
-from behavior_lm.interop import parity
+from behavior_lm.common.errors import UserError
 from behavior_lm.interop.huggingface import read_huggingface
 from behavior_lm.interop.huggingface import write_huggingface
 from behavior_lm.training.state import split_model
+from experiments.studies.parity import parity
 from tests.interop.models import make
 
 NAMES = ("bert", "albert", "longformer")

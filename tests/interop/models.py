@@ -4,7 +4,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.models import MODELS
+from behavior_lm.models.encoders import MODELS
 
 SIZES = dict(
     vocab_size=61,

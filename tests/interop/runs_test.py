@@ -4,13 +4,13 @@ import shutil
 import numpy as np
 import pytest
 
+from behavior_lm.artifacts.run_folder import load_config
+from behavior_lm.artifacts.run_folder import open_run
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
-from behavior_lm.errors import UserError
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.interop import runs
 from behavior_lm.interop.huggingface import read_huggingface
-from behavior_lm.training.run_folder import load_config
-from behavior_lm.training.run_folder import open_run
 from tests.inference.fake_runs import make_run
 from tests.inference.fake_runs import random_sequences
 from tests.interop.huggingface_test import change

@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.interop import settings
-from behavior_lm.models import MODELS
+from behavior_lm.models.encoders import MODELS
 from tests.interop.models import make
 from tests.interop.models import their_config
 

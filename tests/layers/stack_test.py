@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from behavior_lm.common.rows import take_if
 from behavior_lm.layers.stack import for_layer
 from behavior_lm.layers.stack import REMAT
 from behavior_lm.layers.stack import run_stack
-from behavior_lm.rows import take_if
 
 WIDTH = 8
 

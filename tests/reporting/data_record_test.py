@@ -1,8 +1,8 @@
 import polars as pl
 import pytest
 
-from behavior_lm.data.readers import quarantine
-from behavior_lm.data.reports import report
+from behavior_lm.logs.readers import quarantine
+from behavior_lm.logs.reports import report
 from behavior_lm.reporting.data_record import parse_data_report
 from tests.reporting.example_run import changed
 from tests.reporting.example_run import DATA_REPORT

@@ -1,6 +1,6 @@
 import pytest
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.reporting.run import read_run
 from tests.reporting.example_run import write_bare_run
 from tests.reporting.example_run import write_run

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from behavior_lm.data.reports.session_statistics import SessionStatistics
+from behavior_lm.logs.reports.session_statistics import SessionStatistics
 from behavior_lm.reporting.data_record import parse_data_report
 from behavior_lm.reporting.session_record import parse_sessions
 from tests.reporting.example_run import changed

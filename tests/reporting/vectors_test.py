@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.reporting.vectors import read_vectors
 from tests.reporting.example_run import write_embeddings
 

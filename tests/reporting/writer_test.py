@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import polars as pl
 import pytest
 
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
 from behavior_lm.reporting.run import read_run
 from behavior_lm.reporting.vectors import read_vectors
 from behavior_lm.reporting.writer import make_report

@@ -9,17 +9,17 @@ import time
 
 import pytest
 
-from behavior_lm.data.dataset import open_dataset
+from behavior_lm.artifacts.metrics import read_metrics
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
-from behavior_lm.errors import UserError
 from behavior_lm.evaluation.masked_perplexity import make_evaluators
 from behavior_lm.inference.embedder import Embedder
-from behavior_lm.training import build
+from behavior_lm.logs.dataset import open_dataset
+from behavior_lm.recipes import pretrain as build
 from behavior_lm.training import loop
 from behavior_lm.training.loop import train
-from behavior_lm.training.metrics import read_metrics
-from tests.training.tiny import tiny_config
-from tests.training.tiny import tiny_dataset
+from tests.tiny import tiny_config
+from tests.tiny import tiny_dataset
 
 REPO = Path(__file__).resolve().parents[2]
 

@@ -9,13 +9,13 @@ import sys
 
 import jax
 
+from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.attention import chunk_plan
 from behavior_lm.attention import tiles
 from behavior_lm.objectives import cross_entropy
 from behavior_lm.training import loop
 from behavior_lm.training import sharding
-from behavior_lm.training.metrics import read_metrics
-from tests.training.tiny import tiny_config
+from tests.tiny import tiny_config
 
 if __name__ == "__main__":
   dataset, run, data, model, steps, architecture = sys.argv[1:]

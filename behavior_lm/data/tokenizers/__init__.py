@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers.base import FILE_NAME
 from behavior_lm.data.tokenizers.base import Tokenizer
 from behavior_lm.data.tokenizers.bpe import BpeTokenizer
 from behavior_lm.data.tokenizers.pair import PairTokenizer
-from behavior_lm.errors import UserError
+from behavior_lm.logs import schema
 
 TOKENIZERS: dict[str, type[Tokenizer]] = {
     "pair": PairTokenizer,

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
-from behavior_lm.data import schema
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
+from behavior_lm.logs import schema
 
 # Events alone may take at most this share: they are the fallback, the pairs
 # carry the information.

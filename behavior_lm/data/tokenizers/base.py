@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import write_whole
 from behavior_lm.data.sessions import session_ids
 from behavior_lm.data.sessions import SessionRule
 from behavior_lm.data.tokenizers.alphabet import Alphabet
-from behavior_lm.errors import UserError
-from behavior_lm.files import write_whole
+from behavior_lm.logs import schema
 
 FILE_NAME = "tokenizer.json"
 EventIds = tuple[str | None, str | None]

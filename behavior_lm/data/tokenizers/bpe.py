@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import piece_model
 from behavior_lm.data.tokenizers.alphabet import Alphabet
 from behavior_lm.data.tokenizers.base import run_starts
 from behavior_lm.data.tokenizers.base import Settings
 from behavior_lm.data.tokenizers.base import Tokenizer
-from behavior_lm.errors import UserError
+from behavior_lm.logs import schema
 
 MODEL_FILE = "bpe.model"
 # What SentencePiece takes.

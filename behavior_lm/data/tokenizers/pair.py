@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers.alphabet import Alphabet
 from behavior_lm.data.tokenizers.base import Settings
 from behavior_lm.data.tokenizers.base import Tokenizer
-from behavior_lm.errors import UserError
+from behavior_lm.logs import schema
 
 
 class PairTokenizer(Tokenizer):

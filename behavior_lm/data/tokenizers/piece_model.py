@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import sentencepiece
 
-from behavior_lm.data import schema
-from behavior_lm.errors import UserError
+from behavior_lm.common.errors import UserError
+from behavior_lm.logs import schema
 
 # CJK ideographs and Hangul are three bytes in UTF-8, what follows four.
 _RANGES = ((0x4E00, 0xA000), (0xAC00, 0xD7A4), (0x20000, 0x110000))

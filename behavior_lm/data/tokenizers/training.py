@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from grain.experimental import index_shuffle
 import numpy as np
 
-from behavior_lm.data.dataset import Dataset
-from behavior_lm.data.gap_mixture import fit_mixture
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.sessions import SessionRule
 from behavior_lm.data.tokenizers import TOKENIZERS
 from behavior_lm.data.tokenizers.base import run_starts
@@ -15,7 +14,8 @@ from behavior_lm.data.tokenizers.base import Tokenizer
 from behavior_lm.data.tokenizers.bpe import BpeTokenizer
 from behavior_lm.data.tokenizers.bpe import Sequence
 from behavior_lm.data.tokenizers.pair import PairTokenizer
-from behavior_lm.errors import UserError
+from behavior_lm.logs.dataset import Dataset
+from behavior_lm.logs.gap_mixture import fit_mixture
 
 # More text does not change what the frequent chains are, and SentencePiece
 # keeps all of it in memory, some 50 bytes an event.
@@ -88,7 +88,8 @@ def read_rule(text: str, dataset: Dataset) -> SessionRule:
   if text == "none":
     return SessionRule()
   if text == "learned":
-    return fit_mixture(*count_gaps(dataset)).rule()
+    seconds = fit_mixture(*count_gaps(dataset)).threshold_seconds
+    return SessionRule("learned", seconds=seconds)
   try:
     if text.startswith("q"):
       return SessionRule("user_quantile", quantile=float(text[1:]))

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers.alphabet import Alphabet
-from behavior_lm.errors import UserError
 
 COUNTS = st.dictionaries(
     st.tuples(st.text(min_size=1, max_size=2), st.text(max_size=2)),

@@ -3,12 +3,12 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.sessions import SessionRule
 from behavior_lm.data.tokenizers.base import run_length_bits
 from behavior_lm.data.tokenizers.base import run_starts
 from behavior_lm.data.tokenizers.base import Settings
 from behavior_lm.data.tokenizers.pair import PairTokenizer
-from behavior_lm.errors import UserError
 
 SECOND = 1_000_000
 RULE = SessionRule("fixed", seconds=5.0)

@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.sessions import SessionRule
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers.base import Settings
 from behavior_lm.data.tokenizers.bpe import BpeTokenizer
-from behavior_lm.errors import UserError
+from behavior_lm.logs import schema
 
 MINUTE = 60_000_000
 NUM_PAIRS = 30

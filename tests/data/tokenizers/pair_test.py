@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from behavior_lm.data import schema
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers.pair import PairTokenizer
-from behavior_lm.errors import UserError
+from behavior_lm.logs import schema
 
 PAIRS = pl.DataFrame({
     "event_id": ["a", "a", "ai", "b", "new"],

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from behavior_lm.data.dataset import open_dataset
+from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers.training import count_gaps
 from behavior_lm.data.tokenizers.training import count_runs
 from behavior_lm.data.tokenizers.training import MAX_RUN
 from behavior_lm.data.tokenizers.training import read_rule
 from behavior_lm.data.tokenizers.training import sample_sequences
 from behavior_lm.data.tokenizers.training import train_tokenizer
-from behavior_lm.errors import UserError
-from tests.training.tiny import tiny_dataset
+from behavior_lm.logs.dataset import open_dataset
+from tests.tiny import tiny_dataset
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,107 @@
+"""Scores by sequence, and on disk: what was scored once is not scored again."""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import math
+from pathlib import Path
+import zipfile
+
+import numpy as np
+
+from behavior_lm.common.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceScores:
+  """Sums over the masked events of each sequence, all arrays [num_sequences].
+
+  Attributes:
+    nats: negative log likelihood of the true tokens.
+    correct: top-1 hits.
+    hidden_bits: what the tokens cannot say, spelled out (the same for every
+      model over one tokenizer).
+    count: masked tokens.
+    num_events: raw events that they span.
+    users: user ids.
+  """
+
+  nats: np.ndarray
+  correct: np.ndarray
+  hidden_bits: np.ndarray
+  count: np.ndarray
+  num_events: np.ndarray
+  users: np.ndarray
+
+  def summary(self) -> dict[str, float]:
+    """Perplexity a token, accuracy, bits a raw event."""
+    total = self.count.sum()
+    nats = self.nats.sum() / total
+    return {
+        "perplexity": math.exp(min(nats, 700.0)),
+        "accuracy": float(self.correct.sum() / total),
+        "bits_per_event": float(self.bits.sum() / self.num_events.sum()),
+    }
+
+  @property
+  def bits(self) -> np.ndarray:
+    """Bits of each sequence's masked events, hidden ones included."""
+    return self.nats / math.log(2) + self.hidden_bits
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(SequenceScores))
+
+
+def save_scores(path: Path, scores: Mapping[str, SequenceScores]) -> None:
+  """Writes scores by name to one .npz file, whole or not at all."""
+  arrays = {
+      f"{number}.{field}": np.asarray(getattr(one, field))
+      for number, one in enumerate(scores.values())
+      for field in _FIELDS
+      if field != "users"
+  }
+  # Texts as NumPy keeps them: objects would have to be pickled.
+  users = {
+      f"{number}.users": np.asarray(one.users, str)
+      for number, one in enumerate(scores.values())
+  }
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_suffix(".tmp.npz")
+  np.savez(
+      temporary,
+      allow_pickle=False,
+      names=np.asarray(list(scores), str),
+      **arrays,
+      **users,
+  )
+  temporary.replace(path)
+
+
+def load_scores(path: Path) -> dict[str, SequenceScores]:
+  """Reads what `save_scores` wrote, in its order.
+
+  Raises:
+    UserError: if the file is missing or damaged.
+  """
+  if not path.exists():
+    raise UserError(f"{path}: is missing; delete {path.parent} and run again.")
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      return {
+          str(name): SequenceScores(
+              **{field: file[f"{number}.{field}"] for field in _FIELDS}
+          )
+          for number, name in enumerate(file["names"])
+      }
+  except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    raise UserError(
+        f"{path}: is damaged ({error}). Delete it; it is made again."
+    ) from error
+
+
+def kept(
+    path: Path, make: Callable[[], Mapping[str, SequenceScores]]
+) -> dict[str, SequenceScores]:
+  """The scores of a file; made, and written there, if it is not there."""
+  if not path.exists():
+    save_scores(path, make())
+  return load_scores(path)

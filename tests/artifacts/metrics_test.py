@@ -1,0 +1,41 @@
+import json
+
+import pytest
+
+from behavior_lm.artifacts.metrics import drop_after
+from behavior_lm.artifacts.metrics import MetricWriter
+from behavior_lm.artifacts.metrics import read_metrics
+from behavior_lm.artifacts.metrics import Window
+
+
+def test_a_window_survives_json_to_the_last_bit():
+  window = Window()
+  for value in (0.1, 1 / 3, 2e-17):
+    window.add({"loss": value})
+  again = Window(json.loads(json.dumps(window.to_json())))
+  for w in (window, again):
+    w.add({"loss": 0.7})
+  assert again.means() == window.means()
+  assert window.means()["loss"] == pytest.approx((0.1 + 1 / 3 + 0.7) / 4)
+
+
+def test_what_a_checkpoint_got_does_not_change_with_the_window():
+  window = Window()
+  window.add({"loss": 1.0})
+  saved = window.to_json()
+  window.add({"loss": 2.0})
+  assert saved == {"count": 1, "sums": {"loss": 1.0}}
+
+
+def test_lines_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path):
+  path = tmp_path / "metrics.jsonl"
+  path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+  drop_after(path, 2)
+  assert [line["step"] for line in read_metrics(path)] == [1, 2]
+
+
+def test_written_metrics_are_read_back(tmp_path):
+  writer = MetricWriter(tmp_path)
+  writer.write(5, {"loss": 1.25})
+  writer.close()
+  assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 5, "loss": 1.25}]

@@ -1,0 +1,44 @@
+import pytest
+
+from behavior_lm.common.errors import UserError
+from behavior_lm.logs import checksum
+from behavior_lm.logs import integrity
+
+
+def test_files_are_described_by_size_and_hash(tmp_path):
+  (tmp_path / "a").mkdir()
+  (tmp_path / "a" / "b").write_bytes(b"abc")
+  (tmp_path / "c").write_bytes(b"")
+  found = integrity.describe_files(tmp_path, {"c": "known before"})
+  assert found == {
+      "a/b": {"bytes": 3, "sha256": checksum.sha256(tmp_path / "a" / "b")},
+      "c": {"bytes": 0, "sha256": "known before"},
+  }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"ab", "file: has 2 bytes instead of 3. The dataset is damaged."),
+        (b"abd", "file: its bytes have changed since it was written"),
+        (None, "file: missing. The dataset is damaged. Run experiments/prep"),
+    ],
+)
+def test_a_file_that_is_another_is_named(tmp_path, content, message):
+  file = tmp_path / "file"
+  file.write_bytes(b"abc")
+  recorded = integrity.describe_files(tmp_path)["file"]
+  integrity.check_file(tmp_path, "file", recorded)
+  if content is None:
+    file.unlink()
+  else:
+    file.write_bytes(content)
+  with pytest.raises(UserError, match=message):
+    integrity.check_file(tmp_path, "file", recorded)
+
+
+def test_the_hash_of_a_description_is_over_everything_else_in_it():
+  meta = {"a": 1, "b": [2, 3]}
+  own = integrity.self_hash(meta)
+  assert own == integrity.self_hash({"b": [2, 3], "self_hash": "x", "a": 1})
+  assert own != integrity.self_hash(meta | {"c": 0})

@@ -1,0 +1,400 @@
+"""What every model must do, whatever its layers are."""
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from behavior_lm.data.pipeline import BatchSpec
+from behavior_lm.data.pipeline import make_loader
+from behavior_lm.layers.heads import logits
+from behavior_lm.models.encoders import MODELS
+from tests.attention.comparing import assert_close
+from tests.data.windows_test import windows_of
+
+LENGTH, VOCAB = 32, 60
+FIELDS = ("tokens", "positions", "segment_ids", "time_gaps")
+OWN = {
+    "bert": {},
+    "albert": {"embedding_dim": 8},
+    "longformer": {"window_size": 4},
+    "modern": {"window_size": 4, "num_layers": 4},
+    # One chunk: in chunks a sequence meets others in a packed row than alone.
+    # Reversible layers keep less than any policy of remat.
+    "reformer": {
+        "window_size": 4,
+        "chunk_size": LENGTH,
+        "reversible": False,
+    },
+}
+EVERY_MODEL = pytest.mark.parametrize("name", sorted(MODELS))
+
+
+def make(name, **options):
+  model, config = MODELS[name]
+  values = dict(
+      vocab_size=VOCAB,
+      num_layers=2,
+      embed_dim=16,
+      num_heads=2,
+      mlp_dim=32,
+      max_length=LENGTH,
+      max_segments=8,
+  )
+  return model(config(**values | OWN[name] | options), rngs=nnx.Rngs(0))
+
+
+def test_every_model_is_tested_here():
+  assert OWN.keys() == MODELS.keys()
+
+
+def hidden_by_sequence(model, pack):
+  """tokens of a sequence -> its hidden states and its pooled vector."""
+  found = {}
+  windows = windows_of([5, 9, 3, 22, 31, 1, 14], max_length=LENGTH)
+  spec = BatchSpec(2, LENGTH, max_segments=8, pack=pack, prefetch=0)
+  for batch in make_loader(windows, spec, num_epochs=1, drop_remainder=False):
+    out = model({name: jnp.asarray(batch[name]) for name in FIELDS})
+    for row, ids in enumerate(batch["segment_ids"]):
+      for segment in range(1, ids.max() + 1):
+        inside = ids == segment
+        found[tuple(batch["tokens"][row, inside].tolist())] = (
+            np.asarray(out["hidden"])[row, inside],
+            np.asarray(out["pooled"])[row, segment - 1],
+        )
+  return found
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("time_encoding", ["none", "bucket", "gate"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_packed_and_unpacked_sequences_have_the_same_hidden_states(
+    name, time_encoding, causal
+):
+  model = make(name, time_encoding=time_encoding, causal=causal)
+  packed = hidden_by_sequence(model, pack=True)
+  alone = hidden_by_sequence(model, pack=False)
+  assert packed.keys() == alone.keys() and len(packed) == 7
+  for tokens, (hidden, pooled) in packed.items():
+    np.testing.assert_allclose(hidden, alone[tokens][0], atol=1e-5)
+    np.testing.assert_allclose(pooled, alone[tokens][1], atol=1e-5)
+    np.testing.assert_array_equal(pooled, hidden[0])
+
+
+def one_row(length=LENGTH, **changes):
+  rng = np.random.default_rng(0)
+  batch = {
+      "tokens": rng.integers(5, VOCAB, (1, length)),
+      "positions": np.arange(length)[None],
+      "segment_ids": np.ones((1, length), int),
+      "time_gaps": rng.integers(0, 50, (1, length)),
+  }
+  return {k: jnp.asarray(v, jnp.int32) for k, v in (batch | changes).items()}
+
+
+@EVERY_MODEL
+def test_a_causal_model_cannot_see_the_future(name):
+  model = make(name, causal=True)
+  batch = one_row()
+  changed = dict(batch, tokens=batch["tokens"].at[0, 20].set(7))
+  before, after = model(batch)["hidden"], model(changed)["hidden"]
+  np.testing.assert_array_equal(before[0, :20], after[0, :20])
+  assert not np.allclose(before[0, 20:], after[0, 20:])
+
+
+@EVERY_MODEL
+def test_a_bidirectional_model_sees_both_sides(name):
+  model = make(name)
+  batch = one_row()
+  changed = dict(batch, tokens=batch["tokens"].at[0, 20].set(7))
+  before, after = model(batch)["hidden"], model(changed)["hidden"]
+  # The first token too, which is far away: it is global, or a layer is.
+  for place in (0, 18, 22):
+    assert not np.allclose(before[0, place], after[0, place], atol=1e-6)
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("length", [1, 7, 31])
+def test_any_length_is_taken(name, length):
+  hidden = make(name)(one_row(length))["hidden"]
+  assert hidden.shape == (1, length, 16) and np.isfinite(hidden).all()
+
+
+@EVERY_MODEL
+def test_logits_come_at_the_asked_positions_from_the_tied_table(name):
+  model = make(name)
+  batch = one_row()
+  out = model(batch, predict_at=jnp.asarray([[3, 17]]))
+  got = np.asarray(logits(out["head"]))
+  assert got.shape == (1, 2, VOCAB)
+  hidden = model(batch)["hidden"][:, [3, 17]]
+  want = logits(model.head(hidden, model.embed.token))
+  np.testing.assert_allclose(got, want, atol=1e-5)
+  model.embed.token.embedding[...] = model.embed.token.embedding[...] * 2
+  after = np.asarray(logits(model.head(hidden, model.embed.token)))
+  np.testing.assert_allclose(after, 2 * got, atol=1e-4)
+
+
+def packed_rows():
+  """Two rows of several segments, one with padding behind."""
+  windows = windows_of([5, 9, 3, 22, 14], max_length=LENGTH)
+  spec = BatchSpec(2, LENGTH, max_segments=8, pack=True, prefetch=0)
+  (batch,) = make_loader(windows, spec, num_epochs=1, drop_remainder=False)
+  return {name: jnp.asarray(batch[name]) for name in FIELDS}
+
+
+ROTARY = {"position_encoding": "rotary", "norm_position": "pre"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {"num_layers": 3}) for name in sorted(MODELS)),
+        *((name, ROTARY | {"num_layers": 1}) for name in sorted(MODELS)),
+        ("longformer", {"remat": "dots", "causal": True}),
+        ("modern", {"num_layers": 4}),
+        ("reformer", {"remat": "full", "scan_layers": True, "num_layers": 5}),
+        ("reformer", {"reversible": True}),
+        ("reformer", {"reversible": True, "num_layers": 6, "causal": True}),
+    ],
+)
+def test_states_at_some_places_are_those_of_all(name, options):
+  """And their gradients, in packed rows, places repeated and in padding."""
+  model = make(name, **options)
+  batch = packed_rows()
+  at = jnp.asarray([[0, 3, 3, 17, 31], [30, 8, 1, 0, 12]])
+  slopes = jnp.asarray(
+      np.random.default_rng(0).standard_normal((2, 5, 16)), jnp.float32
+  )
+
+  def of_all(model):
+    out = model(batch)["hidden"][jnp.arange(2)[:, None], at]
+    return (out * slopes).sum(), out
+
+  def of_some(model):
+    out = model(batch, predict_at=at)["hidden"]
+    return (out * slopes).sum(), out
+
+  want, got = (
+      nnx.jit(nnx.grad(run, has_aux=True))(model) for run in (of_all, of_some)
+  )
+  assert got[1].shape == (2, 5, 16)
+  assert_close(got[1], want[1], atol=1e-5)
+  for a, b in zip(*map(jax.tree.leaves, (got[0], want[0])), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@EVERY_MODEL
+def test_no_layers_are_the_embeddings_at_some_places_too(name):
+  model, batch, at = make(name), packed_rows(), jnp.asarray([[2, 5], [9, 0]])
+  want = model(batch, layer=0)["hidden"][jnp.arange(2)[:, None], at]
+  got = model(batch, layer=0, predict_at=at)["hidden"]
+  np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+@EVERY_MODEL
+def test_layer_gives_the_states_after_so_many_layers(name):
+  model = make(name)
+  batch = one_row()
+  full = model(batch)["hidden"]
+  last = model.config.num_layers
+  np.testing.assert_array_equal(model(batch, layer=last)["hidden"], full)
+  states = [model(batch, layer=n)["hidden"] for n in range(last + 1)]
+  for a, b in zip(states, states[1:], strict=False):
+    assert not np.allclose(a, b)
+
+
+@EVERY_MODEL
+def test_dropout_is_drawn_only_when_asked(name):
+  model = make(name, dropout_rate=0.5)
+  batch = one_row()
+  draw = lambda seed: model(
+      batch, deterministic=False, rngs=nnx.Rngs(dropout=seed)
+  )["hidden"]
+  np.testing.assert_array_equal(draw(1), draw(1))
+  assert not np.allclose(draw(1), draw(2))
+  np.testing.assert_array_equal(model(batch)["hidden"], model(batch)["hidden"])
+
+
+@EVERY_MODEL
+def test_every_parameter_is_learned(name):
+  model = make(name)
+  batch = one_row()
+  # The first token too: the last layer's global projections are its own.
+  at = jnp.asarray([[0, 3, 17, 30]])
+
+  def loss(model):
+    out = model(batch, predict_at=at)
+    scores = jax.nn.log_softmax(logits(out["head"]))
+    return (out["hidden"] ** 2).sum() - scores[0, :, 7].sum()
+
+  grads = nnx.grad(loss)(model)
+  idle = [
+      jax.tree_util.keystr(path)
+      for path, leaf in jax.tree_util.tree_leaves_with_path(grads)
+      if not np.abs(np.asarray(leaf)).max()
+  ]
+  assert not idle
+  assert all(
+      np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(grads)
+  )
+
+
+def count_parameters(name, **options):
+  model, config = MODELS[name]
+  values = dict(
+      num_layers=12,
+      embed_dim=768,
+      num_heads=12,
+      mlp_dim=3072,
+      max_length=512,
+      time_encoding="none",
+  )
+  made = nnx.eval_shape(
+      lambda: model(config(**values | options), rngs=nnx.Rngs(0))
+  )
+  return sum(x.size for x in jax.tree.leaves(nnx.state(made, nnx.Param)))
+
+
+POOLER = 768 * 768 + 768
+
+
+def test_albert_has_as_many_parameters_as_its_paper_counts():
+  # albert-base-v2: 11,683,584 with pooler and two segment types; its head
+  # adds dense, norm and bias.
+  head = 768 * 128 + 128 + 2 * 128 + 30_000
+  want = 11_683_584 - POOLER - 2 * 128 + head
+  assert count_parameters("albert", vocab_size=30_000) == want
+
+
+def test_a_modern_model_has_no_biases_but_those_of_the_vocabulary():
+  model = make("modern", time_encoding="none")
+  names = [
+      jax.tree_util.keystr(path)
+      for path, _ in jax.tree_util.tree_leaves_with_path(
+          nnx.state(model, nnx.Param)
+      )
+  ]
+  biases = [name for name in names if "bias" in name]
+  assert biases == ["['head']['bias'].value"]
+
+
+def test_more_than_every_layer_cannot_be_global():
+  with pytest.raises(ValueError, match="global_every is 0"):
+    make("modern", global_every=0)
+
+
+def test_sizes_and_types_that_cannot_be_are_named():
+  with pytest.raises(ValueError, match="an even head_dim.*num_heads 2 make 3"):
+    make("modern", embed_dim=6)
+  with pytest.raises(ValueError, match="not divisible by num_heads 0"):
+    make("bert", num_heads=0)
+  with pytest.raises(ValueError, match="dtype 'float16'; known are float32"):
+    make("bert", dtype="float16")
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("scan", [False, True])
+def test_less_is_kept_and_the_gradient_is_the_same(name, scan):
+  """Each remat policy needs less memory than the one before it."""
+  batch = one_row(256)
+  # Two periods of layers at least.
+  depth = 6 if scan and name == "modern" else 4
+  sizes = dict(num_layers=depth, max_length=256, scan_layers=scan)
+  sizes["dropout_rate"] = 0.0
+  graphdef, params = nnx.split(make(name, **sizes), nnx.Param)
+  found, memory = {}, {}
+  for remat in ("none", "dots", "full"):
+    model = make(name, **sizes, remat=remat)
+    graphdef, _ = nnx.split(model, nnx.Param)
+    run = jax.jit(
+        jax.grad(
+            lambda params, graphdef=graphdef: (
+                nnx.merge(graphdef, params)(batch)["hidden"] ** 2
+            ).sum()
+        )
+    )
+    compiled = run.lower(params).compile()
+    memory[remat] = compiled.memory_analysis().temp_size_in_bytes
+    found[remat] = compiled(params)
+  for remat in ("dots", "full"):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
+        found["none"],
+        found[remat],
+    )
+  assert memory["none"] > memory["dots"] > memory["full"], memory
+
+
+@pytest.mark.parametrize("name", ["longformer", "modern"])
+def test_each_layer_may_have_a_window_of_its_own(name):
+  model = make(name, num_layers=4, window_size=(2, 3, 5, 7))
+  windows = [layer.attention.spec.window_size for layer in model.layers]
+  assert windows == {
+      "longformer": [2, 3, 5, 7],
+      "modern": [0, 3, 5, 0],  # every third layer sees all
+  }[name]
+  for windows in ((2, 3), (2, 3, 5, 7, 9)):
+    with pytest.raises(ValueError, match="values for 4 layers"):
+      make(name, num_layers=4, window_size=windows)
+
+
+@EVERY_MODEL
+@pytest.mark.skipif(jax.default_backend() == "tpu", reason="splash runs there")
+def test_a_backend_that_is_asked_for_reaches_every_layer(name):
+  specs = lambda backend: {
+      module.spec.backend
+      for _, module in nnx.iter_graph(make(name, attention_backend=backend))
+      if hasattr(module, "spec")
+  }
+  assert specs("xla") == {"xla"} and specs("auto") == {"auto"}
+  with pytest.raises(ValueError, match="'splash'"):
+    make(name, attention_backend="splash")(one_row())
+
+
+@EVERY_MODEL
+@pytest.mark.parametrize("layer", [-1, 4])
+def test_a_layer_that_is_not_there_is_an_error(name, layer):
+  with pytest.raises(ValueError, match=f"layer {layer}: this model has 3"):
+    make(name, num_layers=3)(one_row(), layer=layer)
+
+
+def test_frequent_rows_of_tables_learn_in_bfloat16_as_in_float32():
+  """Sums of thousands of numbers: in bfloat16 they stop growing at 256."""
+  rng = np.random.default_rng(0)
+  shape = (8, 512)
+  others = rng.integers(5, VOCAB, shape)
+  batch = {
+      # Half of all tokens are one token.
+      "tokens": np.where(rng.random(shape) < 0.5, 7, others),
+      "positions": np.broadcast_to(np.arange(512), shape),
+      "segment_ids": np.ones(shape),
+      "time_gaps": rng.integers(0, 3, shape),
+      "hour": rng.integers(0, 2, shape),
+  }
+  batch = {name: jnp.asarray(x, jnp.int32) for name, x in batch.items()}
+
+  @nnx.jit
+  def gradients(embed):
+    def loss(embed):
+      out = embed(
+          *(batch[name] for name in ("tokens", "positions", "time_gaps")),
+          {"hour": batch["hour"]},
+          deterministic=True,
+          rngs=None,
+      )
+      return (out.astype(jnp.float32) * jnp.linspace(0, 1, 16)).sum()
+
+    return nnx.grad(loss)(embed)
+
+  options = dict(time_encoding="bucket", features=("hour",), max_length=512)
+  got, want = (
+      gradients(make("bert", dtype=dtype, **options).embed)
+      for dtype in ("bfloat16", "float32")
+  )
+  paths = jax.tree_util.tree_leaves_with_path(want)
+  for (path, b), a in zip(paths, jax.tree.leaves(got), strict=True):
+    assert a.dtype == jnp.float32
+    error = np.linalg.norm(a - b) / np.linalg.norm(b)
+    assert error < 0.01, jax.tree_util.keystr(path)
