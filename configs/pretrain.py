@@ -1,19 +1,24 @@
-r"""Pretrain an encoder on behaviour logs with masked events.
+r"""Pretrain an encoder on behaviour logs, with masked or with next events.
 
   python experiments/prepare.py --logs LOGS --split_time DATE --out DATA
-  python experiments/pretrain.py --workdir runs/gate \
+  python experiments/train.py --workdir runs/gate \
       --config configs/pretrain.py:model=bert,size=small,time=gate \
       --config.data.path=DATA
 
-`length=4096` are rows of so many tokens, as many fewer of them (one at least),
-and windows that belong to it (--config.data.max_length alone would keep those
-of the size).
-Any value is set on the command line: --config.total_steps=500. With
-`runlocal=1` the same program runs in seconds, to see that it works.
+`objective=next_events` trains a causal model that predicts each event from its
+past. `length=4096` makes rows of 4,096 tokens, fewer of them in a batch, and
+attention windows that suit the length (--config.data.max_length alone would
+keep those of the size). Any value is set on the command line:
+--config.total_steps=500. With `runlocal=1` the same program runs in seconds,
+to see that it works.
 Expected results: experiments/results/pretrain_map204.md.
 """
 
 import ml_collections
+
+from configs.common import is_true
+from configs.common import loop_config
+from configs.common import parse_arg
 
 # `tiny` is for the demo, `small` learns much in a quarter of an hour on two
 # cores, `base` is the paper's BERT. The small ones depart from the paper where
@@ -45,7 +50,7 @@ _PAPER = dict(
     random_share=0.1,
     learning_rate=2e-4,
 )
-SIZES = {
+SIZES: dict[str, dict] = {
     "tiny": _SHORT_RUN
     | dict(
         num_layers=2, embed_dim=64, num_heads=1, mlp_dim=256, total_steps=1_500
@@ -74,19 +79,6 @@ SIZES = {
         total_steps=200_000,
     ),
 }
-
-
-def parse_arg(arg: str, **defaults: str) -> dict[str, str]:
-  """ "a=1,b=2" over defaults; unknown keys are refused."""
-  values = dict(defaults)
-  for item in filter(None, arg.split(",")):
-    key, _, value = item.partition("=")
-    if key not in defaults:
-      raise ValueError(
-          f"config argument {key!r} in {arg!r}; known are {sorted(defaults)}"
-      )
-    values[key] = value
-  return values
 
 
 def _parse_length(text: str) -> int:
@@ -125,11 +117,17 @@ def own_settings(
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
-  """See the module; `arg` sets model, size, length, time, tokens, runlocal."""
+  """A config for `experiments/train.py`.
+
+  Args:
+    arg: sets model, size, objective, length, time, tokens and runlocal, see
+      the head of this file.
+  """
   chosen = parse_arg(
       arg,
       model="bert",
       size="small",
+      objective="masked_events",
       length="",
       time="gate",
       tokens="pair",
@@ -141,15 +139,15 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   size = chosen["size"]
   if size not in SIZES:
     raise ValueError(f"size {size!r}; known are {sorted(SIZES)}")
-  runlocal = chosen["runlocal"] not in ("0", "False", "false", "")
-
-  c = ml_collections.ConfigDict()
-  c.seed = 0
+  runlocal = is_true(chosen["runlocal"])
   values = SIZES["tiny" if runlocal else size]
-  c.total_steps = 20 if runlocal else values["total_steps"]
-  # A run folder whose parameters start this run, with its tokenizer; empty =
-  # from scratch.
-  c.init_from = ""
+  causal = chosen["objective"] == "next_events"
+  c = loop_config(
+      "pretrain",
+      total_steps=20 if runlocal else values["total_steps"],
+      learning_rate=values["learning_rate"],
+      runlocal=runlocal,
+  )
 
   c.data = ml_collections.ConfigDict()
   c.data.path = ""
@@ -163,7 +161,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   # Windows in a row; long rows of many short ones would be cut off by fewer.
   c.data.max_segments = max(8, c.data.max_length // 128)
   c.data.pack = True
-  c.data.gap_kind = "next"
+  # A causal model reads the gap before an event, others the one behind it.
+  c.data.gap_kind = "previous" if causal else "next"
   c.data.prefetch = 4
   # How histories longer than max_length are cut: windows, strided (by
   # data.stride tokens), crop or last; see behavior_lm/data/windows.py.
@@ -204,7 +203,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   ):
     c.model[field] = values[field]
   c.model.update(own_settings(c.model, c.data.max_length))
-  c.model.causal = False
+  # No token sees a later one of its sequence.
+  c.model.causal = causal
   # Of the computation; parameters and statistics are float32.
   c.model.dtype = "float32"
   # What layers keep for the gradient (none of it is computed again, the
@@ -216,38 +216,18 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.model.attention_backend = "auto"
 
   c.objective = ml_collections.ConfigDict()
-  c.objective.name = "masked_events"
-  c.objective.mask_rate = values["mask_rate"]
-  c.objective.strategy = "uniform"
-  c.objective.mask_share = values["mask_share"]
-  c.objective.random_share = values["random_share"]
+  c.objective.name = chosen["objective"]
+  if chosen["objective"] == "masked_events":
+    for field in ("mask_rate", "mask_share", "random_share"):
+      c.objective[field] = values[field]
+    c.objective.strategy = "uniform"
 
-  c.optim = ml_collections.ConfigDict()
-  c.optim.learning_rate = values["learning_rate"]
-  c.optim.warmup_steps = 5 if runlocal else max(100, c.total_steps // 20)
-  c.optim.schedule = "cosine"
-  c.optim.final_share = 0.02
-  c.optim.weight_decay = 0.01
-  c.optim.beta1 = 0.9
-  c.optim.beta2 = 0.98
-  c.optim.clip_norm = 1.0
-
-  # Axes of the device mesh; -1 takes all devices that are left.
-  c.mesh = ml_collections.ConfigDict()
-  c.mesh.data = -1
-  c.mesh.model = 1
-
-  c.log_every = 5 if runlocal else 50
-  c.checkpoint_every = 10 if runlocal else 500
-  c.checkpoints_to_keep = 2
-  # Stop, saved, after so many minutes of training; 0 = no limit.
-  c.max_minutes = 0.0
-
-  c.eval = ml_collections.ConfigDict()
-  # What a model is scored on, here and by evaluate.py: the later days.
-  c.eval.split = "test"
-  c.eval.mask_rate = 0.15
-  c.eval.mask_seed = 0
-  # Steps between evaluations while training; 0 = none, evaluate.py does it.
-  c.eval.every = 0
+  # What the model is scored on, while training and by evaluate.py.
+  c.evals.test = ml_collections.ConfigDict()
+  c.evals.test.evaluator = chosen["objective"]
+  c.evals.test.split = "test"
+  c.evals.test.every = 0
+  if chosen["objective"] == "masked_events":
+    c.evals.test.mask_rate = 0.15
+    c.evals.test.mask_seed = 0
   return c

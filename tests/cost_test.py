@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from behavior_lm.attention import tiles
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.training.optim import make_optimizer
 from behavior_lm.training.optim import make_schedule
 from behavior_lm.training.state import split_model
@@ -33,7 +33,7 @@ def traced_step(model, length, **own):
   case |= {"vocab_size": 64, "own": case["own"] | own}
   if model == "albert":
     case["own"]["embedding_dim"] = 16
-  make, _ = MODELS[model]
+  make, _ = ENCODERS[model]
   make_model = functools.partial(make, model_config(case))
   graphdef, params = split_model(abstract_model(make_model))
   schedule = make_schedule(learning_rate=1e-3, warmup_steps=1, total_steps=9)

@@ -27,7 +27,7 @@ from behavior_lm.inference.embedder import make_program
 from behavior_lm.inference.pooling import find_pooling
 from behavior_lm.inference.pooling import POOLINGS
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.objectives import OBJECTIVES
 from behavior_lm.recipes import pretrain as build
 from behavior_lm.training.optim import make_optimizer
@@ -165,7 +165,7 @@ def model_variants() -> dict[str, ml_collections.ConfigDict]:
   two of its layers and two rows: the others share all that.
   """
   found = {}
-  for model, objective in itertools.product(MODELS, OBJECTIVES):
+  for model, objective in itertools.product(ENCODERS, OBJECTIVES):
     variants = [("small", "gate", "float32"), ("small", "gate", "bfloat16")]
     if model == "bert":
       times = [time for time in TIME_ENCODINGS if time != "gate"]

@@ -10,22 +10,35 @@ from behavior_lm.common.files import write_whole
 
 
 class Window:
-  """Means of step metrics since the last log line; survives a resume."""
+  """Means of step metrics since the last log line; survives a resume.
+
+  Steps whose update was refused count in `skipped` alone: their loss may be no
+  number.
+  """
 
   def __init__(self, content: Mapping[str, Any] | None = None) -> None:
     self.count = int(content["count"]) if content else 0
+    self.skipped = int(content["skipped"]) if content else 0
     self.sums = dict(content["sums"]) if content else {}
 
-  def add(self, metrics: Mapping[str, Any]) -> None:
+  def add(self, metrics: Mapping[str, Any], *, skipped: bool = False) -> None:
+    if skipped:
+      self.skipped += 1
+      return
     self.count += 1
     for name, value in metrics.items():
       self.sums[name] = self.sums.get(name, 0.0) + float(value)
 
   def means(self) -> dict[str, float]:
-    return {name: total / self.count for name, total in self.sums.items()}
+    found = {name: total / self.count for name, total in self.sums.items()}
+    return found | ({"skipped": self.skipped} if self.skipped else {})
 
   def to_json(self) -> dict[str, Any]:
-    return {"count": self.count, "sums": dict(self.sums)}
+    return {
+        "count": self.count,
+        "skipped": self.skipped,
+        "sums": dict(self.sums),
+    }
 
 
 class MetricWriter:

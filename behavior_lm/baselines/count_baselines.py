@@ -5,7 +5,7 @@ import numpy as np
 from behavior_lm.artifacts.scores import SequenceScores
 from behavior_lm.baselines.count_models import NGramModel
 from behavior_lm.baselines.neighbour_model import NeighbourModel
-from behavior_lm.data.hidden_events import EvalAnnotations
+from behavior_lm.data.hidden_events import MaskedTokens
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.logs.dataset import Dataset
@@ -36,7 +36,7 @@ def score_baselines(
     mask_rate: of the fixed mask.
     mask_seed: of the fixed mask.
     train_split: where events are counted.
-    spans_of: see `EvalAnnotations`.
+    spans_of: see `MaskedTokens`.
 
   Returns:
     name -> scores, with the sequences in the order of the split.
@@ -45,7 +45,7 @@ def score_baselines(
   starts = [source[i]["start"] for i in range(len(source))]
   tokens = open_tokens(dataset, train_split, tokenizer)
   train = [tokens[i]["tokens"] for i in range(len(tokens))]
-  annotate = EvalAnnotations(
+  annotate = MaskedTokens(
       dataset, tokenizer, mask_rate, mask_seed, spans_of
   )
   tokens = open_tokens(dataset, split, tokenizer, annotate=annotate)

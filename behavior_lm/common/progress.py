@@ -35,15 +35,16 @@ class Progress:
     self._last_line = 0.0
 
   def show(self, step: int, values: dict[str, float], left: float) -> None:
-    """One line for `step`; `left` is in seconds."""
-    line = (
-        f"step {step:,}/{self._total:,}  loss {values['loss']:.3f}"
-        f"  accuracy {values['accuracy']:.3f}"
-        f"  {values['events_per_second']:,.0f} events/s"
-        f"  {values['tokens_per_second']:,.0f} tokens/s"
-        f"  padding {values['padding_share']:.1%}"
-        f"  {duration(left)} left"
+    """One line for `step`: all values but the clock's; `left` in seconds."""
+    line = f"step {step:,}/{self._total:,}  "
+    line += "  ".join(
+        f"{value:,.0f} {name.removesuffix('_per_second')}/s"
+        if name.endswith("_per_second")
+        else f"{name} {value:.3g}"
+        for name, value in values.items()
+        if name != "seconds"
     )
+    line += f"  {duration(left)} left"
     self._logger.info(line)
     if self._live:
       self._live.update(Text(line))

@@ -14,8 +14,37 @@ from behavior_lm.logs.dataset import Dataset
 BITS_PER_HIDDEN_BYTE = 8.0
 
 
-class EvalAnnotations:
-  """The fixed mask, and whose event is where, beside each window.
+class SpelledBits:
+  """Whose token is where, and what it leaves out, beside each token.
+
+  Args:
+    dataset, tokenizer: what is read, and how.
+  """
+
+  def __init__(self, dataset: Dataset, tokenizer: Tokenizer) -> None:
+    self.tokenizer = tokenizer
+    self.unit_of_pair = tokenizer.unit_table(dataset.pairs)
+    self.hidden_bits = (
+        tokenizer.hidden_bytes(dataset.pairs) * BITS_PER_HIDDEN_BYTE
+    )
+
+  def __call__(
+      self, index: int, example: Mapping[str, Any], tokens: Tokens
+  ) -> dict[str, np.ndarray]:
+    """`sequence`, `place` and `hidden_bits` of each token."""
+    pairs = np.asarray(example["pair"])
+    hidden = self.hidden_bits[pairs] + self.tokenizer.repeat_bits(
+        self.unit_of_pair[pairs], np.asarray(example["timestamp"])
+    )
+    return {
+        "sequence": np.full(len(tokens), index, np.int32),
+        "place": np.arange(len(tokens), dtype=np.int32),
+        "hidden_bits": sum_events(hidden, tokens),
+    }
+
+
+class MaskedTokens:
+  """The fixed mask, beside what `SpelledBits` says.
 
   Args:
     dataset, tokenizer: what is read, and how.
@@ -45,11 +74,7 @@ class EvalAnnotations:
     self.spans_of = spans_of
     if spans_of is not None:
       self.span_of_pair = spans_of.unit_table(dataset.pairs)
-    self.tokenizer = tokenizer
-    self.unit_of_pair = tokenizer.unit_table(dataset.pairs)
-    self.hidden_bits = (
-        tokenizer.hidden_bytes(dataset.pairs) * BITS_PER_HIDDEN_BYTE
-    )
+    self.spelled = SpelledBits(dataset, tokenizer)
     self.mask_rate = mask_rate
     self.mask_seed = mask_seed
 
@@ -59,9 +84,6 @@ class EvalAnnotations:
     """A token is masked if its first event is: that many, whatever it spans."""
     pairs = np.asarray(example["pair"])
     first, spans = tokens.first_events, tokens.num_events > 0
-    hidden = self.hidden_bits[pairs] + self.tokenizer.repeat_bits(
-        self.unit_of_pair[pairs], np.asarray(example["timestamp"])
-    )
     mask = fixed_mask(
         example["user_id"],
         example["start"],
@@ -74,11 +96,8 @@ class EvalAnnotations:
           self.span_of_pair[pairs], np.asarray(example["timestamp"])
       )
       mask = np.repeat(mask[chains.first_events], chains.num_events)
-    return {
-        "masked": (mask[first] & spans).astype(np.int32),
-        "sequence": np.full(len(tokens), index, np.int32),
-        "hidden_bits": sum_events(hidden, tokens),
-    }
+    masked = (mask[first] & spans).astype(np.int32)
+    return self.spelled(index, example, tokens) | {"masked": masked}
 
 
 def sum_events(values: np.ndarray, tokens: Tokens) -> np.ndarray:

@@ -11,15 +11,12 @@ import numpy as np
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.data import packing
-from behavior_lm.data.time_gaps import HIDDEN_GAP
+from behavior_lm.data.fields import padding
 from behavior_lm.data.windows import mix64
 from behavior_lm.data.windows import WindowSource
-from behavior_lm.logs import schema
 
 Row = dict[str, np.ndarray]
 
-# What fields hold where there is no token; 0 if not listed.
-PADDING = {"tokens": schema.PAD_ID, "time_gaps": HIDDEN_GAP}
 # Windows that are packed together. A tenth of them would do; all at once would
 # take a hundred bytes each of Python's memory.
 _PLANNED = 2**20
@@ -54,6 +51,7 @@ class RowSource:
           f" {max_length}."
       )
     self.windows = windows
+    self.table = windows.tokens.reading.table
     self.max_length = max_length
     self.shuffle = shuffle
     self._order, self._bounds = plan(windows.lengths, max_length, max_segments)
@@ -91,7 +89,7 @@ class RowSource:
     return row
 
   def _join(self, parts: list[np.ndarray], name: str) -> np.ndarray:
-    out = np.full(self.max_length, PADDING.get(name, 0), parts[0].dtype)
+    out = padding(name, (self.max_length,), self.table)
     np.concatenate(parts, out=out[: sum(map(len, parts))])
     return out
 

@@ -4,17 +4,17 @@ The iterator is checkpointable: `get_state` / `set_state` bring back the
 identical next batch.
 """
 
+from collections.abc import Mapping, Sequence
 import dataclasses
 
 import grain
 import numpy as np
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.data.packed_rows import PADDING
+from behavior_lm.data.fields import Batch
+from behavior_lm.data.fields import Field
+from behavior_lm.data.fields import padding
 from behavior_lm.data.packed_rows import RowSource
-from behavior_lm.data.windows import WindowSource
-
-Batch = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,47 +35,40 @@ class BatchSpec:
   pack: bool = True
   prefetch: int = 4
 
+  @property
+  def segments(self) -> int:
+    """Windows in a row."""
+    return self.max_segments if self.pack else 1
+
 
 def make_loader(
-    windows: WindowSource,
+    rows: RowSource,
     spec: BatchSpec,
     *,
-    shuffle: bool = True,
-    num_epochs: int | None = None,
     host_index: int = 0,
     num_hosts: int = 1,
     drop_remainder: bool = True,
+    names: Sequence[str] = (),
 ) -> grain.IterDataset:
-  """Batches of packed windows.
+  """Batches of packed rows.
 
   Args:
-    windows: of a split.
+    rows: of a split.
     spec: shape of a batch.
-    shuffle: rows in another order each epoch.
-    num_epochs: None repeats without end.
     host_index, num_hosts: this host gets every num_hosts-th row.
     drop_remainder: leave a last batch out that is not full; otherwise it is
       filled up with rows of padding.
+    names: fields of the batch; empty is all that the rows have.
 
   Returns:
-    A Grain dataset of dicts, arrays [batch_size, max_length]: `tokens`,
-    `positions`, `segment_ids` (0 = padding), `time_gaps`, `times` (seconds
-    since the first event of the segment), `num_events` (raw events a token
-    spans), `sessions` (index inside the segment), and the features and
-    annotations of the token source.
+    A Grain dataset of dicts, arrays [batch_size, max_length], see
+    `data.fields`.
 
   Raises:
-    UserError: if the shape cannot hold the windows, or a host gets nothing.
+    UserError: if a host gets nothing, or a field is not there.
   """
   if not 0 <= host_index < num_hosts:
     raise UserError(f"host {host_index} of {num_hosts} does not exist.")
-  rows = RowSource(
-      windows,
-      spec.max_length,
-      spec.max_segments if spec.pack else 1,
-      shuffle=shuffle,
-      num_epochs=num_epochs,
-  )
   if rows.rows_per_epoch < num_hosts:
     raise UserError(
         f"{rows.rows_per_epoch} rows for {num_hosts} hosts: some would get"
@@ -88,7 +81,9 @@ def make_loader(
           grain.ReadOptions(num_threads=2, prefetch_buffer_size=64)
       )
       .batch(
-          spec.batch_size, drop_remainder=drop_remainder, batch_fn=_Stack(spec)
+          spec.batch_size,
+          drop_remainder=drop_remainder,
+          batch_fn=_Stack(spec.batch_size, names, rows.table),
       )
   )
   if spec.prefetch:
@@ -98,28 +93,26 @@ def make_loader(
   return batches
 
 
-def padding_share(batch: Batch) -> float:
-  """Share of positions that hold no token."""
-  return float(np.mean(batch["segment_ids"] == 0))
-
-
 class _Stack:
   """Stacks rows; fills a short last batch with rows of padding."""
 
-  def __init__(self, spec: BatchSpec) -> None:
-    self.batch_size = spec.batch_size
+  def __init__(
+      self, batch_size: int, names: Sequence[str], table: Mapping[str, Field]
+  ) -> None:
+    self.batch_size = batch_size
+    self.names = tuple(names)
+    self.table = dict(table)
 
   def __call__(self, rows: list[Batch]) -> Batch:
-    batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    names = self.names or rows[0]
+    batch = {name: np.stack([row[name] for row in rows]) for name in names}
     missing = self.batch_size - len(rows)
     if not missing:
       return batch
     return {
         name: np.concatenate([
             values,
-            np.full(
-                (missing, *values.shape[1:]), PADDING.get(name, 0), values.dtype
-            ),
+            padding(name, (missing, *values.shape[1:]), self.table),
         ])
         for name, values in batch.items()
     }

@@ -37,6 +37,8 @@ CALENDAR = ("hour", "weekday")
 ACCOUNT_AGE = "account_age"
 NUM_EVENTS = "num_events"
 NAMES = (*GAPS, *LOG_GAPS, *CALENDAR, ACCOUNT_AGE, NUM_EVENTS)
+# Fields that every sequence has; a model may read them as features, too.
+OF_SEQUENCE = ("times", "sessions")
 # They tell a model of the future when the answer comes.
 LOOK_AHEAD = ("gap_next", "log_gap_next")
 # What a token without events (CLS, SEP) reads; floats read NaN.
@@ -47,17 +49,14 @@ _DAY_US = 24 * _HOUR_US
 _THURSDAY = 3  # 1970-01-01
 
 
-def check_names(
-    names: Sequence[str], extras: Sequence[str] = (), *, causal: bool = False
-) -> None:
-  """Raises UserError for a name that is unknown, doubled or looks ahead.
+def check_names(names: Sequence[str], extras: Sequence[str] = ()) -> None:
+  """Raises UserError for a name that is unknown or doubled.
 
   Args:
     names: features that a model is to read.
     extras: the dataset's extra columns.
-    causal: the model predicts the future.
   """
-  known = [*NAMES, *extras]
+  known = [*NAMES, *OF_SEQUENCE, *extras]
   for place, name in enumerate(names):
     if name not in known:
       raise UserError(
@@ -65,11 +64,6 @@ def check_names(
       )
     if name in names[:place]:
       raise UserError(f"time feature {name!r} is named twice.")
-    if causal and name in LOOK_AHEAD:
-      raise UserError(
-          f"time feature {name!r} tells a model of the future when the next"
-          f" event comes; use {name.replace('next', 'previous')!r}."
-      )
 
 
 def event_features(
@@ -198,13 +192,6 @@ def to_tokens(
       out[name] = _spread(_means(values, first), filled, np.nan)
   out |= _log_gaps(out, [name for name in features if name in LOG_GAPS])
   return {name: out[name] for name in features}
-
-
-def no_event(name: str, dtype: np.dtype) -> float:
-  """What a token without events (CLS) reads in a feature."""
-  if name == NUM_EVENTS:
-    return 0
-  return np.nan if dtype.kind == "f" else NO_EVENT
 
 
 def _log_gaps(features: Features, names: Sequence[str]) -> Features:

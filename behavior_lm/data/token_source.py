@@ -1,7 +1,7 @@
 """Sequences of events -> sequences of tokens with time, read one at a time."""
 
 import collections
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 import threading
 from typing import Any, Protocol
 
@@ -10,9 +10,8 @@ import polars as pl
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.data import time_features
-from behavior_lm.data.time_gaps import GapKind
+from behavior_lm.data.reading import Reading
 from behavior_lm.data.time_gaps import HIDDEN_GAP
-from behavior_lm.data.time_gaps import time_gaps
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.data.tokenizers.base import Tokens
 from behavior_lm.logs.dataset import Dataset
@@ -81,9 +80,7 @@ class TokenSource:
     source: the sequences of a split.
     tokenizer: of the model.
     unit_of_pair: [num_pairs] the tokenizer's unit of each pair code.
-    gap_kind: "next" or "previous", see `time_gaps`.
-    features: further fields, names of `time_features` or extra columns.
-    zone: of the calendar features.
+    reading: what the model reads beside the tokens.
     first_events: [num_sequences] microseconds UTC of the first event ever of
       each sequence's user; for `account_age`.
     annotate: further fields.
@@ -94,19 +91,15 @@ class TokenSource:
       source: SequenceSource,
       tokenizer: Tokenizer,
       unit_of_pair: np.ndarray,
+      reading: Reading | None = None,
       *,
-      gap_kind: GapKind = "next",
-      features: Sequence[str] = (),
-      zone: str = "UTC",
       first_events: np.ndarray | None = None,
       annotate: Annotate | None = None,
   ) -> None:
     self.source = source
     self.tokenizer = tokenizer
     self.unit_of_pair = np.asarray(unit_of_pair, np.int32)
-    self.gap_kind: GapKind = gap_kind
-    self.features = tuple(features)
-    self.zone = zone
+    self.reading = reading or Reading()
     self.first_events = first_events
     self.annotate = annotate
     self._recent = _Recent()
@@ -117,8 +110,8 @@ class TokenSource:
   def __getitem__(self, index: int) -> Fields:
     """Returns one sequence as `token_fields` describes it.
 
-    With the features and annotations on top, each [num_tokens]. Arrays may be
-    shared with other callers: they are for reading.
+    With the annotations on top, each [num_tokens]. Arrays may be shared with
+    other callers: they are for reading.
     """
     found = self._recent.get(index)
     if found is None:
@@ -132,97 +125,75 @@ class TokenSource:
     tokens = self.tokenizer.tokenise(
         self.unit_of_pair[np.asarray(example["pair"])], timestamps
     )
-    fields = token_fields(tokens, timestamps, self.gap_kind)
-    if self.features:
-      extras = [n for n in self.features if n not in time_features.NAMES]
-      first = self.first_events
-      fields |= feature_fields(
-          tokens,
-          timestamps,
-          self.features,
-          extras={name: example[name] for name in extras},
-          zone=self.zone,
-          first_event=None if first is None else int(first[index]),
-      )
+    first = self.first_events
+    fields = token_fields(
+        tokens,
+        timestamps,
+        self.reading,
+        extras={name: example[name] for name in self.reading.extras},
+        first_event=None if first is None else int(first[index]),
+    )
     if self.annotate is not None:
       fields |= self.annotate(index, example, tokens)
     return fields
 
 
 def token_fields(
-    tokens: Tokens, timestamps: np.ndarray | None, gap_kind: GapKind
+    tokens: Tokens,
+    timestamps: np.ndarray | None,
+    reading: Reading,
+    *,
+    extras: Mapping[str, np.ndarray] | None = None,
+    first_event: int | None = None,
 ) -> Fields:
   """The token sequence of a model.
 
   Args:
     tokens: of one sequence.
-    timestamps: [num_events] int64 microseconds, ascending; None for no time.
-    gap_kind: "next" or "previous".
+    timestamps: [num_events] int64 microseconds UTC, ascending; None for no
+      time.
+    reading: what the model reads.
+    extras: [num_events] each, the extra columns among the features.
+    first_event: see `time_features.event_features`.
 
   Returns:
     Arrays [num_tokens]: `tokens`, `time_gaps` (int32, 100 ms, sums over the
     events of a token; -1 without events or time), `times` (float64 seconds
-    since the first event, of a token's first event), `num_events`, `sessions`.
+    since the first event, of a token's first event), `num_events`, `sessions`
+    and the features.
   """
   size = len(tokens)
-  if timestamps is None or not size:
-    gaps = np.full(size, HIDDEN_GAP, np.int32)
-    times = np.zeros(size)
-  else:
-    events = {f"gap_{gap_kind}": time_gaps(timestamps, gap_kind)}
-    (gaps,) = time_features.to_tokens(events, tokens.num_events).values()
+  gap = f"gap_{reading.gap_kind}"
+  found: Fields = {gap: np.full(size, HIDDEN_GAP, np.int32)}
+  times = np.zeros(size)
+  if timestamps is not None and size:
+    # The log of a sum is worked out from the sum.
+    names = dict.fromkeys([gap, *reading.computed])
+    logs = [time_features.LOG_GAPS.get(name) for name in names]
+    events = time_features.event_features(
+        timestamps,
+        list(dict.fromkeys([*names, *filter(None, logs)])),
+        zone=reading.zone,
+        first_event=first_event,
+        extras=extras,
+    )
+    found = time_features.to_tokens(events, tokens.num_events)
     # SEP spans nothing: it stands where the session's last event does.
     times = (timestamps[tokens.first_events] - timestamps[0]) / 1e6
   return {
       "tokens": tokens.ids,
-      "time_gaps": gaps,
+      "time_gaps": found[gap],
       "times": times,
       "num_events": tokens.num_events,
       "sessions": tokens.sessions,
-  }
-
-
-def feature_fields(
-    tokens: Tokens,
-    timestamps: np.ndarray,
-    names: Sequence[str],
-    *,
-    extras: Mapping[str, np.ndarray],
-    zone: str,
-    first_event: int | None,
-) -> Fields:
-  """Further fields of a token sequence, {name: [num_tokens]}.
-
-  Args:
-    tokens: of the sequence.
-    timestamps: [num_events] int64 microseconds UTC.
-    names: of `time_features`, or of `extras`.
-    extras: [num_events] float32 each.
-    zone, first_event: see `time_features.event_features`.
-  """
-  needed = [name for name in names if name not in extras]
-  # The log of a sum is worked out from the sum.
-  logs = time_features.LOG_GAPS
-  needed += [logs[name] for name in needed if name in logs]
-  events = time_features.event_features(
-      timestamps,
-      list(dict.fromkeys(needed)),
-      zone=zone,
-      first_event=first_event,
-      extras=extras,
-  )
-  found = time_features.to_tokens(events, tokens.num_events)
-  return {name: found[name] for name in names}
+  } | {name: found[name] for name in (*reading.computed, *reading.extras)}
 
 
 def open_tokens(
     dataset: Dataset,
     split: str,
     tokenizer: Tokenizer,
-    *,
-    gap_kind: GapKind = "next",
-    features: Sequence[str] = (),
-    zone: str | None = None,
+    reading: Reading | None = None,
     annotate: Annotate | None = None,
 ) -> TokenSource:
   """The token sequences of a split.
@@ -231,23 +202,21 @@ def open_tokens(
     dataset: prepared logs.
     split: its name.
     tokenizer: any.
-    gap_kind, features, annotate: see `TokenSource`.
-    zone: of the calendar; the dataset's own when None.
+    reading, annotate: see `TokenSource`.
 
   Raises:
     UserError: for a split or a feature that the dataset does not have.
   """
-  time_features.check_names(features, dataset.extras)
+  reading = reading or Reading()
+  time_features.check_names(reading.features, dataset.extras)
   first_events = None
-  if time_features.ACCOUNT_AGE in features:
+  if time_features.ACCOUNT_AGE in reading.features:
     first_events = _first_events(dataset, split)
   return TokenSource(
       dataset.source(split),
       tokenizer,
       tokenizer.unit_table(dataset.pairs),
-      gap_kind=gap_kind,
-      features=features,
-      zone=zone or dataset.meta["timezone"],
+      reading,
       first_events=first_events,
       annotate=annotate,
   )

@@ -12,15 +12,15 @@ A sequence longer than the model is cut by one of these plans (`history`):
   last     the last tokens of each sequence alone.
 """
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.data import time_features
-from behavior_lm.data.time_gaps import HIDDEN_GAP
+from behavior_lm.data.fields import Field
+from behavior_lm.data.fields import find_field
 from behavior_lm.data.token_source import TokenSource
-from behavior_lm.logs import schema
 
 History = Literal["windows", "strided", "crop", "last"]
 HISTORIES = ("windows", "strided", "crop", "last")
@@ -145,18 +145,7 @@ class WindowSource:
           " again. (With a tokenizer of several events a token, first delete"
           " the folder token_lengths in it.)"
       )
-    out = {}
-    for name, values in fields.items():
-      cut = values[start:end]
-      if name == "times":
-        cut = (cut - cut[0]).astype(np.float32)
-      elif name == "sessions":
-        cut = cut - cut[0]
-      of_cls: float = _OF_CLS.get(name, 0)
-      if name in self.tokens.features:
-        of_cls = time_features.no_event(name, cut.dtype)
-      out[name] = _prepend(cut, of_cls)
-    return out
+    return cut_window(fields, start, end, self.tokens.reading.table)
 
   def _count_windows(self) -> np.ndarray:
     if self.history == "windows":
@@ -190,12 +179,31 @@ def _check(max_length: int, history: str, stride: int | None) -> None:
     )
 
 
-# CLS has no duration: "hidden" adds nothing to its embedding.
-_OF_CLS = {"tokens": schema.CLS_ID, "time_gaps": HIDDEN_GAP}
+def cut_window(
+    fields: Mapping[str, np.ndarray],
+    start: int,
+    end: int,
+    table: Mapping[str, Field],
+) -> dict[str, np.ndarray]:
+  """The tokens [start, end) of a sequence behind a CLS.
 
+  Args:
+    fields: of the sequence, [num_tokens] each.
+    start, end: of the window.
+    table: what each field reads at CLS.
 
-def _prepend(values: np.ndarray, first: Any) -> np.ndarray:
-  out = np.empty(len(values) + 1, values.dtype)
-  out[0] = first
-  out[1:] = values
+  Returns:
+    [end - start + 1] each; times and sessions count from the window's first
+    token.
+  """
+  out = {}
+  for name, values in fields.items():
+    field = find_field(name, table)
+    cut = values[start:end]
+    if name in ("times", "sessions"):
+      cut = cut - cut[0]
+    window = np.empty(len(cut) + 1, field.dtype)
+    window[0] = field.at_cls
+    window[1:] = cut
+    out[name] = window
   return out

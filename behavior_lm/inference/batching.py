@@ -7,19 +7,22 @@ padded to the smallest bucket that holds it: its shape depends on its own
 length alone, never on its neighbours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 
 import numpy as np
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.data import time_features
-from behavior_lm.data.time_gaps import HIDDEN_GAP
-from behavior_lm.inference.sequences import TokenSequence
-from behavior_lm.logs import schema
+from behavior_lm.data.fields import Batch
+from behavior_lm.data.fields import Field
+from behavior_lm.data.fields import padding
+from behavior_lm.data.token_source import Fields
+from behavior_lm.data.windows import cut_window
 
 _SHORTEST = 16
 _MULTIPLE = 8
+# Made here, not read from the sequence.
+_OF_ROWS = ("positions", "segment_ids")
 
 
 def bucket_lengths(max_length: int) -> list[int]:
@@ -76,18 +79,17 @@ def window_cuts(
 
 
 @dataclasses.dataclass
-class Batch:
+class WindowBatch:
   """Windows of one bucket.
 
   Attributes:
-    arrays: `tokens`, `positions`, `segment_ids`, `time_gaps` int32, `times`
-      float32 and features, [batch_size, length]; rows after the windows are
-      padding.
+    arrays: the fields of the model, [batch_size, length]; rows after the
+      windows are padding.
     rows: output row of each window.
     num_tokens: of each window, CLS not counted.
   """
 
-  arrays: dict[str, np.ndarray]
+  arrays: Batch
   rows: list[int] = dataclasses.field(default_factory=list)
   num_tokens: list[int] = dataclasses.field(default_factory=list)
 
@@ -98,62 +100,54 @@ class Batcher:
   Args:
     max_length: tokens of the longest window, CLS included.
     batch_size: windows in a batch.
+    names: fields that the model reads.
+    table: of the fields, see `data.fields`.
   """
 
-  def __init__(self, max_length: int, batch_size: int) -> None:
+  def __init__(
+      self,
+      max_length: int,
+      batch_size: int,
+      names: Sequence[str],
+      table: Mapping[str, Field],
+  ) -> None:
     self.capacity = max_length - 1
     self.batch_size = batch_size
+    self.names = tuple(names)
+    self.table = table
     self._lengths = bucket_lengths(max_length)
-    self._filling: dict[int, Batch] = {}
+    self._filling: dict[int, WindowBatch] = {}
 
   def add(
-      self, row: int, sequence: TokenSequence, start: int, end: int
-  ) -> Batch | None:
+      self, row: int, sequence: Fields, start: int, end: int
+  ) -> WindowBatch | None:
     """Adds the window [start, end) of a sequence; returns a full batch."""
     size = end - start + 1
     length = next(n for n in self._lengths if n >= size)
     batch = self._filling.get(length)
     if batch is None:
-      arrays = _padding(self.batch_size, length)
-      for name, values in sequence.features.items():
-        empty = time_features.no_event(name, values.dtype)
-        shape = (self.batch_size, length)
-        arrays[name] = np.full(shape, empty, values.dtype)
-      batch = self._filling[length] = Batch(arrays)
-    place, arrays = len(batch.rows), batch.arrays
-    arrays["tokens"][place, 0] = schema.CLS_ID
-    arrays["tokens"][place, 1:size] = sequence.tokens[start:end]
-    # CLS keeps the hidden gap of padding: it has no duration.
-    arrays["time_gaps"][place, 1:size] = sequence.time_gaps[start:end]
-    arrays["times"][place, 1:size] = (
-        sequence.seconds[start:end] - sequence.seconds[start]
-    )
-    for name, values in sequence.features.items():
-      arrays[name][place, 1:size] = values[start:end]
-    arrays["positions"][place, :size] = np.arange(size)
-    arrays["segment_ids"][place, :size] = 1
+      # New arrays each time: jax may still read those of the batch before.
+      shape = (self.batch_size, length)
+      batch = self._filling[length] = WindowBatch(
+          {name: padding(name, shape, self.table) for name in self.names}
+      )
+    place = len(batch.rows)
+    read = {n: sequence[n] for n in self.names if n not in _OF_ROWS}
+    window = cut_window(read, start, end, self.table) | {
+        "positions": np.arange(size), "segment_ids": np.ones(size)
+    }
+    for name in self.names:
+      batch.arrays[name][place, :size] = window[name]
     batch.rows.append(row)
     batch.num_tokens.append(size - 1)
     if len(batch.rows) < self.batch_size:
       return None
     return self._filling.pop(length)
 
-  def rest(self) -> Iterator[Batch]:
+  def rest(self) -> Iterator[WindowBatch]:
     """The batches that are not full."""
     while self._filling:
       yield self._filling.pop(min(self._filling))
-
-
-def _padding(batch_size: int, length: int) -> dict[str, np.ndarray]:
-  # New arrays each time: jax may still read those of the batch before.
-  shape = (batch_size, length)
-  return {
-      "tokens": np.full(shape, schema.PAD_ID, np.int32),
-      "positions": np.zeros(shape, np.int32),
-      "segment_ids": np.zeros(shape, np.int32),
-      "time_gaps": np.full(shape, HIDDEN_GAP, np.int32),
-      "times": np.zeros(shape, np.float32),
-  }
 
 
 def _round_up(length: int) -> int:

@@ -17,7 +17,6 @@ from behavior_lm.inference.embedder import Embedder
 from behavior_lm.inference.parts import differences
 from behavior_lm.inference.parts import Parts
 from behavior_lm.inference.progress import Bar
-from behavior_lm.inference.sequences import TokenSequence
 from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.logs.sequences import UNITS
@@ -264,16 +263,9 @@ def _make_parts(
     say(f"{parts.folder / name}: was damaged; computed again.")
   if there := sum(path is not None for path in found.values()):
     say(f"going on: {there} of {len(plan)} parts are there already")
-  reader = embedder.reader
+  reading = embedder.reader.reading
   sources = {
-      split: open_tokens(
-          dataset,
-          split,
-          embedder.tokenizer,
-          gap_kind=reader.gap_kind,
-          features=reader.features,
-          zone=reader.zone,
-      )
+      split: open_tokens(dataset, split, embedder.tokenizer, reading)
       for split in dataset.splits
   }
   missing = [part for part in plan if found[part.name] is None]
@@ -282,10 +274,7 @@ def _make_parts(
     for part in missing:
       vectors = embedder.encode_rows(
           (
-              (
-                  TokenSequence.of(sources[split][index], reader.features)
-                  for index in indices
-              )
+              (sources[split][index] for index in indices)
               for split, indices in part.rows.select(
                   "split", "sequences"
               ).iter_rows()

@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Callable, Iterable, Iterator, Sized
+import dataclasses
 import functools
 import hashlib
 import json
@@ -11,26 +12,26 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import polars as pl
 
 from behavior_lm.artifacts.run_folder import config_hash
 from behavior_lm.artifacts.vectors import embedding_column
 from behavior_lm.common.errors import UserError
-from behavior_lm.inference.batching import Batch
+from behavior_lm.data.reading import Reading
+from behavior_lm.data.token_source import Fields
 from behavior_lm.inference.batching import Batcher
 from behavior_lm.inference.batching import Cut
 from behavior_lm.inference.batching import window_cuts
+from behavior_lm.inference.batching import WindowBatch
 from behavior_lm.inference.frames import cut_frame
 from behavior_lm.inference.pooling import find_pooling
 from behavior_lm.inference.pooling import Pooling
 from behavior_lm.inference.pooling import RowSums
 from behavior_lm.inference.progress import Bar
 from behavior_lm.inference.sequences import Reader
-from behavior_lm.inference.sequences import TokenSequence
 from behavior_lm.recipes.loading import load_run
-from behavior_lm.recipes.pretrain import feature_names
+from behavior_lm.recipes.loading import LoadedRun
 from behavior_lm.training.state import merge_model
 
 # Tokens of a batch when nobody chose: enough to fill two cores, and memory
@@ -59,42 +60,33 @@ class Embedder:
     reader: makes token sequences for this model.
   """
 
-  def __init__(
-      self,
-      config: ml_collections.ConfigDict,
-      tokenizer: Any,
-      graphdef: Any,
-      params: Any,
-      step: int,
-  ) -> None:
-    self.config = config
-    self.tokenizer = tokenizer
-    self.params = params
-    self.step = step
-    self.num_layers = int(config.model.num_layers)
-    self.embed_dim = int(config.model.embed_dim)
-    self.max_length = int(config.data.max_length)
-    self.reader = Reader(
-        tokenizer,
-        config.data.gap_kind,
-        feature_names(config),
-        config.data.feature_zone or "UTC",
-    )
-    self._graphdef = graphdef
+  def __init__(self, run: LoadedRun) -> None:
+    self.config = run.config
+    self.tokenizer = run.tokenizer
+    self.params = run.params
+    self.step = run.step
+    self.num_layers = int(run.config.model.num_layers)
+    self.embed_dim = int(run.config.model.embed_dim)
+    self.max_length = int(run.config.data.max_length)
+    self.reader = Reader(run.tokenizer, Reading.of(run.config.data))
+    self._run = run
     self._programs: dict[tuple[int, str], Any] = {}
 
   @classmethod
-  def load(cls, folder: str | Path, step: int | None = None) -> "Embedder":
-    """Loads a run folder; of it config.json, tokenizer/ and checkpoints/.
+  def load(
+      cls, folder: str | Path, step: int | None = None, *, best: bool = False
+  ) -> "Embedder":
+    """Loads a run folder: its config.json, tokenizer/ and a checkpoint.
 
     Args:
-      folder: that experiments/pretrain.py wrote.
+      folder: that experiments/train.py wrote.
       step: of the checkpoint; the last one when None.
+      best: take the best checkpoint (`config.keep_best`) instead.
 
     Raises:
       UserError: if the folder, a part of it or the step is missing or damaged.
     """
-    return cls(*load_run(folder, step))
+    return cls(load_run(folder, step, best=best))
 
   @functools.cached_property
   def fingerprint(self) -> str:
@@ -106,14 +98,12 @@ class Embedder:
             [
                 model,
                 self.max_length,
-                self.reader.gap_kind,
-                self.reader.features,
-                self.reader.zone,
+                dataclasses.astuple(self.reader.reading),
             ],
             sort_keys=True
         ).encode()
     )
-    for path, leaf in jax.tree_util.tree_leaves_with_path(self.params):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(self._run.state):
       digest.update(jax.tree_util.keystr(path).encode())
       digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()
@@ -218,7 +208,7 @@ class Embedder:
 
   def encode_rows(
       self,
-      rows: Iterable[Iterable[TokenSequence]],
+      rows: Iterable[Iterable[Fields]],
       *,
       pooling: str = "mean",
       layer: int | None = None,
@@ -240,11 +230,17 @@ class Embedder:
     """
     chosen = self.choose_pooling(pooling)
     program = self._program(self.layer_number(layer), pooling)
-    batcher = Batcher(self.max_length, self.choose_batch_size(batch_size))
+    batcher = Batcher(
+        self.max_length,
+        self.choose_batch_size(batch_size),
+        self._run.model_fields,
+        self.reader.reading.table,
+    )
     cut = cut or Cut()
     cut.check(batcher.capacity)
     sums = RowSums(chosen, self.embed_dim, num_rows)
-    running: collections.deque[tuple[jax.Array, Batch]] = collections.deque()
+    running: collections.deque[tuple[jax.Array, WindowBatch]]
+    running = collections.deque()
 
     def collect(keep: int) -> None:
       while len(running) > keep:
@@ -255,8 +251,8 @@ class Embedder:
         for row, vector, num_tokens in windows:
           sums.add(row, vector, num_tokens)
 
-    def compute(batch: Batch) -> None:
-      running.append((program(self.params, batch.arrays), batch))
+    def compute(batch: WindowBatch) -> None:
+      running.append((program(self._run.state, batch.arrays), batch))
       collect(_IN_FLIGHT)
 
     for row, sequences in enumerate(rows):
@@ -264,7 +260,7 @@ class Embedder:
       for sequence, start, end in _windows(
           sequences, batcher, chosen, cut
       ):
-        num_events += int(sequence.num_events[start:end].sum())
+        num_events += int(sequence["num_events"][start:end].sum())
         sums.expect(row)
         batch = batcher.add(row, sequence, start, end)
         if batch is not None:
@@ -293,7 +289,7 @@ class Embedder:
 
   def _encode_shown(
       self,
-      sequences: Iterator[TokenSequence],
+      sequences: Iterator[Fields],
       total: int | None,
       progress: bool,
       pooling: str,
@@ -319,7 +315,7 @@ class Embedder:
     key = (layer, pooling)
     if key not in self._programs:
       self._programs[key] = jax.jit(
-          make_program(self._graphdef, layer, find_pooling(pooling))
+          make_program(self._run.graphdef, layer, find_pooling(pooling))
       )
     return self._programs[key]
 
@@ -349,14 +345,14 @@ class Embedder:
 
 
 def make_program(graphdef: Any, layer: int, pooling: Pooling) -> Any:
-  """A pure function (params, batch) -> [batch, embed_dim] float32."""
+  """A pure function (state, batch) -> [batch, embed_dim] float32."""
 
-  def program(params: Any, batch: dict[str, jax.Array]) -> jax.Array:
+  def program(state: Any, batch: dict[str, jax.Array]) -> jax.Array:
     # Accelerators would compute float32 products with fewer bits, in a way
     # that depends on the shape of the batch.
     with jax.default_matmul_precision("float32"):
-      model = merge_model(graphdef, params)
-      hidden = model(batch, layer=layer)["hidden"].astype(jnp.float32)
+      model = merge_model(graphdef, state["params"], state["model_state"])
+      hidden = model.encoder.encode(batch, layer=layer).astype(jnp.float32)
     is_event = (batch["segment_ids"] != 0) & (batch["positions"] > 0)
     return pooling.reduce(hidden, is_event)
 
@@ -364,16 +360,18 @@ def make_program(graphdef: Any, layer: int, pooling: Pooling) -> Any:
 
 
 def _windows(
-    sequences: Iterable[TokenSequence],
+    sequences: Iterable[Fields],
     batcher: Batcher,
     pooling: Pooling,
     cut: Cut,
-) -> Iterator[tuple[TokenSequence, int, int]]:
+) -> Iterator[tuple[Fields, int, int]]:
   """Windows of a row that its pooling needs."""
   if pooling.last_only:
     for sequence in collections.deque(sequences, maxlen=1):
-      yield sequence, *window_cuts(len(sequence), batcher.capacity, cut)[-1]
+      size = len(sequence["tokens"])
+      yield sequence, *window_cuts(size, batcher.capacity, cut)[-1]
     return
   for sequence in sequences:
-    for start, end in window_cuts(len(sequence), batcher.capacity, cut):
+    size = len(sequence["tokens"])
+    for start, end in window_cuts(size, batcher.capacity, cut):
       yield sequence, start, end

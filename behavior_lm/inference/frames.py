@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.token_source import Fields
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.inference.sequences import Reader
-from behavior_lm.inference.sequences import TokenSequence
 from behavior_lm.inference.values import microseconds
 from behavior_lm.logs import schema
 from behavior_lm.logs.readers.timestamps import check_timezone
@@ -28,7 +28,7 @@ def cut_frame(
     *,
     unit: str = "user",
     timezone: str = "UTC",
-) -> tuple[pl.DataFrame, Iterator[TokenSequence]]:
+) -> tuple[pl.DataFrame, Iterator[Fields]]:
   """Cuts a table of events into sequences.
 
   Rows of a user need not lie together, nor be sorted: a table has no order
@@ -72,7 +72,7 @@ def cut_frame(
   extras = {name: events[name].to_numpy() for name in reader.extras}
   born = time[np.searchsorted(user, user[first])]
 
-  def sequences() -> Iterator[TokenSequence]:
+  def sequences() -> Iterator[Fields]:
     for row, name in enumerate(table[schema.USER_ID]):
       events = slice(first[row], after[row])
       yield reader.from_units(

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.data import time_features
-from behavior_lm.data.time_gaps import GapKind
-from behavior_lm.data.token_source import feature_fields
+from behavior_lm.data.reading import Reading
+from behavior_lm.data.token_source import Fields
 from behavior_lm.data.token_source import token_fields
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.data.tokenizers.base import Tokens
@@ -30,67 +29,28 @@ _FIELDS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenSequence:
-  """One sequence as the model reads it, without CLS.
-
-  Attributes:
-    tokens: [num_tokens] int32.
-    time_gaps: [num_tokens] int32 in 100 ms; -1 = hidden (no time known).
-    seconds: [num_tokens] float64 since the first event; 0 without time.
-    num_events: [num_tokens] int32 raw events that each token spans.
-    features: {name: [num_tokens]} of the further fields of the model.
-  """
-
-  tokens: np.ndarray
-  time_gaps: np.ndarray
-  seconds: np.ndarray
-  num_events: np.ndarray
-  features: dict[str, np.ndarray]
-
-  @classmethod
-  def of(
-      cls, fields: Mapping[str, np.ndarray], features: Sequence[str]
-  ) -> "TokenSequence":
-    """From the fields of `data.token_source`."""
-    return cls(
-        fields[TOKENS],
-        fields["time_gaps"],
-        fields["times"],
-        fields["num_events"],
-        {name: fields[name] for name in features},
-    )
-
-  def __len__(self) -> int:
-    return len(self.tokens)
-
-
-@dataclasses.dataclass(frozen=True)
 class Reader:
-  """Reads sequences for one model.
+  """Reads sequences for one model, as the fields of `data.token_source`.
 
   Attributes:
     tokenizer: of the model.
-    gap_kind: which gap the model was trained with.
-    features: further fields of the model.
-    zone: of hour and weekday.
+    reading: what the model reads beside its tokens.
   """
 
   tokenizer: Tokenizer
-  gap_kind: GapKind
-  features: tuple[str, ...] = ()
-  zone: str = "UTC"
+  reading: Reading
 
   @property
   def extras(self) -> tuple[str, ...]:
     """Columns of the log that the model reads."""
-    return tuple(n for n in self.features if n not in time_features.NAMES)
+    return self.reading.extras
 
-  def read_all(self, items: Iterable[Any]) -> Iterator[TokenSequence]:
+  def read_all(self, items: Iterable[Any]) -> Iterator[Fields]:
     """Reads each item of an iterable, named by its place."""
     for place, item in enumerate(items):
       yield self.read(item, f"sequence {place}")
 
-  def read(self, item: Any, name: str) -> TokenSequence:
+  def read(self, item: Any, name: str) -> Fields:
     """Reads one sequence.
 
     Args:
@@ -147,7 +107,7 @@ class Reader:
       *,
       extras: Mapping[str, Any] | None = None,
       first_event: int | None = None,
-  ) -> TokenSequence:
+  ) -> Fields:
     """Makes a sequence of the tokenizer's units.
 
     Args:
@@ -158,41 +118,35 @@ class Reader:
       first_event: of the user, microseconds UTC.
     """
     _check_lengths(units, times, name)
-    if self.features:
+    if self.reading.features:
       extras = self._check_features(times, extras or {}, len(units), name)
     try:
       tokens = self.tokenizer.tokenise(units, times)
-      fields = token_fields(tokens, times, self.gap_kind)
-      if self.features:
-        assert times is not None
-        fields |= feature_fields(
-            tokens,
-            times,
-            self.features,
-            extras=extras or {},
-            zone=self.zone,
-            first_event=first_event,
-        )
+      return token_fields(
+          tokens,
+          times,
+          self.reading,
+          extras=extras,
+          first_event=first_event,
+      )
     except UserError as error:
       raise UserError(f"{name}: {error}") from error
-    return TokenSequence.of(fields, self.features)
 
   def _of_tokens(
       self, ids: np.ndarray, times: np.ndarray | None, name: str
-  ) -> TokenSequence:
+  ) -> Fields:
     """Tokens that were encoded elsewhere; each has a time of its own."""
     _check_lengths(ids, times, name)
-    if self.features:
+    if features := self.reading.features:
       raise UserError(
-          f"{name}: the model reads {', '.join(self.features)} too; give event"
-          " ids instead of tokens."
+          f"{name}: the model reads {', '.join(features)} too; give event ids"
+          " instead of tokens."
       )
     one = np.ones(len(ids), np.int32)
     try:
-      fields = token_fields(Tokens(ids, one, one - 1), times, self.gap_kind)
+      return token_fields(Tokens(ids, one, one - 1), times, self.reading)
     except UserError as error:
       raise UserError(f"{name}: {error}") from error
-    return TokenSequence.of(fields, ())
 
   def _check_features(
       self,
@@ -207,7 +161,7 @@ class Reader:
     if missing:
       raise UserError(
           f"{name}: has no {missing[0]}, which the model reads (its features:"
-          f" {', '.join(self.features)})."
+          f" {', '.join(self.reading.features)})."
       )
     found = {}
     for key in self.extras:

@@ -24,9 +24,9 @@ from behavior_lm.interop.folder import read_folder
 from behavior_lm.interop.folder import write_folder
 from behavior_lm.interop.weights import ARCHITECTURES
 from behavior_lm.interop.weights import Weight
-from behavior_lm.models.encoders import MODELS
-from behavior_lm.models.encoders.encoder import Encoder
+from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.language_model import LanguageModel
 from behavior_lm.training.state import merge_model
 from behavior_lm.training.state import split_model
 
@@ -46,31 +46,34 @@ class Imported(NamedTuple):
     unused: tensors and settings of the folder that nothing here uses.
   """
 
-  model: Encoder
+  model: LanguageModel
   config: EncoderConfig
   pad_id: int
   has_head: bool
   unused: tuple[str, ...]
 
 
-def model_name(model: Encoder) -> str:
-  """Key of MODELS.
+def model_name(model: LanguageModel) -> str:
+  """Key of ENCODERS.
 
   Raises:
     UserError: for a model of another class.
   """
-  names = {known: name for name, (known, _) in MODELS.items()}
-  if name := names.get(type(model)):
+  names: dict[type, str] = {
+      known: name for name, (known, _) in ENCODERS.items()
+  }
+  encoder = model.encoder
+  if name := names.get(type(encoder)):
     return name
   raise UserError(
-      f"a {type(model).__name__} has no counterpart in transformers; those of"
-      f" {sorted(MODELS)} may have."
+      f"a {type(encoder).__name__} has no counterpart in transformers; those of"
+      f" {sorted(ENCODERS)} may have."
   )
 
 
 def write_huggingface(
     folder: str | Path,
-    model: Encoder,
+    model: LanguageModel,
     *,
     head: bool = True,
     pad_id: int = 0,
@@ -87,7 +90,7 @@ def write_huggingface(
     UserError: naming each setting that has no counterpart there, or if the
       folder is not empty.
   """
-  name, config = model_name(model), model.config
+  name, config = model_name(model), model.encoder.config
   values = settings.to_huggingface(name, config, head=head, pad_id=pad_id)
   arrays = {
       path: np.asarray(array) for path, array in _flat(split_model(model)[1])
@@ -98,7 +101,7 @@ def write_huggingface(
   tensors: dict[str, np.ndarray] = {}
   for weight in weights.list_weights(
       name,
-      len(model.layers),
+      len(model.encoder.layers),
       head=head,
       prefixed=head,
       first_position=settings.first_position(name, pad_id),
@@ -134,11 +137,11 @@ def read_huggingface(folder: str | Path, **changes: Any) -> Imported:
   for key in unused:
     del tensors[key]
   _drop_copies(architecture.copies, tensors, found, has_head, str(folder))
-  make = lambda: MODELS[name][0](config, rngs=nnx.Rngs(0))
-  graphdef, shapes = split_model(nnx.eval_shape(make))
+  make = lambda: LanguageModel(name, config, rngs=nnx.Rngs(0))
+  graphdef, shapes, _ = split_model(nnx.eval_shape(make))
   listed = weights.list_weights(
       name,
-      len(shapes["layers"]),
+      len(shapes["encoder"]["layers"]),
       head=has_head,
       prefixed=prefixed,
       first_position=settings.first_position(name, found.pad_id),
@@ -155,16 +158,16 @@ def read_huggingface(folder: str | Path, **changes: Any) -> Imported:
     # The row of zeros that `write_huggingface` added.
     del arrays[types]
     config = dataclasses.replace(config, num_token_types=0)
-    graphdef, shapes = split_model(nnx.eval_shape(make))
+    graphdef, shapes, _ = split_model(nnx.eval_shape(make))
   if not has_head:
     head = split_model(make())[1]["head"]
     arrays |= {f"head.{path}": array for path, array in _flat(head)}
   params = traverse_util.unflatten_dict({
-      path: arrays[".".join(map(str, path))]
+      path: arrays[_dotted(path)]
       for path in traverse_util.flatten_dict(shapes)
   })
   return Imported(
-      model=merge_model(graphdef, params),
+      model=merge_model(graphdef, params, {}),
       config=config,
       pad_id=found.pad_id,
       has_head=has_head,
@@ -173,9 +176,13 @@ def read_huggingface(folder: str | Path, **changes: Any) -> Imported:
 
 
 def _flat(params: Mapping[str, Any]) -> list[tuple[str, Any]]:
-  """Arrays by dotted paths."""
+  """Arrays by dotted paths, those of the encoder without its name."""
   flat = traverse_util.flatten_dict(params)
-  return [(".".join(map(str, path)), leaf) for path, leaf in flat.items()]
+  return [(_dotted(path), leaf) for path, leaf in flat.items()]
+
+
+def _dotted(path: tuple[Any, ...]) -> str:
+  return ".".join(map(str, path)).removeprefix("encoder.")
 
 
 def _today(key: str) -> str:

@@ -6,7 +6,6 @@ its token ids: the tokenizer, the names of the tokens, the config of the run.
 
 import json
 from pathlib import Path
-import shutil
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ import numpy as np
 import optax
 
 from behavior_lm.artifacts.run_folder import CONFIG
+from behavior_lm.artifacts.run_folder import create_run
 from behavior_lm.artifacts.run_folder import load_config
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
@@ -26,12 +26,12 @@ from behavior_lm.interop.huggingface import read_huggingface
 from behavior_lm.interop.huggingface import write_huggingface
 from behavior_lm.logs import schema
 from behavior_lm.models.encoders.encoder import EncoderConfig
-from behavior_lm.recipes import pretrain as build
+from behavior_lm.recipes import parts
 from behavior_lm.recipes.loading import load_run
+from behavior_lm.recipes.pretrain import make_objective
 from behavior_lm.training.checkpoint import Checkpoints
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import init_state
-from behavior_lm.training.state import merge_model
 from behavior_lm.training.state import split_model
 
 # In an exported folder.
@@ -58,22 +58,21 @@ def export_run(
     UserError: if the run cannot be read, its model has settings without a
       counterpart there, or `out` is not empty.
   """
-  config, tokenizer, graphdef, params, step = load_run(run, step)
+  loaded = load_run(run, step)
+  config, tokenizer = loaded.config, loaded.tokenizer
   with new_folder(out) as building:
-    write_huggingface(
-        building, merge_model(graphdef, params), pad_id=schema.PAD_ID
-    )
+    write_huggingface(building, loaded.model, pad_id=schema.PAD_ID)
     own = building / OWN
     tokenizer.save(own / TOKENIZER)
     values = config.to_dict()
     # Where the logs lay is nobody's business.
     values["data"] |= {"path": ""}
     values["tokenizer"] |= {"path": ""}
-    values["init_from"] = ""
+    values["init_from"] = dict.fromkeys(values["init_from"], "")
     _write_json(own / CONFIG, values)
     _write_json(own / NAMES, tokenizer.tokens)
-    _write_json(own / EXPORT, {"step": step})
-  return step
+    _write_json(own / EXPORT, {"step": loaded.step})
+  return loaded.step
 
 
 def import_run(folder: str | Path, workdir: str | Path) -> Imported:
@@ -118,11 +117,15 @@ def import_run(folder: str | Path, workdir: str | Path) -> Imported:
     )
   step = _read_step(own / EXPORT)
   with new_folder(workdir) as building:
-    shutil.copytree(own / TOKENIZER, building / TOKENIZER)
     _save_params(
         building / "checkpoints", config, vocab_size, found, step
     )
-    _write_json(building / CONFIG, config.to_dict())
+    create_run(
+        config,
+        building,
+        lambda folder: tokenizer.save(folder / TOKENIZER),
+        imported=True,
+    )
   return found
 
 
@@ -130,7 +133,7 @@ def _model_config(
     config: ml_collections.ConfigDict, vocab_size: int, path: Path
 ) -> EncoderConfig:
   try:
-    return build.build_model(config, vocab_size).args[0]  # type: ignore
+    return parts.encoder_config(config, vocab_size)
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise UserError(f"{path}: is no config of a run ({error}).") from error
 
@@ -186,9 +189,9 @@ def _save_params(
 ) -> None:
   """A checkpoint of parameters, with an optimiser that has nothing."""
   _, state, _ = init_state(
-      build.build_model(config, vocab_size),
+      parts.language_model(config, vocab_size),
       optax.identity(),
-      build.build_objective(config, vocab_size),
+      make_objective(config, vocab_size),
       config.seed,
       make_mesh(),
   )

@@ -11,7 +11,7 @@ from behavior_lm.interop.own_settings import POSITION_ENCODINGS
 from behavior_lm.interop.own_settings import read_own
 from behavior_lm.interop.own_settings import RECORDED
 from behavior_lm.interop.own_settings import refuse
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.encoders.encoder import EncoderConfig
 
 # ours -> theirs, as they are.
@@ -93,7 +93,7 @@ class Settings(NamedTuple):
   """What a config.json says.
 
   Attributes:
-    name: key of MODELS.
+    name: key of ENCODERS.
     config: of our model.
     pad_id: their id of padding; Longformer's positions start behind it.
     tied: whether their output table is the input table.
@@ -118,7 +118,7 @@ def to_huggingface(
   """config.json of a model.
 
   Args:
-    name: key of MODELS.
+    name: key of ENCODERS.
     config: of the model.
     head: whether the masked-token head is exported too.
     pad_id: id of padding.
@@ -253,7 +253,7 @@ def from_huggingface(
   settings |= {field: own[field] for field in RECORDED if field in own}
   settings |= changes
   check_own(settings, where)
-  config = MODELS[name][1](**settings)
+  config = ENCODERS[name][1](**settings)
   return Settings(
       name,
       config,

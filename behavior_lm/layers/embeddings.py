@@ -32,7 +32,7 @@ class EventEmbeddings(nnx.Module):
       time_encoding: str,
       position_encoding: str,
       dropout_rate: float,
-      features: tuple[str, ...] = (),
+      features: tuple[tuple[str, int], ...] = (),
       *,
       table_dim: int | None = None,
       num_token_types: int = 0,

@@ -6,9 +6,6 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-# Classes of fields that are counts of a circle; all others are numbers.
-CATEGORIES = {"hour": 24, "weekday": 7}
-
 
 class FeatureEncoding(nnx.Module):
   """Adds one vector a field to each token embedding.
@@ -18,14 +15,14 @@ class FeatureEncoding(nnx.Module):
   learned vector of its own where it is missing (NaN; -1 in whole numbers).
 
   Args:
-    features: names of the fields.
+    features: (name, categories) of each field; 0 categories is a number.
     embed_dim: of the token embeddings.
     rngs: for the parameters.
   """
 
   def __init__(
       self,
-      features: tuple[str, ...],
+      features: tuple[tuple[str, int], ...],
       embed_dim: int,
       *,
       rngs: nnx.Rngs,
@@ -33,19 +30,19 @@ class FeatureEncoding(nnx.Module):
     init = nnx.initializers.normal(0.02)
     self.categories = nnx.Dict({
         name: nnx.Embed(
-            CATEGORIES[name] + 1,
+            categories + 1,
             embed_dim,
             embedding_init=init,
             rngs=rngs,
         )
-        for name in features
-        if name in CATEGORIES
+        for name, categories in features
+        if categories
     })
     # Rows: weight, bias, missing.
     self.numbers = nnx.Dict({
         name: nnx.Param(init(rngs.params(), (3, embed_dim), jnp.float32))
-        for name in features
-        if name not in CATEGORIES
+        for name, categories in features
+        if not categories
     })
 
   def __call__(

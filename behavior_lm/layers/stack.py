@@ -65,9 +65,12 @@ def run_stack(
   """
   if remat not in REMAT:
     raise ValueError(f"remat {remat!r}; known are {sorted(REMAT)}")
-  parts = [nnx.split(layer, nnx.Param) for layer in layers]
-  programs = [parts[i % len(parts)][0] for i in range(depth)]
-  params = [parts[i % len(parts)][1] for i in range(depth)]
+  parts = [_split(layer) for layer in layers]
+  places = [number % len(parts) for number in range(depth)]
+  programs = [parts[place][0] for place in places]
+  params = [parts[place][1] for place in places]
+  # Variables that are no parameters, as the last call of each layer left them.
+  rest = [part[2] for part in parts]
   if dropout_key is None:
     keys: Any = [None] * depth
   else:
@@ -77,47 +80,85 @@ def run_stack(
       program: Any,
       hidden: jax.Array,
       own: Any,
+      other: Any,
       key: jax.Array | None,
       **more: jax.Array,
-  ) -> jax.Array:
-    def run(hidden: jax.Array, own: Any, key: jax.Array | None) -> jax.Array:
-      return nnx.merge(program, own)(
+  ) -> tuple[jax.Array, Any]:
+    def run(
+        hidden: jax.Array, own: Any, other: Any, key: jax.Array | None
+    ) -> tuple[jax.Array, Any]:
+      layer = nnx.merge(program, own, other)
+      hidden = layer(
           hidden,
           deterministic=key is None,
           rngs=None if key is None else nnx.Rngs(dropout=key),
           **inputs,
           **more,
       )
+      return hidden, _split(layer)[2]
 
-    return REMAT[remat](run)(hidden, own, key)
+    return REMAT[remat](run)(hidden, own, other, key)
 
   whole = depth if only_at is None else depth - 1
   period = find_period(programs[:whole])
   scanned = whole - whole % period if scan and whole >= 2 * period else 0
   if scanned:
-    places = range(period)
-    every = [slice(place, scanned, period) for place in places]
     shared = len(parts) <= period
+    every = [slice(place, scanned, period) for place in range(period)]
 
-    def body(hidden: jax.Array, xs: Any) -> tuple[jax.Array, None]:
-      for place in places:
-        own = params[place] if shared else xs[0][place]
-        key = None if dropout_key is None else xs[1][place]
-        hidden = run_one(programs[place], hidden, own, key)
-      return hidden, None
+    def body(carry: Any, xs: Any) -> tuple[Any, Any]:
+      hidden, kept = carry
+      own, other, key = xs
+      left = []
+      for place in range(period):
+        at = place % len(parts)
+        hidden, new = run_one(
+            programs[place],
+            hidden,
+            params[place] if shared else own[place],
+            kept[at] if shared else other[place],
+            None if dropout_key is None else key[place],
+        )
+        if shared:
+          kept = [*kept[:at], new, *kept[at + 1 :]]
+        left.append(new)
+      return (hidden, kept), None if shared else left
 
     stacked = None if shared else [stack_trees(params[part]) for part in every]
+    others = None if shared else [stack_trees(rest[part]) for part in every]
     keys_of = None if dropout_key is None else [keys[part] for part in every]
-    hidden, _ = jax.lax.scan(
-        body, hidden, (stacked, keys_of), length=scanned // period
+    (hidden, kept), left = jax.lax.scan(
+        body,
+        (hidden, rest if shared else []),
+        (stacked, others, keys_of),
+        length=scanned // period,
     )
-  for number in range(scanned, whole):
-    hidden = run_one(programs[number], hidden, params[number], keys[number])
-  if only_at is None:
-    return hidden
-  if depth == 0:
-    return take_if(hidden, only_at)
-  return run_one(programs[-1], hidden, params[-1], keys[-1], only_at=only_at)
+    if shared:
+      rest = kept
+    else:
+      for number in range(scanned):
+        turn, place = divmod(number, period)
+        rest[number] = jax.tree.map(lambda x, n=turn: x[n], left[place])
+  for number in range(scanned, depth):
+    last = number == depth - 1
+    more = {} if only_at is None or not last else {"only_at": only_at}
+    hidden, rest[places[number]] = run_one(
+        programs[number],
+        hidden,
+        params[number],
+        rest[places[number]],
+        keys[number],
+        **more,
+    )
+  for layer, state in zip(layers, rest, strict=True):
+    nnx.update(layer, state)
+  return take_if(hidden, only_at) if depth == 0 else hidden
+
+
+def _split(layer: nnx.Module) -> tuple[Any, Any, Any]:
+  """Graph definition, parameters, other variables."""
+  graphdef, params, rest = nnx.split(layer, nnx.Param, ...)
+  return graphdef, params, rest
 
 
 def find_period(programs: Sequence[Any]) -> int:

@@ -1,0 +1,1 @@
+"""Kinds of runs: one readable page each."""

@@ -1,101 +1,84 @@
-"""What is wrong with a config, found before a run folder is made of it."""
+"""What is wrong with a run, found before a run folder is made of it."""
 
-from pathlib import Path
+from typing import Any
 
 from flax import nnx
+import jax
 import jax.numpy as jnp
 import ml_collections
 
-from behavior_lm.artifacts.run_folder import load_config
 from behavior_lm.common.errors import UserError
-from behavior_lm.data.tokenizers import load_tokenizer
-from behavior_lm.logs.dataset import Dataset
-from behavior_lm.recipes import pretrain as build
+from behavior_lm.training.optimizer import optimizer_of
+from behavior_lm.training.recipe import Recipe
+from behavior_lm.training.selection import Selection
+from behavior_lm.training.sharding import LARGE
 from behavior_lm.training.sharding import make_mesh
-
-# Of the tokenizer there may be none yet.
-_VOCAB_SIZE = 100
-_FIELDS = ("tokens", "positions", "segment_ids", "time_gaps")
+from behavior_lm.training.sharding import uncovered
+from behavior_lm.training.state import split_model
 
 
-def check_config(
-    config: ml_collections.ConfigDict, dataset: Dataset, *, is_new: bool
-) -> None:
-  """Everything that can be known without a tokenizer or a step.
-
-  A folder keeps the config that made it: one with a slip in it would have to be
-  deleted by hand.
+def check_loop(config: ml_collections.ConfigDict, rows: int) -> None:
+  """Checks what the loop reads: optimizer, mesh, evaluations.
 
   Args:
     config: of the run.
-    dataset: of `config.data.path`.
-    is_new: whether the run will read `config.init_from`.
+    rows: of a batch of all hosts.
 
   Raises:
     UserError: what is wrong, and what to do.
   """
-  splits = [config.data.split]
-  if config.eval.every and config.eval.split:
-    splits.append(config.eval.split)
-  for split in splits:
-    dataset.check_split(split)
-  build.build_objective(config, _VOCAB_SIZE)
-  build.build_optimizer(config)
+  optimizer_of(config)
   try:
     mesh = make_mesh(config.mesh.data, config.mesh.model)
   except ValueError as error:
     raise UserError(f"config.mesh: {error}") from error
-  if config.data.batch_size % mesh.shape["data"]:
+  if rows % mesh.shape["data"]:
     raise UserError(
-        f"data.batch_size {config.data.batch_size} does not divide among the"
-        f" {mesh.shape['data']} devices of mesh.data: make it a multiple."
+        f"a batch of {rows} rows does not divide among the"
+        f" {mesh.shape['data']} devices of mesh.data: make data.batch_size a"
+        " multiple."
     )
-  _check_model(config)
-  if config.init_from and is_new:
-    _check_source(config)
+  selection = Selection(**config.keep_best.to_dict())
+  selection.check({name: e.every for name, e in config.evals.items()})
 
 
-def _check_model(config: ml_collections.ConfigDict) -> None:
-  """Makes the model and runs a row through it, in shapes alone."""
-  make_model = build.build_model(config, _VOCAB_SIZE)
-
-  def run() -> object:
-    row = jnp.zeros((1, config.data.max_length), jnp.int32)
-    names = (*_FIELDS, *build.feature_names(config))
-    return make_model(rngs=nnx.Rngs(0))(dict.fromkeys(names, row))
-
-  try:
-    nnx.eval_shape(run)
-  except UserError:
-    raise
-  except ValueError as error:
-    raise UserError(f"config.model: {error}") from error
-
-
-def _check_source(config: ml_collections.ConfigDict) -> None:
-  """Whether a run can start from the parameters of `config.init_from`.
+def check_step(recipe: Recipe, config: ml_collections.ConfigDict) -> None:
+  """Runs a step of a recipe in shapes alone: nothing is computed.
 
   Raises:
-    UserError: if that is no run with a checkpoint, or its tokens are others
-      than those of `config.tokenizer.path`: the rows of its tables would then
-      mean other events.
+    UserError: if the model refuses its settings, a field is missing in the
+      batch, or a large parameter would be on every device unseen.
   """
-  source = Path(config.init_from)
-  load_config(source)
-  if not (source / "checkpoints").is_dir():
-    raise UserError(
-        f"init_from: {source} has no checkpoints yet; train it first."
-    )
-  path = config.tokenizer.path
-  if not path:
-    return
-  fingerprints = {
-      load_tokenizer(folder).fingerprint
-      for folder in (path, source / "tokenizer")
+  batch = {
+      name: jax.ShapeDtypeStruct(shape, dtype)
+      for name, (shape, dtype) in recipe.batch_shapes().items()
   }
-  if len(fingerprints) > 1:
+
+  def run(batch: Any) -> Any:
+    model = recipe.make_model(rngs=nnx.Rngs(0))
+    state = recipe.objective.init_state()
+    key = jax.random.key(0)
+    return recipe.objective.loss(model, batch, state, key)[0]
+
+  try:
+    shapes = nnx.eval_shape(lambda: recipe.make_model(rngs=nnx.Rngs(0)))
+    loss = nnx.eval_shape(run, batch)
+  except UserError:
+    raise
+  except KeyError as error:
     raise UserError(
-        f"tokenizer.path {path} is another tokenizer than that of init_from"
-        f" {source}: its parameters are of other tokens. Leave tokenizer.path"
-        " empty."
+        f"the model or its objective reads the field {error}, which the"
+        f" batches do not have; they have {', '.join(batch)}."
+    ) from error
+  except ValueError as error:
+    raise UserError(f"config.model: {error}") from error
+  if loss.shape != () or not jnp.issubdtype(loss.dtype, jnp.floating):
+    raise ValueError(f"the loss is {loss}, not a floating point number")
+  names = uncovered(split_model(shapes)[1])
+  if config.mesh.model > 1 and names:
+    raise UserError(
+        f"mesh.model is {config.mesh.model}, but no sharding rule covers the"
+        f" parameters {', '.join(names)} of more than {LARGE:,} numbers: each"
+        " device would hold all of them. Add a rule to"
+        " behavior_lm/training/sharding.py, or set mesh.model=1."
     )

@@ -2,31 +2,64 @@
 
 from pathlib import Path
 import typing
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax import nnx
 import ml_collections
 
-from behavior_lm.artifacts.run_folder import load_config
+from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.tokenizers import load_tokenizer
-from behavior_lm.recipes.pretrain import build_model
+from behavior_lm.data.tokenizers import Tokenizer
+from behavior_lm.recipes import parts
 from behavior_lm.training.checkpoint import Checkpoints
+from behavior_lm.training.loop import BEST
+from behavior_lm.training.loop import CHECKPOINTS
+from behavior_lm.training.state import merge_model
 from behavior_lm.training.state import split_model
 
 
+class LoadedRun(NamedTuple):
+  """A trained language model.
+
+  Attributes:
+    config, tokenizer: of the run.
+    graphdef, params, model_state: of the model, see `training.state`.
+    step: of the checkpoint.
+  """
+
+  config: ml_collections.ConfigDict
+  tokenizer: Tokenizer
+  graphdef: Any
+  params: Any
+  model_state: Any
+  step: int
+
+  @property
+  def model(self) -> Any:
+    return merge_model(self.graphdef, self.params, self.model_state)
+
+  @property
+  def model_fields(self) -> tuple[str, ...]:
+    """What a batch of the encoder must hold."""
+    return parts.encoder_config(self.config, self.tokenizer.vocab_size).fields
+
+  @property
+  def state(self) -> dict[str, Any]:
+    """What evaluators read."""
+    return {"params": self.params, "model_state": self.model_state}
+
+
 def load_run(
-    folder: str | Path, step: int | None = None
-) -> tuple[ml_collections.ConfigDict, Any, Any, Any, int]:
-  """Reads config.json, tokenizer/ and the parameters of a checkpoint.
+    folder: str | Path, step: int | None = None, *, best: bool = False
+) -> LoadedRun:
+  """Reads config.json, tokenizer/ and the model of a checkpoint.
 
   Args:
-    folder: that experiments/pretrain.py wrote.
+    folder: that experiments/train.py wrote.
     step: of the checkpoint; the last one when None.
-
-  Returns:
-    config, tokenizer, graph definition, parameters, step.
+    best: take the best checkpoint (`config.keep_best`) instead.
 
   Raises:
     UserError: if the folder, a part of it or the step is missing or damaged.
@@ -34,32 +67,35 @@ def load_run(
   folder = Path(folder)
   config = _load_config(folder)
   tokenizer = load_tokenizer(folder / "tokenizer")
-  graphdef, shapes = _model_shapes(config, tokenizer.vocab_size, folder)
-  checkpoint_folder = folder / "checkpoints"
-  if not checkpoint_folder.is_dir():
+  graphdef, params, model_state = _shapes(config, tokenizer.vocab_size, folder)
+  saved = folder / (BEST if best else CHECKPOINTS)
+  if not saved.is_dir():
     raise UserError(
-        f"{folder}: has no checkpoints yet. Train it with"
-        " experiments/pretrain.py."
+        f"{folder}: has no best checkpoint. Train it with"
+        " --config.keep_best.metric, or take the last checkpoint."
+        if best
+        else f"{folder}: has no checkpoints yet. Train it with"
+        " experiments/train.py."
     )
-  checkpoints = Checkpoints(checkpoint_folder, keep=None)
+  checkpoints = Checkpoints(saved, keep=None)
   try:
     if step is None:
       step = checkpoints.latest_step()
-    params = checkpoints.restore_params(shapes, step=step)
+    params, model_state = checkpoints.restore_model(params, model_state, step)
   finally:
     checkpoints.close()
   assert step is not None  # Otherwise there was nothing to restore.
-  return config, tokenizer, graphdef, params, step
+  return LoadedRun(config, tokenizer, graphdef, params, model_state, step)
 
 
 def _load_config(folder: Path) -> ml_collections.ConfigDict:
   if not folder.is_dir():
     raise UserError(
-        f"{folder}: no such run folder. Give one that experiments/pretrain.py"
+        f"{folder}: no such run folder. Give one that experiments/train.py"
         " wrote."
     )
   try:
-    return load_config(folder)
+    return load_run_config(folder)
   except UserError:
     raise
   except (AttributeError, TypeError, ValueError, OSError) as error:
@@ -68,14 +104,14 @@ def _load_config(folder: Path) -> ml_collections.ConfigDict:
     ) from error
 
 
-def _model_shapes(
+def _shapes(
     config: ml_collections.ConfigDict, vocab_size: int, folder: Path
-) -> tuple[Any, Any]:
-  """Graph definition and shapes of the parameters, without computing any."""
+) -> tuple[Any, Any, Any]:
+  """Graph definition and shapes of the variables, without computing any."""
   try:
     if config.data.gap_kind not in typing.get_args(GapKind):
       raise UserError(f"config.data.gap_kind is {config.data.gap_kind!r}.")
-    make_model = build_model(config, vocab_size)
+    make_model = parts.language_model(config, vocab_size)
     return split_model(nnx.eval_shape(lambda: make_model(rngs=nnx.Rngs(0))))
   except UserError as error:
     raise UserError(f"{folder}/config.json: {error}") from error

@@ -1,247 +1,263 @@
-"""From a config to the parts of a run: tokenizer, windows, model, objective."""
+"""Pretraining: packed rows of tokens, an encoder with a token head."""
 
-from collections.abc import Callable
-import functools
+from collections.abc import Mapping
+import json
 from pathlib import Path
+import shutil
 from typing import Any
 
+from flax import nnx
+from jax.sharding import Mesh
 import ml_collections
-import optax
+import numpy as np
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.data import time_features
-from behavior_lm.data.pipeline import BatchSpec
+from behavior_lm.common.files import write_whole
+from behavior_lm.data import fields
+from behavior_lm.data.packed_rows import RowSource
+from behavior_lm.data.pipeline import make_loader
+from behavior_lm.data.reading import Reading
 from behavior_lm.data.token_lengths import token_lengths
-from behavior_lm.data.token_source import Annotate
 from behavior_lm.data.token_source import open_tokens
-from behavior_lm.data.token_source import TokenSource
 from behavior_lm.data.tokenizers import load_tokenizer
-from behavior_lm.data.tokenizers import Tokenizer
-from behavior_lm.data.tokenizers.training import train_tokenizer
 from behavior_lm.data.windows import WindowSource
+from behavior_lm.evaluation.evaluators import EVALUATORS
+from behavior_lm.evaluation.token_scores import Subject
 from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
-from behavior_lm.models.encoders import MODELS
 from behavior_lm.objectives import OBJECTIVES
-from behavior_lm.training.optim import make_optimizer
-from behavior_lm.training.optim import make_schedule
+from behavior_lm.objectives.objective import Objective
+from behavior_lm.recipes import parts
+from behavior_lm.recipes.causality import check_causality
+from behavior_lm.recipes.causality import check_tokens
+from behavior_lm.recipes.checks import check_loop
+from behavior_lm.recipes.checks import check_step
+from behavior_lm.training.recipe import Batches
+from behavior_lm.training.recipe import Evaluator
+
+# Files of a run folder, beside those of `artifacts.run_folder`.
+DATASET = "dataset.json"
+DATA_REPORT = "data_report.json"
+TOKENIZER = "tokenizer"
+# Stands in until there is a tokenizer: building one takes time, and what is
+# wrong with a config should be known before.
+_VOCAB_SIZE = 100
 
 
-def build_tokenizer(
-    config: ml_collections.ConfigDict, dataset: Dataset
-) -> Tokenizer:
-  """The tokenizer of the config, trained on the training split alone.
+class Pretrain:
+  """What experiments/train.py does with configs/pretrain.py.
 
-  With `init_from` it is that run's: rows of its tables are tokens of that one.
-  """
-  if config.init_from:
-    return load_tokenizer(Path(config.init_from) / "tokenizer")
-  if config.tokenizer.path:
-    return load_tokenizer(config.tokenizer.path)
-  values = config.tokenizer.to_dict()
-  del values["path"]
-  try:
-    return train_tokenizer(dataset, **values, seed=config.seed)
-  except TypeError as error:
-    raise UserError(f"config.tokenizer: {error}") from error
-
-
-def feature_names(config: ml_collections.ConfigDict) -> tuple[str, ...]:
-  """Further fields of a token that the model reads."""
-  names = (name.strip() for name in config.data.features.split(","))
-  return tuple(name for name in names if name)
-
-
-def complete_config(
-    config: ml_collections.ConfigDict, dataset: Dataset
-) -> None:
-  """Writes down what a config takes from its dataset.
-
-  A run folder must tell it without the dataset: an embedder reads hours on the
-  clock that training read.
-  """
-  if feature_names(config) and not config.data.feature_zone:
-    config.data.feature_zone = dataset.meta["timezone"]
-
-
-def build_windows(
-    config: ml_collections.ConfigDict,
-    dataset: Dataset,
-    tokenizer: Tokenizer,
-    split: str,
-) -> WindowSource:
-  """Windows of a split for training, as the config cuts them.
+  Args:
+    config: see configs/pretrain.py; what it takes from the dataset is written
+      into it.
+    folder: the run folder to resume; None is a new run.
 
   Raises:
-    UserError: if the fields would tell a causal model its answers.
+    UserError: if the config, the dataset or the tokenizer do not fit.
   """
-  tokens = _open_tokens(config, dataset, tokenizer, split)
-  check_causal(config, tokenizer)
-  return WindowSource(
-      tokens,
-      token_lengths(dataset, split, tokens),
-      max_length=config.data.max_length,
-      seed=config.seed,
-      history=config.data.history,
-      stride=config.data.stride or None,
-  )
 
+  def __init__(
+      self, config: ml_collections.ConfigDict, folder: Path | None = None
+  ) -> None:
+    self.config = config
+    self.dataset = parts.find_dataset(config)
+    if config.data.features and not config.data.feature_zone:
+      # The run folder must say it without the dataset: an embedder reads hours
+      # on the clock that training read.
+      config.data.feature_zone = self.dataset.meta["timezone"]
+    self.reading = Reading.of(config.data)
+    self._check()
+    if folder is None:
+      self.tokenizer = parts.make_tokenizer(config, self.dataset)
+    else:
+      _check_dataset(folder, self.dataset)
+      self.tokenizer = load_tokenizer(folder / TOKENIZER)
+    check_tokens(config, self.tokenizer)
+    self.vocab_size = self.tokenizer.vocab_size
+    self.objective = make_objective(config, self.vocab_size)
+    windows = self._windows()
+    spec = parts.batch_spec(config)
+    self._rows = RowSource(windows, spec.max_length, spec.segments)
+    self.rows_per_epoch = self._rows.rows_per_epoch
 
-def build_scored_windows(
-    config: ml_collections.ConfigDict,
-    dataset: Dataset,
-    tokenizer: Tokenizer,
-    split: str,
-    annotate: Annotate,
-) -> WindowSource:
-  """Windows for an evaluation: every token once, in order."""
-  tokens = _open_tokens(config, dataset, tokenizer, split, annotate)
-  return WindowSource(
-      tokens,
-      token_lengths(dataset, split, tokens),
-      max_length=config.data.max_length,
-      move_cuts=False,
-  )
-
-
-def _open_tokens(
-    config: ml_collections.ConfigDict,
-    dataset: Dataset,
-    tokenizer: Tokenizer,
-    split: str,
-    annotate: Annotate | None = None,
-) -> TokenSource:
-  return open_tokens(
-      dataset,
-      split,
-      tokenizer,
-      gap_kind=config.data.gap_kind,
-      features=feature_names(config),
-      zone=config.data.feature_zone or None,
-      annotate=annotate,
-  )
-
-
-def check_causal(
-    config: ml_collections.ConfigDict, tokenizer: Tokenizer
-) -> None:
-  """Raises UserError if what a causal model reads looks ahead."""
-  if not config.model.causal:
-    return
-  time_features.check_names(
-      [n for n in feature_names(config) if n in time_features.NAMES],
-      causal=True,
-  )
-  if tokenizer.settings.sessions.looks_ahead and tokenizer.kind == "bpe":
-    raise UserError(
-        "model.causal with sessions by a quantile of the whole sequence: later"
-        " events move earlier boundaries. Set --config.tokenizer.sessions to"
-        " seconds, or to learned."
+  def describe(self) -> str:
+    windows = self._rows.windows
+    return (
+        f"{self.config.model.name}, vocabulary {self.vocab_size:,},"
+        f" {windows.num_tokens.sum():,} tokens in {len(windows):,} windows and"
+        f" {self.rows_per_epoch:,} rows per epoch"
     )
 
+  def save(self, folder: Path) -> None:
+    """Writes the tokenizer, and what describes the dataset."""
+    self.tokenizer.save(folder / TOKENIZER)
+    text = json.dumps(self.dataset.meta, indent=1, default=str)
+    write_whole(folder / DATASET, text + "\n")
+    report = self.dataset.path / "report.json"
+    if report.exists():
+      shutil.copyfile(report, folder / DATA_REPORT)
 
-def batch_spec(
-    config: ml_collections.ConfigDict, num_hosts: int = 1
-) -> BatchSpec:
-  """The batch of one host; `data.batch_size` counts rows of all hosts."""
-  if config.data.batch_size % num_hosts:
-    raise UserError(
-        f"data.batch_size {config.data.batch_size} does not divide among"
-        f" {num_hosts} hosts."
+  def batches(self, host: int, num_hosts: int) -> Batches:
+    loader = make_loader(
+        self._rows,
+        parts.batch_spec(self.config, num_hosts),
+        host_index=host,
+        num_hosts=num_hosts,
+        names=tuple(self.batch_shapes()),
     )
-  return BatchSpec(
-      batch_size=config.data.batch_size // num_hosts,
-      max_length=config.data.max_length,
-      max_segments=config.data.max_segments,
-      pack=config.data.pack,
-      prefetch=config.data.prefetch,
-  )
+    batches: Batches = iter(loader)
+    return batches
 
-
-def build_model(
-    config: ml_collections.ConfigDict, vocab_size: int
-) -> Callable[..., Any]:
-  """A function of `rngs` that makes the model.
-
-  Raises:
-    UserError: if a value is unknown, or the time would tell the answer.
-  """
-  make, make_config = _known("model.name", config.model.name, MODELS)
-  if config.model.causal and config.data.gap_kind == "next":
-    raise UserError(
-        "model.causal with data.gap_kind=next: the gap to the next event tells"
-        " a causal model when its answer comes. Set"
-        " --config.data.gap_kind=previous."
+  def batch_shapes(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """The fields of the model, of the objective, and of `work`."""
+    names = (*self._names(), *self.objective.requires.fields, "num_events")
+    data = self.config.data
+    return fields.batch_shapes(
+        dict.fromkeys(names),
+        self.reading.table,
+        batch_size=data.batch_size,
+        max_length=data.max_length,
+        max_segments=data.max_segments,
     )
-  # What is one value a layer, or two numbers, comes from config.json as a list.
-  sizes = {
-      name: tuple(value) if isinstance(value, list) else value
-      for name, value in config.model.items()
-      if name != "name"
-  }
-  try:
-    model_config = make_config(
-        vocab_size=vocab_size,
+
+  def make_model(self, rngs: nnx.Rngs) -> nnx.Module:
+    return parts.language_model(self.config, self.vocab_size)(rngs=rngs)
+
+  def work(self, batch: Mapping[str, np.ndarray]) -> dict[str, float]:
+    return {
+        "events": float(batch["num_events"].sum()),
+        "tokens": float(batch["tokens"].size),
+    }
+
+  def make_evaluators(
+      self, graphdef: Any, mesh: Mesh
+  ) -> dict[str, Evaluator]:
+    """Those of `config.evals` that run while training."""
+    return {
+        name: make_evaluator(self.config, name, self.subject(graphdef, mesh))
+        for name, section in self.config.evals.items()
+        if section.every
+    }
+
+  def subject(self, graphdef: Any, mesh: Mesh) -> Subject:
+    """The model of this run, to be scored on its dataset."""
+    return make_subject(
+        self.config, self.dataset, self.tokenizer, graphdef, mesh
+    )
+
+  def _names(self) -> tuple[str, ...]:
+    return parts.encoder_config(self.config, self.vocab_size).fields
+
+  def _check(self) -> None:
+    """All that can be known without a tokenizer."""
+    config = self.config
+    self.dataset.check_split(config.data.split)
+    for name, section in config.evals.items():
+      parts.known(f"evals.{name}.evaluator", section.evaluator, EVALUATORS)
+      if section.every:
+        self.dataset.check_split(section.split)
+    check_loop(config, config.data.batch_size)
+    self.vocab_size = _VOCAB_SIZE
+    self.objective = make_objective(config, _VOCAB_SIZE)
+    check_causality(config, self.objective.requires)
+    check_step(self, config)
+
+  def _windows(self) -> WindowSource:
+    config, split = self.config, self.config.data.split
+    tokens = open_tokens(self.dataset, split, self.tokenizer, self.reading)
+    return WindowSource(
+        tokens,
+        token_lengths(self.dataset, split, tokens),
         max_length=config.data.max_length,
-        max_segments=config.data.max_segments,
-        features=feature_names(config),
-        **sizes,
+        seed=config.seed,
+        history=config.data.history,
+        stride=config.data.stride or None,
     )
-  except TypeError as error:
-    raise UserError(f"config.model: {error}") from error
-  return functools.partial(make, model_config)
 
 
-def build_objective(
+def make_objective(
     config: ml_collections.ConfigDict, vocab_size: int
-) -> Any:
-  """The pretraining objective of the config."""
-  make = _known("objective.name", config.objective.name, OBJECTIVES)
-  values = {
-      name: value for name, value in config.objective.items() if name != "name"
-  }
-  try:
-    return make(
-        vocab_size=vocab_size,
-        num_special=schema.NUM_SPECIAL,
-        mask_id=schema.MASK_ID,
-        unk_id=schema.UNK_ID,
-        max_segments=config.data.max_segments,
-        features=feature_names(config),
-        **values,
-    )
-  except (TypeError, ValueError) as error:
-    raise UserError(f"config.objective: {error}") from error
-
-
-def build_optimizer(
-    config: ml_collections.ConfigDict,
-) -> tuple[optax.Schedule, optax.GradientTransformation]:
-  """The learning rate by steps, and the optimiser that follows it.
+) -> Objective:
+  """The objective that a config names, with what it takes from the data.
 
   Raises:
-    UserError: if a value makes no sense.
+    UserError: if it is unknown, or has no such setting.
   """
-  of = lambda *names: {name: config.optim[name] for name in names}
-  try:
-    schedule = make_schedule(
-        total_steps=config.total_steps,
-        **of("learning_rate", "warmup_steps", "schedule", "final_share"),
+  make = parts.known("objective.name", config.objective.name, OBJECTIVES)
+  values = parts.without_name(config.objective)
+  shared: dict[str, Any] = {
+      "num_special": schema.NUM_SPECIAL,
+      "unk_id": schema.UNK_ID,
+  }
+  if config.objective.name == "masked_events":
+    reading = Reading.of(config.data)
+    hidden = fields.hidden_values(
+        ("time_gaps", *reading.features), reading.table
     )
-    optimizer = make_optimizer(
-        schedule, **of("weight_decay", "beta1", "beta2", "clip_norm")
+    shared |= {
+        "vocab_size": vocab_size,
+        "mask_id": schema.MASK_ID,
+        "max_segments": config.data.max_segments,
+        "hidden": tuple(hidden.items()),
+    }
+  objective: Objective = parts.make_of("objective", make, **shared, **values)
+  return objective
+
+
+def make_subject(
+    config: ml_collections.ConfigDict,
+    dataset: Dataset,
+    tokenizer: Any,
+    graphdef: Any,
+    mesh: Mesh,
+) -> Subject:
+  """A language model, to be scored on any dataset."""
+  return Subject(
+      dataset=dataset,
+      tokenizer=tokenizer,
+      reading=Reading.of(config.data),
+      spec=parts.batch_spec(config),
+      names=parts.encoder_config(config, tokenizer.vocab_size).fields,
+      graphdef=graphdef,
+      mesh=mesh,
+  )
+
+
+def make_evaluator(
+    config: ml_collections.ConfigDict,
+    name: str,
+    subject: Subject,
+    **changes: Any,
+) -> Any:
+  """The evaluator `config.evals.NAME`.
+
+  Args:
+    config: of the run.
+    name: of the entry.
+    subject: what is scored.
+    **changes: settings that are not the config's.
+  """
+  values = config.evals[name].to_dict()
+  make = parts.known(
+      f"evals.{name}.evaluator", values.pop("evaluator"), EVALUATORS
+  )
+  return parts.make_of(
+      f"evals.{name}", make, subject=subject, **(values | changes)
+  )
+
+
+def _check_dataset(folder: Path, dataset: Dataset) -> None:
+  """Raises UserError if a run was trained on another dataset."""
+  path = folder / DATASET
+  if not path.exists():
+    raise UserError(
+        f"{folder} has no {DATASET}: it was made of an exported model, and such"
+        " a run cannot be resumed. Start a new one from it, with another"
+        f" --workdir and --config.init_from.encoder={folder}."
     )
-  except ValueError as error:
-    raise UserError(f"config.optim: {error}") from error
-  return schedule, optimizer
-
-
-def _known(field: str, name: str, table: dict[str, Any]) -> Any:
-  if name not in table:
-    raise UserError(f"config.{field} is {name!r}; known are {sorted(table)}.")
-  return table[name]
-
-
-def data_name(path: str | Path) -> str:
-  """How results name a dataset: its folder, not where that lies."""
-  return Path(path).resolve().name
+  if json.loads(path.read_text())["fingerprint"] != dataset.meta["fingerprint"]:
+    raise UserError(
+        f"{folder} was trained on another dataset than {dataset.path} (their"
+        " fingerprints differ). Use a new --workdir, or the dataset of that"
+        " run."
+    )

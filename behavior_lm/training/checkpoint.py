@@ -1,6 +1,7 @@
 """Checkpoints with Orbax: parameters, optimiser, data iterator, meta.
 
-The parameters are an item of their own, so that inference reads nothing else.
+The model (parameters and its other variables) is an item of its own, so that
+inference reads nothing else.
 Restores go into the shardings of the running mesh, never the saved ones.
 """
 
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.training.state import TrainState
 
+_MODEL = ("params", "model_state")
 _REST = ("opt_state", "objective_state", "step")
 
 
@@ -53,7 +56,7 @@ class Checkpoints:
     self._manager.save(
         step,
         args=ocp.args.Composite(
-            params=ocp.args.StandardSave(state["params"]),
+            model=ocp.args.StandardSave({name: state[name] for name in _MODEL}),
             rest=ocp.args.StandardSave({name: state[name] for name in _REST}),
             data=ocp.args.JsonSave(data),
             meta=ocp.args.JsonSave(meta),
@@ -82,7 +85,9 @@ class Checkpoints:
       restored = self._manager.restore(
           step,
           args=ocp.args.Composite(
-              params=ocp.args.StandardRestore(target["params"]),
+              model=ocp.args.StandardRestore(
+                  {name: target[name] for name in _MODEL}
+              ),
               rest=ocp.args.StandardRestore(
                   {name: target[name] for name in _REST}
               ),
@@ -92,26 +97,50 @@ class Checkpoints:
       )
     except (ValueError, KeyError, TypeError, OSError) as error:
       raise _unreadable(self.folder, step, error) from error
-    out = {"params": restored["params"], **restored["rest"]}
+    out = {**restored["model"], **restored["rest"]}
     return out, restored["data"], restored["meta"]
 
-  def restore_params(
-      self, params: Any, shardings: Any = None, step: int | None = None
-  ) -> Any:
-    """The parameters alone, for inference and `init_from`."""
+  def restore_model(
+      self,
+      params: Any,
+      model_state: Any,
+      step: int | None = None,
+  ) -> tuple[Any, Any]:
+    """The model alone, on the first device, for inference.
+
+    Args:
+      params, model_state: shapes, see `state.split_model`.
+      step: a saved step; the last one when None.
+
+    Returns:
+      parameters, other variables.
+
+    Raises:
+      UserError: if there is no such checkpoint or it does not fit.
+    """
     step = self._existing(step)
-    if shardings is None:
-      device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-      shardings = jax.tree.map(lambda _: device, params)
-    target = _abstract(params, shardings)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    tree = {"params": params, "model_state": model_state}
+    target = _abstract(tree, jax.tree.map(lambda _: device, tree))
+    found = self._restore_item(step, ocp.args.StandardRestore(target))
+    return found["params"], found["model_state"]
+
+  def restore_anything(self, step: int | None = None) -> dict[str, Any]:
+    """The parameters of a model that nobody described, as NumPy arrays."""
+    step = self._existing(step)
+    found = self._restore_item(step, ocp.args.StandardRestore())
+    params: dict[str, Any] = jax.tree.map(np.asarray, found["params"])
+    return params
+
+  def _restore_item(self, step: int, args: Any) -> dict[str, Any]:
     try:
       restored = self._manager.restore(
-          step,
-          args=ocp.args.Composite(params=ocp.args.StandardRestore(target)),
+          step, args=ocp.args.Composite(model=args)
       )
     except (ValueError, KeyError, TypeError, OSError) as error:
       raise _unreadable(self.folder, step, error) from error
-    return restored["params"]
+    found: dict[str, Any] = restored["model"]
+    return found
 
   def wait(self) -> None:
     self._manager.wait_until_finished()
@@ -141,6 +170,6 @@ def _unreadable(folder: Path, step: int, error: Exception) -> UserError:
   first_line = str(error).strip().splitlines()[0] if str(error) else repr(error)
   return UserError(
       f"{folder}: checkpoint {step} does not fit this model, or is damaged:"
-      f" {first_line}. Use the config that wrote it; if it is damaged, the run"
-      f" goes on from the one before once folder {step} is deleted."
+      f" {first_line}. Use the config that wrote it; if the checkpoint is"
+      f" damaged, delete {folder}/{step} to resume from the previous one."
   )

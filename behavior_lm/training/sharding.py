@@ -13,9 +13,11 @@ from jax.sharding import Mesh
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-# First match wins; a path is the keys of a leaf joined by "/".
+# The first match wins; a path is the keys of a leaf joined by "/".
 RULES: tuple[tuple[str, P], ...] = (
     (r"embed/token/embedding", P("model", None)),
+    (r"embed/position/embedding", P("model", None)),
+    (r"(join|widen)/kernel", P(None, "model")),
     (r"head/bias", P("model")),
     (r"(qkv|query_value)/kernel", P(None, "model")),
     (r"global_(query|key_value)/kernel", P(None, "model")),
@@ -25,6 +27,9 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"mlp_out/kernel", P("model", None)),
     (r".*", P()),
 )
+
+# Numbers in a leaf that must not be replicated without anybody knowing.
+LARGE = 2**20
 
 
 def make_mesh(data: int = -1, model: int = 1) -> Mesh:
@@ -57,18 +62,70 @@ def state_sharding(state: Any, mesh: Mesh) -> Any:
   """A sharding for each leaf of a state (arrays or their shapes).
 
   A leaf whose shape the mesh does not divide is replicated: a vocabulary of
-  6,999 on two devices costs memory, not correctness.
+  6,999 on two devices costs memory, not correctness. `describe` says which.
   """
 
   def rule(path: Any, leaf: Any) -> NamedSharding:
-    keys = [str(getattr(k, "key", getattr(k, "idx", k))) for k in path]
-    name = "/".join(keys)
-    spec = next(spec for regex, spec in RULES if re.search(regex, name))
+    spec = RULES[_rule(_name(path))][1]
     if not _divides(leaf.shape, spec, mesh):
       spec = P()
     return NamedSharding(mesh, spec)
 
   return jax.tree_util.tree_map_with_path(rule, state)
+
+
+def describe(params: Any, shardings: Any) -> list[dict[str, Any]]:
+  """What is sharded how: a row for each rule and sharding that came to pass.
+
+  Args:
+    params: arrays or their shapes.
+    shardings: of `state_sharding`.
+
+  Returns:
+    Rows of `rule`, `sharding`, `leaves`, `numbers` (in all of them) and
+    `largest`, the path of the largest one; the largest rows first.
+  """
+  rows: dict[tuple[str, str], dict[str, Any]] = {}
+  leaves = jax.tree_util.tree_leaves_with_path(params)
+  for (path, leaf), place in zip(
+      leaves, jax.tree.leaves(shardings), strict=True
+  ):
+    name = _name(path)
+    key = RULES[_rule(name)][0], str(place.spec)
+    row = rows.setdefault(
+        key,
+        {
+            "rule": key[0],
+            "sharding": "replicated" if place.spec == P() else key[1],
+            "leaves": 0,
+            "numbers": 0,
+            "largest": name,
+            "most": 0,
+        },
+    )
+    row["leaves"] += 1
+    row["numbers"] += leaf.size
+    if leaf.size > row["most"]:
+      row["largest"], row["most"] = name, leaf.size
+  return sorted(rows.values(), key=lambda row: -row["numbers"])
+
+
+def uncovered(params: Any) -> list[str]:
+  """Paths of large leaves that no rule but the last one covers."""
+  return [
+      _name(path)
+      for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+      if leaf.size >= LARGE and _rule(_name(path)) == len(RULES) - 1
+  ]
+
+
+def _name(path: Any) -> str:
+  keys = (getattr(k, "key", getattr(k, "idx", k)) for k in path)
+  return "/".join(map(str, keys))
+
+
+def _rule(name: str) -> int:
+  return next(i for i, (regex, _) in enumerate(RULES) if re.search(regex, name))
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -10,20 +10,28 @@ import optax
 
 from behavior_lm.training.sharding import state_sharding
 
-# {"params", "opt_state", "objective_state", "step"}; plain containers, so it
-# shards, donates and checkpoints like any tree.
+# {"params", "model_state", "opt_state", "objective_state", "step"}; plain
+# containers, so it shards, donates and checkpoints like any tree.
 TrainState = dict[str, Any]
 
 
-def split_model(model: nnx.Module) -> tuple[Any, dict[str, Any]]:
-  """An NNX model -> (graph definition, parameters as a plain dict)."""
-  graphdef, params = nnx.split(model, nnx.Param)
-  return graphdef, params.to_pure_dict()
+def split_model(
+    model: nnx.Module,
+) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+  """An NNX model -> (graph definition, parameters, other variables).
+
+  The trees are plain dicts. Variables that are no parameters (a router's bias,
+  say) take no gradient; a model may change them when it is called.
+  """
+  graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+  return graphdef, params.to_pure_dict(), rest.to_pure_dict()
 
 
-def merge_model(graphdef: Any, params: dict[str, Any]) -> Any:
+def merge_model(
+    graphdef: Any, params: dict[str, Any], model_state: dict[str, Any]
+) -> Any:
   """The model again; cheap inside `jax.jit`."""
-  return nnx.merge(graphdef, params)
+  return nnx.merge(graphdef, params, model_state)
 
 
 def count_params(params: Any) -> int:
@@ -52,15 +60,16 @@ def init_state(
   """
 
   def build() -> TrainState:
-    _, params = split_model(make_model(rngs=nnx.Rngs(seed)))
+    _, params, model_state = split_model(make_model(rngs=nnx.Rngs(seed)))
     return {
         "params": params,
+        "model_state": model_state,
         "opt_state": optimizer.init(params),
         "objective_state": objective.init_state(),
         "step": jnp.zeros((), jnp.int32),
     }
 
-  graphdef, _ = split_model(
+  graphdef, _, _ = split_model(
       nnx.eval_shape(lambda: make_model(rngs=nnx.Rngs(seed)))
   )
   # optimizer.init on sharded parameters would replicate the moments.

@@ -5,7 +5,7 @@ from behavior_lm.artifacts.run_folder import load_config
 from behavior_lm.artifacts.run_folder import open_run
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.recipes.pretrain import build_model
 from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset
@@ -19,7 +19,7 @@ def test_a_config_round_trips_through_the_run_folder(dataset_path, tmp_path):
   assert config_hash(loaded) == config_hash(config)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted(ENCODERS))
 def test_the_folder_of_every_architecture_is_opened_again(
     dataset_path, tmp_path, name
 ):

@@ -11,7 +11,7 @@ from behavior_lm.baselines.count_baselines import score_baselines
 from behavior_lm.baselines.count_baselines import UNIGRAM
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.fixed_mask import fixed_mask
-from behavior_lm.data.hidden_events import EvalAnnotations
+from behavior_lm.data.hidden_events import MaskedTokens
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers.training import train_tokenizer
 from behavior_lm.evaluation.masked_perplexity import hide_masked
@@ -191,7 +191,7 @@ def test_hidden_spans_are_the_events_of_the_masked_chains(dataset_path):
       dataset,
       "test",
       tokenizer,
-      annotate=EvalAnnotations(dataset, tokenizer, 0.15, 0, spans_of),
+      annotate=MaskedTokens(dataset, tokenizer, 0.15, 0, spans_of),
   )
   longest = 0
   for of_chains, of_pairs in zip(
@@ -209,4 +209,4 @@ def test_spans_are_not_hidden_from_tokens_that_may_be_cut_by_them(
   dataset = open_dataset(dataset_path)
   chains = chained(dataset)
   with pytest.raises(ValueError, match="this bpe tokenizer has longer tokens"):
-    EvalAnnotations(dataset, chains, 0.15, 0, chains)
+    MaskedTokens(dataset, chains, 0.15, 0, chains)

@@ -4,7 +4,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 
 SIZES = dict(
     vocab_size=61,
@@ -50,7 +50,7 @@ def their_config(name, *, head=True, **changes):
 
 def make(name, **changes):
   """A model whose norms and biases are random too."""
-  model_class, config = MODELS[name]
+  model_class, config = ENCODERS[name]
   values = SIZES | OWN.get(name, {}) | changes
   model = model_class(config(**values), rngs=nnx.Rngs(0))
   graphdef, params = nnx.split(model, nnx.Param)

@@ -4,7 +4,7 @@ import pytest
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.interop import settings
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 from tests.interop.models import make
 from tests.interop.models import their_config
 
@@ -23,7 +23,7 @@ def test_every_setting_has_a_place(name):
       *settings._FIXED,
       *settings.RECORDED,
   )
-  fields = {field.name for field in dataclasses.fields(MODELS[name][1])}
+  fields = {field.name for field in dataclasses.fields(ENCODERS[name][1])}
   assert fields <= set(placed)
 
 
@@ -38,7 +38,7 @@ def test_settings_come_back(name):
 
 def test_settings_of_a_setting_that_nobody_knows_are_refused():
   @dataclasses.dataclass(frozen=True)
-  class Winged(MODELS["bert"][1]):
+  class Winged(ENCODERS["bert"][1]):
     wings: int = 0
 
   values = dataclasses.asdict(make("bert").config)

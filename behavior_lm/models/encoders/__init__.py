@@ -12,7 +12,7 @@ from behavior_lm.models.encoders.reformer import Reformer
 from behavior_lm.models.encoders.reformer import ReformerConfig
 
 # name -> (model, its config)
-MODELS = {
+ENCODERS = {
     "bert": (Bert, BertConfig),
     "albert": (Albert, AlbertConfig),
     "longformer": (Longformer, LongformerConfig),

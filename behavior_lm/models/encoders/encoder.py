@@ -12,8 +12,6 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.layers.embeddings import EventEmbeddings
-from behavior_lm.layers.heads import TokenHead
-from behavior_lm.layers.pooling import first_token
 from behavior_lm.layers.stack import run_stack
 
 # Gradients in float16 would need their loss scaled: small ones vanish.
@@ -31,7 +29,8 @@ class EncoderConfig:
       states of a longer one are NaN.
     max_segments: segments of a row at most.
     time_encoding: key of `layers.time_encoding.TIME_ENCODINGS`.
-    features: fields of a token that are read beside token and time gap.
+    features: (name, categories) of the fields of a token that are read beside
+      token and time gap; 0 categories is a number.
     position_encoding: one of `layers.position_encoding.POSITION_ENCODINGS`.
     norm_position: "post" (BERT) or "pre", with a norm behind the last layer.
     dropout_rate: share of numbers dropped in training.
@@ -60,7 +59,7 @@ class EncoderConfig:
   max_length: int
   max_segments: int = 16
   time_encoding: str = "gate"
-  features: tuple[str, ...] = ()
+  features: tuple[tuple[str, int], ...] = ()
   position_encoding: str = "learned"
   norm_position: str = "post"
   dropout_rate: float = 0.1
@@ -75,13 +74,19 @@ class EncoderConfig:
   scan_layers: bool = False
   attention_backend: str = "auto"
 
+  @property
+  def fields(self) -> tuple[str, ...]:
+    """What a batch must hold, names of `data.fields`."""
+    names = (name for name, _ in self.features)
+    return ("tokens", "positions", "segment_ids", "time_gaps", *names)
+
 
 # Makes layer number i with what all layers share.
 MakeLayer = Callable[[int, dict[str, Any]], nnx.Module]
 
 
 class Encoder(nnx.Module):
-  """Embeddings, layers, and a masked-token head.
+  """Embeddings and layers; heads stand beside it.
 
   Args:
     config: sizes.
@@ -130,53 +135,42 @@ class Encoder(nnx.Module):
         make_layer(number, shared)
         for number in range(num_modules or config.num_layers)
     ])
-    self.final_norm = (
-        nnx.LayerNorm(
-            config.embed_dim,
-            epsilon=config.norm_epsilon,
-            use_bias=config.use_bias,
-            dtype=jnp.dtype(config.dtype),
-            rngs=rngs,
-        )
-        if config.norm_position == "pre"
-        else None
-    )
-    self.head = TokenHead(
-        config.vocab_size,
+    self.final_norm = self._make_final_norm(rngs)
+
+  def _make_final_norm(self, rngs: nnx.Rngs) -> nnx.Module | None:
+    """The norm behind the last layer; layers with norms after need none."""
+    config = self.config
+    if config.norm_position != "pre":
+      return None
+    return nnx.LayerNorm(
         config.embed_dim,
-        table_dim=config.embedding_dim,
-        activation=config.activation,
-        **shared,
+        epsilon=config.norm_epsilon,
+        use_bias=config.use_bias,
+        dtype=jnp.dtype(config.dtype),
+        rngs=rngs,
     )
 
-  def __call__(
+  def encode(
       self,
       batch: Mapping[str, jax.Array],
+      offsets: jax.Array | None = None,
+      layer: int | None = None,
       *,
       deterministic: bool = True,
       rngs: nnx.Rngs | None = None,
-      layer: int | None = None,
-      predict_at: jax.Array | None = None,
-  ) -> dict[str, Any]:
+  ) -> jax.Array:
     """Hidden states of a packed batch.
 
     Args:
-      batch: `tokens`, `positions`, `segment_ids`, `time_gaps`, each
-        [batch, length] int32, and the features of the config.
+      batch: the arrays that `config.fields` names, [batch, length] each.
+      offsets: [batch, n] row offsets, if only those states are wanted: the
+        last layer then computes no others.
+      layer: 0 (embeddings) to num_layers, which is also None.
       deterministic: no dropout.
-      rngs: a `dropout` stream; needed when not deterministic.
-      layer: hidden states after so many layers, 0 = embeddings, at most
-        num_layers; all of them when None.
-      predict_at: [batch, n] row offsets where tokens are predicted. Only those
-        states are made: at 15 % masking a sixth of the head's cost, and of what
-        the last layer does behind its attention.
+      rngs: stream `dropout`, for training.
 
     Returns:
-      `hidden` [batch, length, embed_dim] and `pooled`
-      [batch, max_segments, embed_dim], each segment's CLS; that of a causal
-      model sees itself alone, and tells nothing. With `predict_at`
-      instead: `hidden` [batch, n, embed_dim], and `head`, the factors of logits
-      [batch, n, vocab_size] (`layers.heads.logits` joins them).
+      [batch, length or n, embed_dim].
 
     Raises:
       ValueError: if there is no such layer, or dropout has no rngs.
@@ -192,7 +186,7 @@ class Encoder(nnx.Module):
         batch["tokens"],
         positions,
         batch["time_gaps"],
-        {name: batch[name] for name in self.config.features},
+        {name: batch[name] for name, _ in self.config.features},
         deterministic=deterministic,
         rngs=rngs,
     )
@@ -203,14 +197,9 @@ class Encoder(nnx.Module):
         positions=positions,
         deterministic=deterministic,
         rngs=rngs,
-        only_at=predict_at,
+        only_at=offsets,
     )
-    if self.final_norm is not None:
-      hidden = self.final_norm(hidden)
-    if predict_at is not None:
-      return {"hidden": hidden, "head": self.head(hidden, self.embed.token)}
-    pooled = first_token(hidden, segment_ids, self.config.max_segments)
-    return {"hidden": hidden, "pooled": pooled}
+    return hidden if self.final_norm is None else self.final_norm(hidden)
 
   def run_layers(
       self,

@@ -87,8 +87,6 @@ class Reformer(Encoder):
         ),
         rngs=rngs,
     )
-    # Both streams are normed together instead.
-    self.final_norm = None
     dtype = jnp.dtype(config.dtype)
     width = config.embed_dim
     self.streams_norm = nnx.LayerNorm(
@@ -101,6 +99,9 @@ class Reformer(Encoder):
     self.join = Linear(
         2 * width, width, use_bias=config.use_bias, dtype=dtype, rngs=rngs
     )
+
+  def _make_final_norm(self, rngs: nnx.Rngs) -> None:
+    """`streams_norm` norms both streams together instead."""
 
   def run_layers(
       self,

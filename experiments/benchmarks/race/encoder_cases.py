@@ -5,7 +5,7 @@ from typing import Any
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs import schema
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.encoders.encoder import DTYPES
 from behavior_lm.models.encoders.encoder import EncoderConfig
 from behavior_lm.objectives.masked_events import MaskedEvents
@@ -67,7 +67,7 @@ def make_case(
   """A measurement's setting.
 
   Args:
-    model: key of `MODELS`.
+    model: key of `ENCODERS`.
     mode: "train" or "forward".
     dtype: of the computation.
     heads: of `HEADS`, where ours predicts.
@@ -116,7 +116,7 @@ def make_case(
 
 def model_config(case: Case) -> EncoderConfig:
   """Our model's config: no dropout, no time, learned positions, post-norm."""
-  _, make_config = MODELS[case["model"]]
+  _, make_config = ENCODERS[case["model"]]
   sizes = {name: case[name] for name in _SIZES}
   settings = {
       "position_encoding": "learned",

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.layers.heads import logits
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.objectives.masking import max_masked
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import count_params
@@ -139,7 +139,7 @@ def make_step(case: Case, head: str) -> Step:
 
 
 def _maker(case: Case) -> Callable[..., Any]:
-  make, _ = MODELS[case["model"]]
+  make, _ = ENCODERS[case["model"]]
   return functools.partial(make, model_config(case))
 
 

@@ -50,7 +50,7 @@ _OUT = flags.DEFINE_string(
     "out", "experiments/results/encoders", "Files to write, no ending."
 )
 
-MODELS = ("bert", "longformer", "modern", "albert", "reformer")
+ENCODERS = ("bert", "longformer", "modern", "albert", "reformer")
 
 # How all of them read: rows of 2,048 tokens; 4,096 a step.
 LONG = {"data.max_length": 2_048, "data.batch_size": 2}
@@ -76,7 +76,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "albert_bpe": ("model=albert,tokens=bpe", LONG),
     "reformer_bpe": ("model=reformer,tokens=bpe", LONG),
 }
-FIRST = (*MODELS, "bert_128")
+FIRST = (*ENCODERS, "bert_128")
 
 
 def make_config(name: str) -> ml_collections.ConfigDict:
@@ -149,13 +149,13 @@ def main(argv: list[str]) -> None:
         study,
         encoder_study.finished(study, list(RUNS)),
         dataset,
-        {f"{model}_bpe": model for model in MODELS},
+        {f"{model}_bpe": model for model in ENCODERS},
         say,
     )
     _write(result)
     if not names and not best_chosen:
       best_chosen = True
-      best = encoder_tables.best_runs(result, list(MODELS))[: _BEST.value]
+      best = encoder_tables.best_runs(result, list(ENCODERS))[: _BEST.value]
       say(f"the best: {', '.join(best)}")
       names = [f"{name}_{kind}" for kind in ("seed1", "bpe") for name in best]
 

@@ -132,24 +132,25 @@ def their_outputs(
 
 
 def our_outputs(
-    model: Encoder, cases: Mapping[str, Arrays]
+    model: LanguageModel, cases: Mapping[str, Arrays]
 ) -> dict[str, Arrays]:
   """What our model computes, {name: {"hidden", "logits"}}, float32."""
-  graphdef, params = split_model(model)
+  graphdef, *variables = split_model(model)
 
   @jax.jit
-  def run(params: Any, batch: dict[str, jax.Array]) -> Any:
-    model = merge_model(graphdef, params)
+  def run(variables: Any, batch: dict[str, jax.Array]) -> Any:
+    model = merge_model(graphdef, *variables)
     length = batch["tokens"].shape[1]
     everywhere = jnp.broadcast_to(jnp.arange(length), batch["tokens"].shape)
     # States as an embedder gets them, logits as training does.
-    head = model(batch, predict_at=everywhere)["head"]
-    return {"hidden": model(batch)["hidden"], "logits": logits(head)}
+    head = model(batch, everywhere)
+    hidden = model.encoder.encode(batch)
+    return {"hidden": hidden, "logits": logits(head)}
 
   return {
       case: {
           name: np.asarray(array, np.float32)
-          for name, array in run(params, _batch(arrays)).items()
+          for name, array in run(variables, _batch(arrays)).items()
       }
       for case, arrays in cases.items()
   }

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 from tests.models.encoders.encoder_test import hidden_by_sequence
 from tests.models.encoders.encoder_test import make
 from tests.models.encoders.encoder_test import one_row
@@ -39,7 +39,7 @@ def test_packed_and_unpacked_sequences_have_the_same_hidden_states(
 
 
 def test_parameters_number_as_the_paper_counts_them():
-  base = MODELS["bert"][1](
+  base = ENCODERS["bert"][1](
       vocab_size=30_522,
       num_layers=12,
       embed_dim=768,
@@ -48,7 +48,7 @@ def test_parameters_number_as_the_paper_counts_them():
       max_length=512,
       time_encoding="none",
   )
-  shapes = nnx.eval_shape(lambda: MODELS["bert"][0](base, rngs=nnx.Rngs(0)))
+  shapes = nnx.eval_shape(lambda: ENCODERS["bert"][0](base, rngs=nnx.Rngs(0)))
   count = sum(x.size for x in jax.tree.leaves(nnx.state(shapes, nnx.Param)))
   # BERT base has 109,482,240 with pooler (590,592) and segment types (1,536),
   # without its head: dense 590,592, norm 1,536, bias 30,522.

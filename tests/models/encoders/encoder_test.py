@@ -9,7 +9,7 @@ import pytest
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
 from behavior_lm.layers.heads import logits
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 from tests.attention.comparing import assert_close
 from tests.data.windows_test import windows_of
 
@@ -28,11 +28,11 @@ OWN = {
         "reversible": False,
     },
 }
-EVERY_MODEL = pytest.mark.parametrize("name", sorted(MODELS))
+EVERY_MODEL = pytest.mark.parametrize("name", sorted(ENCODERS))
 
 
 def make(name, **options):
-  model, config = MODELS[name]
+  model, config = ENCODERS[name]
   values = dict(
       vocab_size=VOCAB,
       num_layers=2,
@@ -46,7 +46,7 @@ def make(name, **options):
 
 
 def test_every_model_is_tested_here():
-  assert OWN.keys() == MODELS.keys()
+  assert OWN.keys() == ENCODERS.keys()
 
 
 def hidden_by_sequence(model, pack):
@@ -150,8 +150,8 @@ ROTARY = {"position_encoding": "rotary", "norm_position": "pre"}
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        *((name, {"num_layers": 3}) for name in sorted(MODELS)),
-        *((name, ROTARY | {"num_layers": 1}) for name in sorted(MODELS)),
+        *((name, {"num_layers": 3}) for name in sorted(ENCODERS)),
+        *((name, ROTARY | {"num_layers": 1}) for name in sorted(ENCODERS)),
         ("longformer", {"remat": "dots", "causal": True}),
         ("modern", {"num_layers": 4}),
         ("reformer", {"remat": "full", "scan_layers": True, "num_layers": 5}),
@@ -242,7 +242,7 @@ def test_every_parameter_is_learned(name):
 
 
 def count_parameters(name, **options):
-  model, config = MODELS[name]
+  model, config = ENCODERS[name]
   values = dict(
       num_layers=12,
       embed_dim=768,

@@ -1,14 +1,14 @@
 import pytest
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 from experiments.benchmarks.race.encoder_cases import make_case
 from experiments.benchmarks.race.encoder_cases import model_config
 from experiments.benchmarks.race.encoder_cases import model_names
 
 
 def test_every_model_has_a_case():
-  assert set(model_names()) == set(MODELS)
+  assert set(model_names()) == set(ENCODERS)
 
 
 @pytest.mark.parametrize("model", model_names())

@@ -12,7 +12,7 @@ from behavior_lm.attention.backends import attend
 from behavior_lm.attention.dense import segment_mask
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.heads import logits
-from behavior_lm.models.encoders import MODELS
+from behavior_lm.models.encoders import ENCODERS
 from experiments.benchmarks.race.encoder_cases import make_case
 from experiments.benchmarks.race.encoder_cases import model_config
 from experiments.benchmarks.race.encoder_flops import attended_pairs
@@ -66,7 +66,7 @@ def counted(settings, length=128, batch_size=2, num_predicted=40):
   """
   case = make_case(settings.pop("model"), length=length, batch_size=batch_size)
   case |= {"num_layers": 2, "vocab_size": 500} | settings
-  make, _ = MODELS[case["model"]]
+  make, _ = ENCODERS[case["model"]]
   config = model_config(case)
   model = abstract_model(lambda rngs: make(config, rngs=rngs))
   graphdef, params = nnx.split(model, nnx.Param)

@@ -1,9 +1,9 @@
-r"""Pretrains an encoder: see configs/pretrain.py for what can be set.
+r"""Trains a model: see configs/ for the kinds of runs and their settings.
 
-  python experiments/pretrain.py --workdir runs/gate \
+  python experiments/train.py --workdir runs/gate \
       --config configs/pretrain.py:size=small,time=gate --config.data.path=DATA
 
-Ctrl-C or SIGTERM saves and leaves; the same command goes on from there.
+Ctrl-C or SIGTERM saves and leaves; the same command resumes the run.
 """
 
 from pathlib import Path
@@ -27,15 +27,12 @@ def main(argv: list[str]) -> None:
   """Trains."""
   del argv
   # Late imports: --help and usage errors come at once.
-  from behavior_lm.evaluation.masked_perplexity import make_evaluators
-  from behavior_lm.training.loop import train
+  from behavior_lm.recipes.train import train
 
   if not _WORKDIR.value:
     raise UserError("no --workdir: name the folder that the run is kept in.")
-  outcome = train(_CONFIG.value, _WORKDIR.value, make_evaluators)
-  if outcome == "stopped":
-    return
-  if _CONFIG.value.eval.split:
+  outcome = train(_CONFIG.value, _WORKDIR.value)
+  if outcome != "stopped" and _CONFIG.value.evals:
     print(
         "next: python experiments/evaluate.py --runs"
         f" {Path(_WORKDIR.value)} --data {_CONFIG.value.data.path}"

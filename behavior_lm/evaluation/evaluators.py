@@ -1,0 +1,9 @@
+"""What can be measured of a run: one file each, one line here."""
+
+from behavior_lm.evaluation.masked_perplexity import MaskedPerplexity
+from behavior_lm.evaluation.next_event_perplexity import NextEventPerplexity
+
+EVALUATORS = {
+    "masked_events": MaskedPerplexity,
+    "next_events": NextEventPerplexity,
+}

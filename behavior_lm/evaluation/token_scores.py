@@ -1,0 +1,167 @@
+"""Scores of a language model's tokens, summed by sequence."""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+import numpy as np
+
+from behavior_lm.artifacts.scores import SequenceScores
+from behavior_lm.common.errors import UserError
+from behavior_lm.data.fields import Batch
+from behavior_lm.data.packed_rows import RowSource
+from behavior_lm.data.pipeline import BatchSpec
+from behavior_lm.data.pipeline import make_loader
+from behavior_lm.data.reading import Reading
+from behavior_lm.data.tokenizers import Tokenizer
+from behavior_lm.data.windows import WindowSource
+from behavior_lm.logs import schema
+from behavior_lm.logs.dataset import Dataset
+from behavior_lm.objectives.cross_entropy import token_scores
+from behavior_lm.training.sharding import put_batch
+from behavior_lm.training.state import merge_model
+
+_SLOTS = 32  # predicted positions of a row come in multiples of this
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+  """A language model, what it reads, and the data that it is scored on.
+
+  Attributes:
+    dataset, tokenizer: of the scored sequences; the tokenizer is the model's.
+    reading: what the model reads beside its tokens.
+    spec: shape of a batch.
+    names: fields that the model reads.
+    graphdef: of the model.
+    mesh: devices.
+  """
+
+  dataset: Dataset
+  tokenizer: Tokenizer
+  reading: Reading
+  spec: BatchSpec
+  names: tuple[str, ...]
+  graphdef: Any
+  mesh: Mesh
+
+  def users(self, split: str) -> np.ndarray:
+    """[num_sequences] user of each sequence.
+
+    Raises:
+      UserError: if there is no such split.
+    """
+    if split not in self.dataset.splits:
+      raise UserError(
+          f"the dataset has no split {split!r}, only"
+          f" {sorted(self.dataset.splits)}. Name one of them in"
+          " --config.evals.NAME.split; --split_time of prepare.py makes a"
+          " 'test' split."
+      )
+    users: np.ndarray = self.dataset.sequences(split)["user_id"].to_numpy()
+    return users
+
+
+def sum_scores(
+    subject: Subject,
+    windows: WindowSource,
+    score: Any,
+    state: Mapping[str, Any],
+    users: np.ndarray,
+    *,
+    find: Callable[[Batch], np.ndarray],
+    inputs: Callable[[Batch], Batch],
+    shift: int = 0,
+) -> SequenceScores:
+  """Scores every token that `find` marks.
+
+  Args:
+    subject: the model.
+    windows: annotated by `data.hidden_events.SpelledBits`.
+    score: of `make_score`, compiled.
+    state: parameters and variables of the model.
+    users: [num_sequences] user of each sequence.
+    find: batch -> [batch, length], true where a token is scored.
+    inputs: batch -> what the model reads.
+    shift: a token is predicted at so many places before its own.
+  """
+  size = len(users)
+  sums = {name: np.zeros(size) for name in ("nats", "correct", "hidden_bits")}
+  count, events = np.zeros(size), np.zeros(size)
+  rows = RowSource(
+      windows,
+      subject.spec.max_length,
+      subject.spec.segments,
+      shuffle=False,
+      num_epochs=1,
+  )
+  loader = iter(make_loader(rows, subject.spec, drop_remainder=False))
+  try:
+    for batch in loader:
+      at, valid = marked_offsets(find(batch))
+      pick = lambda name, batch=batch, at=at: np.take_along_axis(
+          batch[name], at, 1
+      )
+      targets = {"at": np.maximum(at - shift, 0), "tokens": pick("tokens")}
+      nats, correct = score(
+          state["params"],
+          state["model_state"],
+          put_batch(inputs(batch), subject.mesh),
+          put_batch(targets, subject.mesh),
+      )
+      where = pick("sequence")[valid]
+      for out, values in (
+          (sums["nats"], np.asarray(nats, np.float64)),
+          (sums["correct"], np.asarray(correct, np.float64)),
+          (sums["hidden_bits"], pick("hidden_bits")),
+          (count, np.ones(at.shape)),
+          (events, pick("num_events")),
+      ):
+        np.add.at(out, where, values[valid])
+  finally:
+    loader.close()
+  return SequenceScores(
+      **sums, count=count, num_events=events, users=users
+  )
+
+
+def marked_offsets(marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """[batch, length] flags -> offsets [batch, n] int32, valid [batch, n].
+
+  n is a multiple of 32, so that few shapes are compiled.
+  """
+  counts = (marked > 0).sum(1)
+  slots = max(_SLOTS, -(-int(counts.max()) // _SLOTS) * _SLOTS)
+  at = np.zeros((len(marked), slots), np.int32)
+  for row, flags in enumerate(marked):
+    at[row, : counts[row]] = np.flatnonzero(flags)
+  return at, np.arange(slots) < counts[:, None]
+
+
+def make_score(graphdef: Any) -> Any:
+  """A pure function (params, model_state, inputs, targets) -> nats, hits.
+
+  Products are computed in full float32: an accelerator's shorter ones would
+  make figures of machines that do not compare.
+  """
+
+  def score(
+      params: Any,
+      model_state: Any,
+      inputs: Mapping[str, jax.Array],
+      targets: Mapping[str, jax.Array],
+  ) -> tuple[jax.Array, jax.Array]:
+    with jax.default_matmul_precision("float32"):
+      model = merge_model(graphdef, params, model_state)
+      head = dict(model(inputs, targets["at"]))
+      # A special token is never the answer, and no baseline has counted one;
+      # UNK stands for events that happened and stays.
+      token = jnp.arange(head["bias"].shape[0])
+      special = (token < schema.NUM_SPECIAL) & (token != schema.UNK_ID)
+      head["bias"] = jnp.where(special, -1e30, head["bias"])
+      return token_scores(head, targets["tokens"])
+
+  return score

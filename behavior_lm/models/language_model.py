@@ -1,0 +1,61 @@
+"""An encoder with a head that predicts tokens of its vocabulary."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flax import nnx
+import jax
+import jax.numpy as jnp
+
+from behavior_lm.layers.heads import TokenHead
+from behavior_lm.models.encoders import ENCODERS
+from behavior_lm.models.encoders.encoder import EncoderConfig
+
+
+class LanguageModel(nnx.Module):
+  """What is pretrained: `encoder`, and `head` over the table of its tokens.
+
+  Args:
+    name: key of `ENCODERS`.
+    config: of the encoder.
+    rngs: for the parameters.
+  """
+
+  def __init__(self, name: str, config: EncoderConfig, *, rngs: nnx.Rngs):
+    self.encoder = ENCODERS[name][0](config, rngs=rngs)
+    self.head = TokenHead(
+        config.vocab_size,
+        config.embed_dim,
+        table_dim=config.embedding_dim,
+        activation=config.activation,
+        use_bias=config.use_bias,
+        norm_epsilon=config.norm_epsilon,
+        dtype=jnp.dtype(config.dtype),
+        rngs=rngs,
+    )
+
+  def __call__(
+      self,
+      batch: Mapping[str, jax.Array],
+      offsets: jax.Array | None = None,
+      *,
+      deterministic: bool = True,
+      rngs: nnx.Rngs | None = None,
+  ) -> dict[str, Any]:
+    """The logits of tokens as factors, so that a loss need not make them whole.
+
+    Args:
+      batch: see `Encoder.encode`.
+      offsets: [batch, n] row offsets where tokens are predicted; None is
+        everywhere.
+      deterministic: no dropout.
+      rngs: stream `dropout`, for training.
+
+    Returns:
+      `hidden` [batch, n, table_dim], `table` [vocab_size, table_dim] and `bias`
+      [vocab_size], see `layers.heads.TokenHead`.
+    """
+    hidden = self.encoder.encode(
+        batch, offsets, deterministic=deterministic, rngs=rngs
+    )
+    return self.head(hidden, self.encoder.embed.token)

@@ -1,0 +1,50 @@
+"""What a training loss is to the training loop."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+
+Batch = Mapping[str, jax.Array]
+Metrics = dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Requires:
+  """What an objective asks of the data and the model.
+
+  Attributes:
+    fields: names of `data.fields` that it reads itself.
+    predicts_future: nothing that the model reads at a position may depend on
+      a later event.
+  """
+
+  fields: tuple[str, ...]
+  predicts_future: bool = False
+
+
+class Objective(Protocol):
+  """A loss that calls the model, as often as it likes."""
+
+  @property
+  def requires(self) -> Requires: ...
+
+  def init_state(self) -> Any:
+    """A tree of arrays; it is sharded and checkpointed with the parameters."""
+
+  def loss(
+      self, model: Any, batch: Batch, state: Any, key: jax.Array
+  ) -> tuple[jax.Array, Metrics, Any]:
+    """The loss of one step.
+
+    Args:
+      model: what the recipe's `make_model` makes, with this step's parameters.
+      batch: arrays of all devices; sums over them are global.
+      state: of the objective.
+      key: all randomness of the step, dropout included.
+
+    Returns:
+      the scalar loss; metrics, scalars that are averaged over steps; the new
+      state, which takes no gradient.
+    """

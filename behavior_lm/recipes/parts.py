@@ -1,0 +1,153 @@
+"""From a config to the parts that several recipes share."""
+
+from collections.abc import Callable, Mapping
+import functools
+from pathlib import Path
+from typing import Any
+
+from flax import nnx
+import ml_collections
+
+from behavior_lm.common.errors import UserError
+from behavior_lm.data.pipeline import BatchSpec
+from behavior_lm.data.reading import Reading
+from behavior_lm.data.tokenizers import load_tokenizer
+from behavior_lm.data.tokenizers import Tokenizer
+from behavior_lm.data.tokenizers.training import train_tokenizer
+from behavior_lm.logs.dataset import Dataset
+from behavior_lm.logs.dataset import open_dataset
+from behavior_lm.models.encoders import ENCODERS
+from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.language_model import LanguageModel
+
+
+def known[T](field: str, name: str, table: Mapping[str, T]) -> T:
+  """The entry of a table that a config names.
+
+  Raises:
+    UserError: if there is none.
+  """
+  if name not in table:
+    raise UserError(f"config.{field} is {name!r}; known are {sorted(table)}.")
+  return table[name]
+
+
+def make_of[T](field: str, make: Callable[..., T], **values: Any) -> T:
+  """`make(**values)`; what it refuses is an error of the config's section.
+
+  Raises:
+    UserError: if a value is unknown or wrong.
+  """
+  try:
+    return make(**values)
+  except UserError:
+    raise
+  except (TypeError, ValueError) as error:
+    raise UserError(f"config.{field}: {error}") from error
+
+
+def without_name(section: ml_collections.ConfigDict) -> dict[str, Any]:
+  """The settings of a section beside `name`.
+
+  A setting with one value per layer comes from config.json as a list; models
+  want a tuple.
+  """
+  return {
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in section.items()
+      if name != "name"
+  }
+
+
+def find_dataset(config: ml_collections.ConfigDict) -> Dataset:
+  """The dataset of `config.data.path`."""
+  if not config.data.path:
+    raise UserError(
+        "no dataset: set --config.data.path to a folder that"
+        " experiments/prepare.py wrote."
+    )
+  return open_dataset(config.data.path)
+
+
+def make_tokenizer(
+    config: ml_collections.ConfigDict, dataset: Dataset
+) -> Tokenizer:
+  """The tokenizer of a new run, trained on the training split alone.
+
+  An encoder that comes from another run brings that run's tokenizer: the rows
+  of its tables are tokens of that one.
+
+  Raises:
+    UserError: if a setting is wrong, or `tokenizer.path` names another
+      tokenizer than that of `init_from.encoder`.
+  """
+  path, source = config.tokenizer.path, config.init_from.encoder
+  if source:
+    tokenizer = load_tokenizer(Path(source) / "tokenizer")
+    if path and load_tokenizer(path).fingerprint != tokenizer.fingerprint:
+      raise UserError(
+          f"tokenizer.path {path} is another tokenizer than that of"
+          f" init_from.encoder {source}, whose parameters belong to its own"
+          " tokens. Leave tokenizer.path empty."
+      )
+    return tokenizer
+  if path:
+    return load_tokenizer(path)
+  values = config.tokenizer.to_dict()
+  del values["path"]
+  try:
+    return train_tokenizer(dataset, **values, seed=config.seed)
+  except TypeError as error:
+    raise UserError(f"config.tokenizer: {error}") from error
+
+
+def encoder_config(
+    config: ml_collections.ConfigDict, vocab_size: int
+) -> EncoderConfig:
+  """The encoder's own config from the sections `model` and `data`.
+
+  Raises:
+    UserError: if the model or one of its settings is unknown.
+  """
+  _, make_config = known("model.name", config.model.name, ENCODERS)
+  return make_of(
+      "model",
+      make_config,
+      vocab_size=vocab_size,
+      max_length=config.data.max_length,
+      max_segments=config.data.max_segments,
+      features=Reading.of(config.data).categories,
+      **without_name(config.model),
+  )
+
+
+def language_model(
+    config: ml_collections.ConfigDict, vocab_size: int
+) -> Callable[..., nnx.Module]:
+  """A function of `rngs` that makes an encoder with a token head."""
+  return functools.partial(
+      LanguageModel, config.model.name, encoder_config(config, vocab_size)
+  )
+
+
+def batch_spec(
+    config: ml_collections.ConfigDict, num_hosts: int = 1
+) -> BatchSpec:
+  """The batch of one host; `data.batch_size` counts rows of all hosts."""
+  if config.data.batch_size % num_hosts:
+    raise UserError(
+        f"data.batch_size {config.data.batch_size} does not divide among"
+        f" {num_hosts} hosts."
+    )
+  return BatchSpec(
+      batch_size=config.data.batch_size // num_hosts,
+      max_length=config.data.max_length,
+      max_segments=config.data.max_segments,
+      pack=config.data.pack,
+      prefetch=config.data.prefetch,
+  )
+
+
+def data_name(path: str | Path) -> str:
+  """How results name a dataset: its folder, not where that lies."""
+  return Path(path).resolve().name

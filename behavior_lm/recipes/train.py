@@ -1,0 +1,39 @@
+"""From a config to a trained run."""
+
+from pathlib import Path
+
+import ml_collections
+
+from behavior_lm.artifacts import run_folder
+from behavior_lm.recipes.parts import known
+from behavior_lm.recipes.pretrain import Pretrain
+from behavior_lm.training import loop
+
+RECIPES = {"pretrain": Pretrain}
+
+
+def train(config: ml_collections.ConfigDict, workdir: str | Path) -> str:
+  """Trains, or goes on with, the run in `workdir`.
+
+  Args:
+    config: of configs/; its `recipe` names the kind of run.
+    workdir: the run folder; one that holds a run of this config is resumed.
+
+  Returns:
+    How it ended, see `training.loop.train`.
+
+  Raises:
+    UserError: for a config or folder that cannot be trained; a config with a
+      mistake makes no folder.
+  """
+  folder = Path(workdir)
+  make = known("recipe", config.recipe, RECIPES)
+  if run_folder.is_run(folder):
+    run_folder.load_run_config(folder)
+    recipe = make(config, folder)
+    run_folder.check_same(config, folder)
+  else:
+    run_folder.check_free(folder)
+    recipe = make(config)
+    run_folder.create_run(config, folder, recipe.save)
+  return loop.train(recipe, config, folder)
