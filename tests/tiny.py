@@ -49,9 +49,13 @@ def tiny_dataset(folder: Path, **options) -> Path:
   return out
 
 
-def tiny_config(dataset: Path, model="bert", **changes):
+def tiny_config(
+    dataset: Path, model="bert", objective="masked_events", **changes
+):
   """`changes` are dotted keys with "__" for the dot: data__pack=False."""
-  config = get_config(f"model={model},size=tiny,runlocal=1")
+  config = get_config(
+      f"model={model},objective={objective},size=tiny,runlocal=1"
+  )
   config.data.path = str(dataset)
   config.data.max_length = 32
   config.data.batch_size = 4
@@ -64,5 +68,6 @@ def tiny_config(dataset: Path, model="bert", **changes):
     *parents, last = key.split("__")
     for parent in parents:
       place = place[parent]
-    place[last] = value
+    with place.ignore_type():
+      place[last] = value
   return config

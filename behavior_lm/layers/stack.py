@@ -157,7 +157,8 @@ def run_stack(
 
 def _split(layer: nnx.Module) -> tuple[Any, Any, Any]:
   """Graph definition, parameters, other variables."""
-  graphdef, params, rest = nnx.split(layer, nnx.Param, ...)
+  graphdef, *states = nnx.split(layer, nnx.Param, ...)
+  params, rest = states
   return graphdef, params, rest
 
 

@@ -128,7 +128,16 @@ class Checkpoints:
   def restore_anything(self, step: int | None = None) -> dict[str, Any]:
     """The parameters of a model that nobody described, as NumPy arrays."""
     step = self._existing(step)
-    found = self._restore_item(step, ocp.args.StandardRestore())
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    # Orbax would restore them where they were saved, on devices that this
+    # machine may not have.
+    with ocp.StandardCheckpointer() as reader:
+      about = reader.metadata(self.folder / str(step) / "model")
+    target = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
+        about.item_metadata.tree,
+    )
+    found = self._restore_item(step, ocp.args.StandardRestore(target))
     params: dict[str, Any] = jax.tree.map(np.asarray, found["params"])
     return params
 

@@ -32,9 +32,13 @@ def restore_subtrees(
   for path, run in sources.items():
     if not run:
       continue
-    with contextlib.closing(
-        Checkpoints(Path(run) / "checkpoints", keep=None)
-    ) as source:
+    saved = Path(run) / "checkpoints"
+    if not saved.is_dir():
+      raise UserError(
+          f"init_from.{path}: {run} has no checkpoints; name a run folder that"
+          " was trained."
+      )
+    with contextlib.closing(Checkpoints(saved, keep=None)) as source:
       found = _subtree(source.restore_anything(), path, run)
     old = _subtree(params, path, "this run")
     _check_fit(old, found, path, run)

@@ -23,7 +23,8 @@ def split_model(
   The trees are plain dicts. Variables that are no parameters (a router's bias,
   say) take no gradient; a model may change them when it is called.
   """
-  graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+  graphdef, *states = nnx.split(model, nnx.Param, ...)
+  params, rest = states
   return graphdef, params.to_pure_dict(), rest.to_pure_dict()
 
 

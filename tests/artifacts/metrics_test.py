@@ -24,7 +24,15 @@ def test_what_a_checkpoint_got_does_not_change_with_the_window():
   window.add({"loss": 1.0})
   saved = window.to_json()
   window.add({"loss": 2.0})
-  assert saved == {"count": 1, "sums": {"loss": 1.0}}
+  assert saved == {"count": 1, "skipped": 0, "sums": {"loss": 1.0}}
+
+
+def test_refused_steps_are_counted_and_their_losses_left_out():
+  window = Window()
+  window.add({"loss": 1.0})
+  window.add({"loss": float("nan")}, skipped=True)
+  again = Window(window.to_json())
+  assert again.means() == {"loss": 1.0, "skipped": 1}
 
 
 def test_lines_after_the_checkpoint_and_cut_lines_are_dropped(tmp_path):

@@ -1,91 +1,92 @@
+import json
+
 import pytest
 
-from behavior_lm.artifacts.run_folder import config_hash
-from behavior_lm.artifacts.run_folder import load_config
-from behavior_lm.artifacts.run_folder import open_run
+from behavior_lm.artifacts import run_folder
 from behavior_lm.common.errors import UserError
-from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.recipes.pretrain import build_model
-from tests.tiny import tiny_config
-from tests.tiny import tiny_dataset
+from tests.toy_recipe import toy_config
 
 
-def test_a_config_round_trips_through_the_run_folder(dataset_path, tmp_path):
-  config = tiny_config(dataset_path)
-  open_run(config, tmp_path / "run", open_dataset(dataset_path))
-  loaded = load_config(tmp_path / "run")
+def made(folder, **changes):
+  config = toy_config(**changes)
+  run_folder.create_run(config, folder, lambda path: None)
+  return config
+
+
+def test_a_config_round_trips_through_the_run_folder(tmp_path):
+  config = made(tmp_path / "run")
+  loaded = run_folder.load_run_config(tmp_path / "run")
   assert loaded.to_dict() == config.to_dict()
-  assert config_hash(loaded) == config_hash(config)
+  assert run_folder.config_hash(loaded) == run_folder.config_hash(config)
+  run_folder.check_same(config, tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", sorted(ENCODERS))
-def test_the_folder_of_every_architecture_is_opened_again(
-    dataset_path, tmp_path, name
-):
-  """JSON knows no tuples, of which some configs are made."""
-  dataset = open_dataset(dataset_path)
-  config = tiny_config(dataset_path, name)
-  if name in ("longformer", "modern"):
-    with config.ignore_type():
-      config.model.window_size = (3,) * config.model.num_layers
-  first = open_run(config, tmp_path / "run", dataset)
-  again = open_run(config, tmp_path / "run", dataset)
-  assert again.fingerprint == first.fingerprint
-  made, loaded = (
-      build_model(which, 100).args[0]
-      for which in (config, load_config(tmp_path / "run"))
-  )
-  assert made == loaded
+def test_a_tuple_in_a_config_is_the_same_config_again(tmp_path):
+  """JSON knows no tuples."""
+  config = toy_config()
+  config.sizes = (1, 2)
+  run_folder.create_run(config, tmp_path / "run", lambda path: None)
+  run_folder.check_same(config, tmp_path / "run")
 
 
-def test_another_config_in_the_folder_is_refused_and_named(
-    dataset_path, tmp_path
-):
-  dataset = open_dataset(dataset_path)
-  open_run(tiny_config(dataset_path), tmp_path / "run", dataset)
-  other = tiny_config(dataset_path, optim__learning_rate=0.5)
+def test_another_config_in_the_folder_is_refused_and_named(tmp_path):
+  made(tmp_path / "run")
+  other = toy_config(optim__learning_rate=0.5)
   with pytest.raises(UserError, match=r"optim.learning_rate \(.* there, 0.5"):
-    open_run(other, tmp_path / "run", dataset)
+    run_folder.check_same(other, tmp_path / "run")
 
 
-def test_how_a_run_is_watched_may_change(dataset_path, tmp_path):
-  dataset = open_dataset(dataset_path)
-  first = tiny_config(dataset_path)
-  tokenizer = open_run(first, tmp_path / "run", dataset)
-  watched = tiny_config(dataset_path, log_every=3, eval__every=5)
-  again = open_run(watched, tmp_path / "run", dataset)
-  assert again.fingerprint == tokenizer.fingerprint
-  assert config_hash(watched) == config_hash(first)
+def test_how_a_run_is_watched_may_change(tmp_path):
+  first = made(tmp_path / "run")
+  watched = toy_config(
+      log_every=3, evals={"valid": {"every": 5}}, mesh__data=1, max_minutes=9.0
+  )
+  run_folder.check_same(watched, tmp_path / "run")
+  assert run_folder.config_hash(watched) == run_folder.config_hash(first)
 
 
-def test_another_dataset_is_refused(dataset_path, tmp_path):
-  dataset = open_dataset(dataset_path)
-  open_run(tiny_config(dataset_path), tmp_path / "run", dataset)
-  other = tiny_dataset(tmp_path, unit="user")
-  with pytest.raises(UserError, match="another dataset"):
-    open_run(tiny_config(other), tmp_path / "run", open_dataset(other))
+def test_the_config_comes_last_so_that_a_folder_with_one_is_complete(tmp_path):
+  def fail(folder):
+    (folder / "tokenizer").mkdir()
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    run_folder.create_run(toy_config(), tmp_path / "run", fail)
+  assert not run_folder.is_run(tmp_path / "run")
 
 
-def test_a_folder_of_something_else_is_refused(dataset_path, tmp_path):
+@pytest.mark.parametrize("about", [None, "{}", '{"layout": 1}', "junk"])
+def test_a_run_of_an_older_layout_is_one_clear_line(tmp_path, about):
+  made(tmp_path / "run")
+  path = tmp_path / "run" / "run.json"
+  path.unlink() if about is None else path.write_text(about)
+  with pytest.raises(UserError, match="run: .*layout 1.*train") as caught:
+    run_folder.load_run_config(tmp_path / "run")
+  assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
   (tmp_path / "holiday.jpg").write_bytes(b"")
   with pytest.raises(UserError, match="not empty and not a run folder"):
-    open_run(tiny_config(dataset_path), tmp_path, open_dataset(dataset_path))
-
-
-def test_a_file_as_workdir_is_refused(dataset_path, tmp_path):
-  path = tmp_path / "file"
-  path.write_text("")
+    run_folder.check_free(tmp_path)
   with pytest.raises(UserError, match="is a file"):
-    open_run(tiny_config(dataset_path), path, open_dataset(dataset_path))
+    run_folder.check_free(tmp_path / "holiday.jpg")
+  run_folder.check_free(tmp_path / "new")
 
 
 def test_a_folder_without_config_is_no_run(tmp_path):
   with pytest.raises(UserError, match="no config.json"):
-    load_config(tmp_path)
+    run_folder.load_config(tmp_path)
 
 
 def test_a_damaged_config_is_named(tmp_path):
   (tmp_path / "config.json").write_text("{")
   with pytest.raises(UserError, match="config.json: not readable"):
-    load_config(tmp_path)
+    run_folder.load_config(tmp_path)
+
+
+def test_the_command_is_recorded_with_what_the_caller_adds(tmp_path):
+  run_folder.create_run(toy_config(), tmp_path / "run", lambda path: None, a=1)
+  about = json.loads((tmp_path / "run" / "run.json").read_text())
+  assert about["a"] == 1 and about["layout"] == run_folder.LAYOUT
+  assert about["command"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.reading import Reading
 from behavior_lm.data.sessions import SessionRule
 from behavior_lm.data.token_source import token_fields
 from behavior_lm.data.token_source import TokenSource
@@ -30,11 +31,13 @@ class LogSource(FakeSource):
     return example
 
 
-def source_of(lengths, *, tokens=None, **options):
+def source_of(lengths, *, tokens=None, reading=None, **options):
   pairs = [(str(i // 2), "0") for i in range(max(lengths))]
   tokenizer = PairTokenizer([], dict.fromkeys(pairs), tokens)
   unit_of_pair = np.arange(max(lengths)) // 2
-  return TokenSource(LogSource(lengths), tokenizer, unit_of_pair, **options)
+  return TokenSource(
+      LogSource(lengths), tokenizer, unit_of_pair, reading, **options
+  )
 
 
 COLLAPSED = Settings(
@@ -76,7 +79,7 @@ def test_gaps_of_any_tokens_add_up_to_the_time_that_passed(spans, kind, data):
   times = np.cumsum(gaps, dtype=np.int64) * UNIT
   num_events = np.asarray(spans, np.int32)
   tokens = Tokens(num_events, num_events, np.zeros_like(num_events))
-  fields = token_fields(tokens, times, kind)
+  fields = token_fields(tokens, times, Reading(kind))
   assert fields["time_gaps"].sum() == (times[-1] - times[0]) // UNIT
   first = np.cumsum(spans) - spans
   for at, (gap, place) in enumerate(
@@ -92,7 +95,7 @@ def test_gaps_of_any_tokens_add_up_to_the_time_that_passed(spans, kind, data):
 
 def test_without_time_all_gaps_are_hidden():
   tokens = Tokens(*(np.ones(3, np.int32),) * 3)
-  fields = token_fields(tokens, None, "next")
+  fields = token_fields(tokens, None, Reading())
   assert fields["time_gaps"].tolist() == [-1] * 3
   assert not fields["times"].any()
 
@@ -103,8 +106,7 @@ def test_features_are_reduced_to_tokens(tokens):
   source = source_of(
       [7],
       tokens=tokens,
-      features=names,
-      zone="Asia/Shanghai",
+      reading=Reading(features=names, zone="Asia/Shanghai"),
       first_events=np.asarray([10**15 - 86_400_000_000]),
   )
   fields = source[0]
@@ -126,7 +128,7 @@ def test_features_are_reduced_to_tokens(tokens):
 
 
 def test_the_age_of_an_account_needs_its_first_event():
-  source = source_of([3], features=("account_age",))
+  source = source_of([3], reading=Reading(features=("account_age",)))
   with pytest.raises(UserError, match="first event"):
     source[0]
 
@@ -172,5 +174,7 @@ def test_a_sequence_is_read_once_for_all_its_windows(monkeypatch):
 
 
 def test_the_number_of_events_is_a_feature():
-  fields = source_of([7], tokens=COLLAPSED, features=("num_events",))[0]
+  fields = source_of(
+      [7], tokens=COLLAPSED, reading=Reading(features=("num_events",))
+  )[0]
   assert fields["num_events"].tolist() == [2, 2, 1, 0, 1, 1, 0]

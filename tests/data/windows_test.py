@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.reading import Reading
 from behavior_lm.data.token_source import TokenSource
 from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.data.windows import mix64
@@ -17,7 +18,7 @@ from tests.logs.fakes import FakeSource
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=8)
 
 
-def windows_of(lengths, *, annotate=None, **options):
+def windows_of(lengths, *, annotate=None, reading=None, **options):
   """Windows over pair code i -> token 5 + i."""
   options = {"max_length": 9, "seed": 3} | options
   size = max(lengths, default=1)
@@ -25,6 +26,7 @@ def windows_of(lengths, *, annotate=None, **options):
       FakeSource(lengths),
       PairTokenizer([], [(str(i), "0") for i in range(size)]),
       np.arange(size),
+      reading,
       annotate=annotate,
   )
   return WindowSource(tokens, np.asarray(lengths, np.int64), **options)
@@ -104,9 +106,9 @@ def test_annotations_are_cut_with_the_tokens():
       [6],
       max_length=4,
       move_cuts=False,
-      annotate=lambda i, example, tokens: {"code": example["pair"] + 100},
+      annotate=lambda i, example, tokens: {"sequence": example["pair"] + 100},
   )
-  assert windows.read(0, 1)["code"].tolist() == [0, 103, 104, 105]
+  assert windows.read(0, 1)["sequence"].tolist() == [0, 103, 104, 105]
 
 
 def test_elements_do_not_depend_on_who_makes_them():
@@ -193,8 +195,7 @@ def test_mix64_is_the_same_on_every_machine():
 
 
 def test_cls_has_no_hour_and_no_level():
-  windows = windows_of([5])
-  windows.tokens.features = ("hour", "num_events", "level")
+  windows = windows_of([5], reading=Reading(features=("hour", "level")))
   windows.tokens.source.extra = "level"
   element = windows.read(0, 0)
   assert element["hour"][0] == -1 and element["num_events"][0] == 0

@@ -14,35 +14,28 @@ from behavior_lm.data.fixed_mask import fixed_mask
 from behavior_lm.data.hidden_events import MaskedTokens
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers.training import train_tokenizer
-from behavior_lm.evaluation.masked_perplexity import hide_masked
-from behavior_lm.evaluation.masked_perplexity import masked_offsets
-from behavior_lm.evaluation.masked_perplexity import MaskedPerplexity
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.recipes import pretrain as build
+from behavior_lm.recipes import parts
+from behavior_lm.recipes.pretrain import make_evaluator
+from behavior_lm.recipes.pretrain import make_subject
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import split_model
 from tests.tiny import tiny_config
-from tests.tiny import tiny_dataset
-
-
-@pytest.fixture(scope="module")
-def dataset_path(tmp_path_factory):
-  return tiny_dataset(tmp_path_factory.mktemp("perplexity"))
 
 
 def evaluate(dataset_path, zero=False, vocab_size=7000, **changes):
   config = tiny_config(dataset_path, **changes)
   config.tokenizer.vocab_size = vocab_size
   dataset = open_dataset(dataset_path)
-  tokenizer = build.build_tokenizer(config, dataset)
-  model = build.build_model(config, tokenizer.vocab_size)(rngs=nnx.Rngs(0))
-  graphdef, params = split_model(model)
+  tokenizer = parts.make_tokenizer(config, dataset)
+  model = parts.language_model(config, tokenizer.vocab_size)(rngs=nnx.Rngs(0))
+  graphdef, params, model_state = split_model(model)
   if zero:
-    params["embed"]["token"]["embedding"] *= 0
-  evaluator = MaskedPerplexity(
-      config, dataset, tokenizer, graphdef, make_mesh()
-  )
-  return evaluator.scores(params), dataset, tokenizer
+    params["encoder"]["embed"]["token"]["embedding"] *= 0
+  subject = make_subject(config, dataset, tokenizer, graphdef, make_mesh())
+  evaluator = make_evaluator(config, "test", subject)
+  state = {"params": params, "model_state": model_state}
+  return evaluator.scores(state), dataset, tokenizer
 
 
 def test_the_mask_is_the_fixed_one_and_exact_for_every_sequence(dataset_path):
@@ -87,32 +80,6 @@ def test_a_smaller_vocabulary_pays_for_what_it_hides(dataset_path):
   assert summary["bits_per_event"] > math.log2(summary["perplexity"]) + 1
 
 
-def test_masked_inputs_show_neither_token_nor_gap():
-  batch = {
-      "tokens": np.asarray([[3, 9, 8]], np.int32),
-      "time_gaps": np.asarray([[-1, 5, 6]], np.int32),
-      "positions": np.asarray([[0, 1, 2]], np.int32),
-      "segment_ids": np.asarray([[1, 1, 1]], np.int32),
-      "times": np.zeros((1, 3), np.float32),
-      "masked": np.asarray([[0, 1, 0]], np.int32),
-      "sequence": np.zeros((1, 3), np.int32),
-  }
-  inputs = hide_masked(batch)
-  assert inputs["tokens"].tolist() == [[3, 1, 8]]
-  assert inputs["time_gaps"].tolist() == [[-1, -1, 6]]
-  assert "sequence" not in inputs and "masked" not in inputs
-
-
-def test_offsets_find_every_masked_position():
-  masked = np.zeros((2, 100), np.int32)
-  masked[0, [5, 70, 99]] = 1
-  masked[1, :40] = 1
-  at, valid = masked_offsets(masked)
-  assert at.shape == (2, 64)
-  assert at[0][valid[0]].tolist() == [5, 70, 99]
-  assert at[1][valid[1]].tolist() == list(range(40))
-
-
 def test_baselines_are_scored_on_the_very_same_events(dataset_path):
   scores, dataset, tokenizer = evaluate(dataset_path)
   baselines = score_baselines(
@@ -131,7 +98,7 @@ def test_baselines_are_scored_on_the_very_same_events(dataset_path):
 def test_the_unigram_baseline_equals_counting_by_hand(dataset_path):
   dataset = open_dataset(dataset_path)
   config = tiny_config(dataset_path)
-  tokenizer = build.build_tokenizer(config, dataset)
+  tokenizer = parts.make_tokenizer(config, dataset)
   table = 5 + tokenizer.unit_table(dataset.pairs)
   tokens = lambda split: [
       (example, table[example["pair"]])
@@ -174,7 +141,7 @@ def test_a_summary_is_weighted_by_events():
 
 def test_an_unknown_split_names_those_there_are(dataset_path):
   with pytest.raises(UserError, match=r"only \['test', 'train'\]"):
-    evaluate(dataset_path, eval__split="valid")
+    evaluate(dataset_path, evals__test__split="valid")
 
 
 def chained(dataset):

@@ -16,6 +16,7 @@ def objective(**options):
       mask_id=MASK,
       unk_id=UNK,
       max_segments=4,
+      hidden=(("time_gaps", -1),),
       mask_rate=0.15,
   )
   return OBJECTIVES["masked_events"](**values | options)
@@ -127,25 +128,69 @@ def test_every_event_is_chosen_about_equally_often():
   assert rates.std() < 0.02  # binomial: 0.0116
 
 
+class Fixed:
+  """Gives the same logits at every place; counts its calls."""
+
+  def __init__(self):
+    rng = np.random.default_rng(0)
+    self.table = jnp.asarray(rng.normal(size=(VOCAB, 8)), jnp.float32)
+    self.hidden = jnp.asarray(rng.normal(size=8), jnp.float32)
+    self.calls = 0
+
+  def __call__(self, batch, offsets, *, deterministic, rngs):
+    assert not deterministic
+    rngs.dropout()
+    self.calls += 1
+    return {
+        "hidden": jnp.broadcast_to(self.hidden, (*offsets.shape, 8)),
+        "table": self.table,
+        "bias": jnp.zeros(VOCAB),
+    }
+
+  def log_p(self):
+    logits = np.asarray(self.table, np.float64) @ np.asarray(self.hidden)
+    return logits - np.log(np.exp(logits).sum())
+
+
 def test_the_loss_is_the_mean_over_targets_alone():
-  rng = np.random.default_rng(0)
-  head = {
-      "hidden": jnp.asarray(rng.normal(size=(1, 3, 8)), jnp.float32),
-      "table": jnp.asarray(rng.normal(size=(VOCAB, 8)), jnp.float32),
-      "bias": jnp.asarray(rng.normal(size=VOCAB), jnp.float32),
-  }
-  targets = {
-      "tokens": jnp.asarray([[7, 8, 9]]),
-      "weights": jnp.asarray([[1.0, 1.0, 0.0]]),
-      "num_eligible": jnp.asarray(13),
-  }
-  loss, metrics = objective().loss({"head": head}, targets)
-  head = {name: np.asarray(x, np.float64) for name, x in head.items()}
-  p = np.exp(head["hidden"] @ head["table"].T + head["bias"])
-  p /= p.sum(-1, keepdims=True)
-  want = -(np.log(p[0, 0, 7]) + np.log(p[0, 1, 8])) / 2
-  assert float(loss) == pytest.approx(want, rel=1e-5)
-  assert float(metrics["mask_rate"]) == pytest.approx(2 / 13)
+  model, data = Fixed(), batch(4)
+  key = jax.random.key(3)
+  loss, metrics, _ = objective().loss(model, data, {}, key)
+  _, targets = objective().corrupt(data, jax.random.split(key)[0], {})
+  valid = np.asarray(targets["weights"]) > 0
+  truth = np.asarray(targets["tokens"])[valid]
+  assert float(loss) == pytest.approx(-model.log_p()[truth].mean(), rel=1e-5)
+  assert model.calls == 1
+  # 34 of the 99 + 129 events of each row.
+  assert float(metrics["mask_rate"]) == pytest.approx(34 / 228)
+  assert float(metrics["padding_share"]) == pytest.approx(26 / 256)
+
+
+def test_confidence_is_the_running_mean_of_the_true_tokens_probability():
+  """Without another softmax: the model is called once."""
+  model, data, key = Fixed(), batch(4), jax.random.key(0)
+  masked = objective(strategy="mtc")
+  old = {"confidence": jnp.full(VOCAB, 0.5)}
+  _, _, new = masked.loss(model, data, old, key)
+  _, targets = masked.corrupt(data, jax.random.split(key)[0], old)
+  valid = np.asarray(targets["weights"]) > 0
+  seen = np.unique(np.asarray(targets["tokens"])[valid])
+  want = np.full(VOCAB, 0.5)
+  want[seen] = (np.exp(model.log_p()[seen]) + 0.5) / 2
+  np.testing.assert_allclose(new["confidence"], want, rtol=1e-5)
+  assert model.calls == 1 and 0 < len(seen) < VOCAB
+
+
+def test_tokens_that_are_known_less_are_masked_more_in_the_same_budget():
+  masked = objective(strategy="mtc")
+  known = np.arange(VOCAB) % 2 == 0
+  state = {"confidence": jnp.asarray(np.where(known, 0.9, 0.1), jnp.float32)}
+  _, targets = masked.corrupt(batch(), jax.random.key(0), state)
+  valid = np.asarray(targets["weights"]) > 0
+  assert (valid.sum(1) == 15 + 19).all()
+  share = known[np.asarray(targets["tokens"])[valid]].mean()
+  # Scores 0.1 and 0.9 at the temperature 0.5: odds of exp(1.6), about 5.
+  assert 0.1 < share < 0.25
 
 
 def test_shares_change_what_becomes_of_the_chosen():

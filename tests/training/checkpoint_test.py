@@ -9,6 +9,7 @@ def test_a_checkpoint_is_of_the_moment_it_was_asked_for(tmp_path, monkeypatch):
   checkpoints = Checkpoints(tmp_path)
   state = {
       "params": {"a": jnp.arange(3.0)},
+      "model_state": {"bias": jnp.ones(2)},
       "opt_state": {},
       "objective_state": {},
       "step": jnp.asarray(7),
@@ -28,5 +29,6 @@ def test_a_checkpoint_is_of_the_moment_it_was_asked_for(tmp_path, monkeypatch):
   shardings = jax.tree.map(lambda _: sharding, state)
   restored, data, meta = checkpoints.restore(state, shardings)
   assert int(restored["step"]) == 7
+  assert restored["model_state"]["bias"].tolist() == [1, 1]
   assert data == {"next": {"row": 5}}
   assert meta == {"window": {"sums": {"loss": 0.5}}}

@@ -1,77 +1,17 @@
-import json
-import os
-from pathlib import Path
-import subprocess
-import sys
-
+from flax import nnx
 import jax
 from jax.sharding import PartitionSpec as P
 import numpy as np
 import pytest
 
+from behavior_lm.models.encoders import ENCODERS
+from behavior_lm.recipes import parts
+from behavior_lm.training.sharding import describe
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.sharding import state_sharding
-
-REPO = Path(__file__).resolve().parents[2]
-
-
-def run_on(devices, dataset, run, data, model, steps=4, architecture="bert"):
-  flags = f"--xla_force_host_platform_device_count={devices}"
-  env = os.environ | {
-      "XLA_FLAGS": flags,
-      "PJRT_NPROC": "16",
-      "PYTHONPATH": str(REPO),
-  }
-  done = subprocess.run(
-      [
-          sys.executable,
-          "tests/training/multi_device_program.py",
-          *map(str, (dataset, run, data, model, steps, architecture)),
-      ],
-      cwd=REPO,
-      env=env,
-      capture_output=True,
-      text=True,
-      timeout=500,
-  )
-  assert done.returncode == 0, done.stderr[-3000:]
-  line = next(x for x in done.stdout.splitlines() if x.startswith("RESULT"))
-  return json.loads(line.removeprefix("RESULT "))
-
-
-@pytest.mark.slow
-def test_eight_devices_compute_what_one_computes_and_share_a_checkpoint(
-    dataset_path, tmp_path
-):
-  one = run_on(1, dataset_path, tmp_path / "one", 1, 1, steps=8)
-  many = run_on(8, dataset_path, tmp_path / "many", 4, 2, steps=4)
-  assert many["devices"] == 8
-  for step, loss in many["losses"].items():
-    assert loss == pytest.approx(one["losses"][step], abs=2e-4)
-  # The big matrices and both of their Adam moments really are split.
-  split = [
-      name
-      for name, (shape, shard) in many["shards"].items()
-      if shape != shard
-  ]
-  for leaf in ("qkv", "mlp_in", "mlp_out"):
-    assert sum(f"['{leaf}']['kernel']" in name for name in split) == 6
-  # A run that starts on eight devices goes on on one.
-  resumed = run_on(1, dataset_path, tmp_path / "many", 1, 1, steps=4)
-  assert len(resumed["losses"]) == 8
-  for step, loss in resumed["losses"].items():
-    assert loss == pytest.approx(one["losses"][step], abs=2e-4)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["longformer", "modern", "reformer"])
-def test_every_kernel_runs_on_several_devices(dataset_path, tmp_path, name):
-  """Windows, hashing and pieces of logits, their batch divided."""
-  one = run_on(1, dataset_path, tmp_path / "one", 1, 1, 2, name)
-  many = run_on(4, dataset_path, tmp_path / "many", 2, 2, 2, name)
-  assert many["devices"] == 4 and len(many["losses"]) == 2
-  for step, loss in many["losses"].items():
-    assert loss == pytest.approx(one["losses"][step], abs=2e-4)
+from behavior_lm.training.sharding import uncovered
+from behavior_lm.training.state import split_model
+from configs.pretrain import get_config
 
 
 def test_one_device_is_a_mesh_of_one():
@@ -95,3 +35,29 @@ def test_rules_cover_parameters_and_moments_alike():
   assert layer.spec == P(None, "model")
   assert got["opt_state"][0]["mu"]["qkv"]["kernel"].spec == P(None, "model")
   assert got["step"].spec == P()
+
+
+def test_what_is_sharded_how_can_be_told():
+  tree = {
+      "embed": {"token": {"embedding": np.zeros((8, 4))}},
+      "norm": {"scale": np.zeros(4), "bias": np.zeros(4)},
+  }
+  rows = describe(tree, state_sharding(tree, make_mesh()))
+  assert [row["leaves"] for row in rows] == [1, 2]
+  assert rows[0]["largest"] == "embed/token/embedding"
+  assert rows[0]["numbers"] == 32 and rows[1]["sharding"] == "replicated"
+
+
+def test_a_large_array_that_no_rule_covers_is_found():
+  large = jax.ShapeDtypeStruct((2048, 512), np.float32)
+  tree = {"embed": {"token": {"embedding": large}}, "odd": {"kernel": large}}
+  assert uncovered(tree) == ["odd/kernel"]
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_every_large_array_of_our_models_has_a_rule(name):
+  config = get_config(f"model={name},size=base,length=4096")
+  config.model.num_layers = 2
+  make = parts.language_model(config, 50_000)
+  _, params, _ = split_model(nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0))))
+  assert uncovered(params) == []

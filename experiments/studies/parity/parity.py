@@ -19,7 +19,6 @@ from safetensors.numpy import save_file
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.layers.heads import logits
-from behavior_lm.models.encoders.encoder import Encoder
 from behavior_lm.training.state import merge_model
 from behavior_lm.training.state import split_model
 

@@ -1,6 +1,6 @@
 r"""Trains a few steps on the devices there are; prints losses and shards.
 
-  python tests/training/multi_device_program.py \
+  python tests/recipes/multi_device_program.py \
       DATASET RUN DATA MODEL STEPS ARCHITECTURE
 """
 
@@ -13,6 +13,7 @@ from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.attention import chunk_plan
 from behavior_lm.attention import tiles
 from behavior_lm.objectives import cross_entropy
+from behavior_lm.recipes.train import train
 from behavior_lm.training import loop
 from behavior_lm.training import sharding
 from tests.tiny import tiny_config
@@ -54,7 +55,7 @@ if __name__ == "__main__":
     return stop_after
 
   loop.compile_step = spy
-  loop.train(config, run)
+  train(config, run)
   lines = read_metrics(f"{run}/metrics.jsonl")
   print("RESULT", json.dumps({
       "devices": jax.device_count(),

@@ -1,0 +1,68 @@
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def run_on(devices, dataset, run, data, model, steps=4, architecture="bert"):
+  flags = f"--xla_force_host_platform_device_count={devices}"
+  env = os.environ | {
+      "XLA_FLAGS": flags,
+      "PJRT_NPROC": "16",
+      "PYTHONPATH": str(REPO),
+  }
+  done = subprocess.run(
+      [
+          sys.executable,
+          "tests/recipes/multi_device_program.py",
+          *map(str, (dataset, run, data, model, steps, architecture)),
+      ],
+      cwd=REPO,
+      env=env,
+      capture_output=True,
+      text=True,
+      timeout=500,
+  )
+  assert done.returncode == 0, done.stderr[-3000:]
+  line = next(x for x in done.stdout.splitlines() if x.startswith("RESULT"))
+  return json.loads(line.removeprefix("RESULT "))
+
+
+@pytest.mark.slow
+def test_eight_devices_compute_what_one_computes_and_share_a_checkpoint(
+    dataset_path, tmp_path
+):
+  one = run_on(1, dataset_path, tmp_path / "one", 1, 1, steps=8)
+  many = run_on(8, dataset_path, tmp_path / "many", 4, 2, steps=4)
+  assert many["devices"] == 8
+  for step, loss in many["losses"].items():
+    assert loss == pytest.approx(one["losses"][step], abs=2e-4)
+  # The big matrices and both of their Adam moments really are split.
+  split = [
+      name
+      for name, (shape, shard) in many["shards"].items()
+      if shape != shard
+  ]
+  for leaf in ("qkv", "mlp_in", "mlp_out"):
+    assert sum(f"['{leaf}']['kernel']" in name for name in split) == 6
+  # A run that starts on eight devices goes on on one.
+  resumed = run_on(1, dataset_path, tmp_path / "many", 1, 1, steps=4)
+  assert len(resumed["losses"]) == 8
+  for step, loss in resumed["losses"].items():
+    assert loss == pytest.approx(one["losses"][step], abs=2e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["longformer", "modern", "reformer"])
+def test_every_kernel_runs_on_several_devices(dataset_path, tmp_path, name):
+  """Windows, hashing and pieces of logits, their batch divided."""
+  one = run_on(1, dataset_path, tmp_path / "one", 1, 1, 2, name)
+  many = run_on(4, dataset_path, tmp_path / "many", 2, 2, 2, name)
+  assert many["devices"] == 4 and len(many["losses"]) == 2
+  for step, loss in many["losses"].items():
+    assert loss == pytest.approx(one["losses"][step], abs=2e-4)
