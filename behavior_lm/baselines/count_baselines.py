@@ -3,8 +3,8 @@
 import numpy as np
 
 from behavior_lm.artifacts.scores import SequenceScores
-from behavior_lm.baselines.count_models import NGramModel
 from behavior_lm.baselines.neighbour_model import NeighbourModel
+from behavior_lm.baselines.ngrams import NGramModel
 from behavior_lm.data.hidden_events import MaskedTokens
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import Tokenizer

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from behavior_lm.artifacts.scores import SequenceScores
+from behavior_lm.baselines import next_event_baselines
 from behavior_lm.data.fields import Batch
 from behavior_lm.data.hidden_events import SpelledBits
 from behavior_lm.data.token_lengths import token_lengths
@@ -81,11 +82,7 @@ class NextEventPerplexity:
 
   def baselines(self) -> tuple[dict[str, SequenceScores], tuple[str, ...]]:
     """n-grams on the same events; all of them are fair."""
-    from behavior_lm.baselines.next_event_baselines import (
-        score_next_event_baselines,
-    )
-
-    found = score_next_event_baselines(
+    found = next_event_baselines.score_next_event_baselines(
         self.subject.dataset, self.subject.tokenizer, split=self.split
     )
     return found, ()

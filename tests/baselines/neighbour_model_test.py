@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from behavior_lm.baselines import neighbour_model
-from behavior_lm.baselines.count_models import NGramModel
 from behavior_lm.baselines.neighbour_model import NeighbourModel
+from behavior_lm.baselines.ngrams import NGramModel
 from behavior_lm.data.fixed_mask import fixed_mask
 from tests.baselines.server_204 import user_days
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from behavior_lm.baselines.count_models import NGramModel
+from behavior_lm.baselines.ngrams import NGramModel
 from behavior_lm.logs import schema
 from experiments.studies.tokenizers import bpe_statistics
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from behavior_lm.baselines.count_models import NGramModel
+from behavior_lm.baselines.ngrams import NGramModel
+from behavior_lm.baselines.ngrams import SMOOTHINGS
 from tests.baselines.server_204 import user_days
 
 VOCAB = 4
@@ -52,19 +53,76 @@ class SlowWittenBell:
     return [math.log(self.prob(*event)) for event in self.events(sequence)]
 
 
-@given(FITTABLE, SEQUENCES, st.integers(1, 5))
-def test_probabilities_equal_the_slow_formula(train, test, order):
-  slow = SlowWittenBell(order, VOCAB, train)
-  model = NGramModel(order, VOCAB).fit(train)
+class SlowKneserNey(SlowWittenBell):
+  """The formula with dictionaries; discounts by counts of counts."""
+
+  def __init__(self, order, vocab_size, sequences):
+    super().__init__(order, vocab_size, sequences)
+    # {context: {token: distinct symbols in front}}, of shorter contexts.
+    self.fronts = defaultdict(Counter)
+    for context, followers in self.followers.items():
+      for token, count in followers.items():
+        if context:
+          is_start = context[0] == "start"
+          self.fronts[context[1:]][token] += count if is_start else 1
+    self.discounts = {}
+    for highest in (True, False):
+      table = self.followers if highest else self.fronts
+      for size in range(order):
+        counts = [
+            count
+            for context, followers in table.items()
+            if len(context) == size
+            for count in followers.values()
+        ]
+        self.discounts[highest, size] = self.estimate(counts)
+
+  def estimate(self, counts):
+    n1, n2, n3, n4 = (counts.count(k) for k in (1, 2, 3, 4))
+    if not (n1 and n2 and n3):
+      return 0.5, 0.75, 0.75
+    y = n1 / (n1 + 2 * n2)
+    found = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
+    return [min(max(d, 0), k) for d, k in zip(found, (1, 2, 3), strict=True)]
+
+  def prob(self, context, token, highest=True):
+    if context is None:
+      return 1 / self.vocab_size
+    below = self.prob(context[1:] if context else None, token, False)
+    counts = (self.followers if highest else self.fronts).get(context)
+    if not counts:
+      return below
+    sizes = self.discounts[highest, len(context)]
+    discount = lambda count: sizes[min(count, 3) - 1]
+    mass = sum(discount(count) for count in counts.values())
+    seen = counts[token] - discount(counts[token]) if counts[token] else 0
+    return (seen + mass * below) / counts.total()
+
+
+SLOW = {"witten_bell": SlowWittenBell, "kneser_ney": SlowKneserNey}
+
+
+@given(FITTABLE, SEQUENCES, st.integers(1, 5), st.sampled_from(SMOOTHINGS))
+def test_probabilities_of_every_order_equal_the_slow_formula(
+    train, test, order, smoothing
+):
+  model = NGramModel(order, VOCAB, smoothing).fit(train)
   for sequence in test:
-    np.testing.assert_allclose(
-        model.log_probs(sequence), slow.log_probs(sequence), atol=1e-12
-    )
+    got = model.log_probs_of_orders([sequence])
+    for shorter in range(1, order + 1):
+      slow = SLOW[smoothing](shorter, VOCAB, train)
+      np.testing.assert_allclose(
+          got[shorter - 1], slow.log_probs(sequence), atol=1e-12
+      )
 
 
-@given(FITTABLE, st.lists(st.integers(0, VOCAB - 1), max_size=8))
-def test_probabilities_of_the_next_token_sum_to_one(train, past):
-  model = NGramModel(3, VOCAB).fit(train)
+@given(
+    FITTABLE,
+    st.lists(st.integers(0, VOCAB - 1), max_size=8),
+    st.sampled_from(SMOOTHINGS),
+)
+def test_probabilities_of_the_next_token_sum_to_one(train, past, smoothing):
+  model = NGramModel(3, VOCAB, smoothing).fit(train)
   last = [model.log_probs(np.array([*past, w]))[-1] for w in range(VOCAB)]
   assert np.exp(last).sum() == pytest.approx(1, abs=1e-12)
 
@@ -127,12 +185,16 @@ def test_a_model_without_counts_says_so():
     NGramModel(2, 2).log_probs(np.array([0]))
   with pytest.raises(ValueError, match="at least 1"):
     NGramModel(0, 2)
+  with pytest.raises(ValueError, match="smoothing 'laplace'"):
+    NGramModel(1, 2, "laplace")
 
 
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_published_perplexities_of_server_204_come_out(data_root):
   train, test, vocab_size = user_days(data_root)
-  for order, want in ((1, 171.9), (2, 9.14), (3, 5.19), (5, 4.63)):
-    got = NGramModel(order, vocab_size).fit(train).perplexity(test)
-    assert got == pytest.approx(want, rel=2e-3)
+  model = NGramModel(5, vocab_size).fit(train)
+  got = np.exp(-model.log_probs_of_orders(test).mean(1))
+  np.testing.assert_allclose(got[[0, 1, 2, 4]], (171.9, 9.14, 5.19, 4.63), 2e-3)
+  discounted = NGramModel(5, vocab_size, "kneser_ney").fit(train)
+  assert discounted.perplexity(test) < 4.8
