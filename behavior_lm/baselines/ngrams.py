@@ -17,6 +17,8 @@ SMOOTHINGS = ("witten_bell", "kneser_ney")
 # Discounts of counts 1, 2 and more, where too few counts are there to
 # estimate them.
 _DISCOUNTS = (0.5, 0.75, 0.75)
+# Without any discount a token that was never seen would be impossible.
+_LEAST_DISCOUNT = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +222,7 @@ def _kneser_ney(
   if n1 and n2 and n3:
     y = n1 / (n1 + 2 * n2)
     found = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
-    discounts = np.clip(found, 0.0, (1.0, 2.0, 3.0))
+    discounts = np.clip(found, _LEAST_DISCOUNT, (1.0, 2.0, 3.0))
   discount = discounts[np.minimum(counts, 3).astype(np.int64) - 1]
   sums = lambda values: np.bincount(contexts, values, minlength=size)
   return _Smoothed(counts - discount, sums(discount), sums(counts))

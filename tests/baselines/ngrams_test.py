@@ -83,7 +83,7 @@ class SlowKneserNey(SlowWittenBell):
       return 0.5, 0.75, 0.75
     y = n1 / (n1 + 2 * n2)
     found = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
-    return [min(max(d, 0), k) for d, k in zip(found, (1, 2, 3), strict=True)]
+    return [min(max(d, 0.1), k) for d, k in zip(found, (1, 2, 3), strict=True)]
 
   def prob(self, context, token, highest=True):
     if context is None:

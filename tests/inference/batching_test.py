@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.reading import Reading
 from behavior_lm.inference.batching import Batcher
 from behavior_lm.inference.batching import bucket_lengths
 from behavior_lm.inference.batching import Cut
 from behavior_lm.inference.batching import window_cuts
-from behavior_lm.inference.sequences import TokenSequence
 
 
 @given(st.integers(1, 5000), st.integers(1, 600))
@@ -42,17 +42,23 @@ def test_the_buckets_of_256():
 
 
 def sequence(length, first=5):
-  return TokenSequence(
-      np.arange(first, first + length, dtype=np.int32),
-      np.arange(length, dtype=np.int32) * 10,
-      np.arange(length) * 1.0 + 100,
-      np.ones(length, np.int32),
-      {"level": np.arange(length, dtype=np.float32)},
-  )
+  return {
+      "tokens": np.arange(first, first + length, dtype=np.int32),
+      "time_gaps": np.arange(length, dtype=np.int32) * 10,
+      "times": np.arange(length) * 1.0 + 100,
+      "num_events": np.ones(length, np.int32),
+      "level": np.arange(length, dtype=np.float32),
+  }
+
+
+def batcher_of(max_length, batch_size):
+  names = ("tokens", "positions", "segment_ids", "time_gaps", "times", "level")
+  table = Reading(features=("level",)).table
+  return Batcher(max_length, batch_size, names, table)
 
 
 def test_a_window_begins_with_cls_and_ends_with_padding():
-  batcher = Batcher(64, batch_size=2)
+  batcher = batcher_of(64, batch_size=2)
   assert batcher.add(7, sequence(30), 10, 30) is None
   (batch,) = batcher.rest()
   assert batch.rows == [7] and batch.num_tokens == [20]
@@ -69,7 +75,7 @@ def test_a_window_begins_with_cls_and_ends_with_padding():
 
 @pytest.mark.parametrize("order", [[3, 40, 20, 5, 60], [60, 5, 3, 20, 40]])
 def test_the_shape_of_a_window_depends_on_its_own_length_alone(order):
-  batcher = Batcher(64, batch_size=2)
+  batcher = batcher_of(64, batch_size=2)
   shapes = {}
   batches = [batcher.add(n, sequence(n), 0, n) for n in order]
   for batch in [*filter(None, batches), *batcher.rest()]:
@@ -79,7 +85,7 @@ def test_the_shape_of_a_window_depends_on_its_own_length_alone(order):
 
 
 def test_a_full_batch_is_handed_out_and_never_written_again():
-  batcher = Batcher(16, batch_size=2)
+  batcher = batcher_of(16, batch_size=2)
   batcher.add(0, sequence(3), 0, 3)
   batch = batcher.add(1, sequence(4), 0, 4)
   before = batch.arrays["tokens"].copy()
@@ -119,7 +125,7 @@ def test_cuts_that_make_no_sense_are_refused(cut):
 
 
 def test_features_lie_beside_the_tokens():
-  batcher = Batcher(64, batch_size=2)
+  batcher = batcher_of(64, batch_size=2)
   batcher.add(0, sequence(30), 10, 30)
   (batch,) = batcher.rest()
   level = batch.arrays["level"]

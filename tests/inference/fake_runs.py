@@ -1,22 +1,21 @@
 """Small run folders without training, and a second way to their vectors."""
 
 import functools
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from behavior_lm.artifacts.run_folder import create_run
 from behavior_lm.data.time_gaps import time_gaps
 from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.inference.batching import window_cuts
-from behavior_lm.recipes import pretrain as build
+from behavior_lm.recipes import parts
+from behavior_lm.recipes.pretrain import make_objective
 from behavior_lm.training.checkpoint import Checkpoints
-from behavior_lm.training.optim import make_optimizer
-from behavior_lm.training.optim import make_schedule
+from behavior_lm.training.optimizer import optimizer_of
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import init_state
-from behavior_lm.training.state import merge_model
 from configs.pretrain import get_config
 
 EVENTS = ["login", "fight", "shop", "logout"]
@@ -33,15 +32,13 @@ def make_run(folder, *, max_length=32, steps=(5,), seed=0, **model):
   sizes = dict(num_layers=2, embed_dim=16, num_heads=2, mlp_dim=32)
   config.model.update(sizes | model)
   tokenizer = PairTokenizer(EVENTS, PAIRS)
-  tokenizer.save(folder / "tokenizer")
-  (folder / "config.json").write_text(json.dumps(config.to_dict()))
-  schedule = make_schedule(learning_rate=1e-3, warmup_steps=1, total_steps=9)
+  create_run(config, folder, lambda path: tokenizer.save(path / "tokenizer"))
   checkpoints = Checkpoints(folder / "checkpoints", keep=None)
   for step in steps:
     _, state, _ = init_state(
-        build.build_model(config, tokenizer.vocab_size),
-        make_optimizer(schedule),
-        build.build_objective(config, tokenizer.vocab_size),
+        parts.language_model(config, tokenizer.vocab_size),
+        optimizer_of(config)[1],
+        make_objective(config, tokenizer.vocab_size),
         seed + step,
         make_mesh(),
     )
@@ -67,8 +64,7 @@ def random_sequences(lengths, seed=0, vocab_size=21):
 @functools.cache
 def _jitted(embedder, layer):
   def hidden(batch):
-    model = merge_model(embedder._graphdef, embedder.params)
-    return model(batch, layer=layer)["hidden"]
+    return embedder._run.model.encoder.encode(batch, layer=layer)
 
   return jax.jit(hidden)
 
@@ -82,7 +78,7 @@ def packed_hidden(embedder, sequence, layer):
   times = sequence.get("timestamp")
   gaps = np.full(len(tokens), -1)
   if times is not None:
-    gaps = time_gaps(np.asarray(times), embedder.reader.gap_kind)
+    gaps = time_gaps(np.asarray(times), embedder.reader.reading.gap_kind)
   rows, places = [], []
   for start, end in window_cuts(len(tokens), length - 1):
     size = end - start + 1

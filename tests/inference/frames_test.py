@@ -5,13 +5,14 @@ import polars as pl
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.reading import Reading
 from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.inference.frames import cut_frame
 from behavior_lm.inference.sequences import Reader
 from tests.inference.fake_runs import make_run
 
-READER = Reader(PairTokenizer(["a", "b", "c"], [("a", "1")]), "next")
+READER = Reader(PairTokenizer(["a", "b", "c"], [("a", "1")]), Reading())
 A, B, C, A1 = 5, 6, 7, 8
 HOUR = 3_600_000_000
 START = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -55,10 +56,10 @@ def test_users_come_in_order_of_first_appearance_their_events_by_time():
       START + datetime.timedelta(hours=h) for h in (2, 1)
   ]
   # Ties keep the order of their rows.
-  np.testing.assert_array_equal(sequences[0].tokens, [B, A, A1, C])
-  np.testing.assert_array_equal(sequences[1].tokens, [B, C])
+  np.testing.assert_array_equal(sequences[0]["tokens"], [B, A, A1, C])
+  np.testing.assert_array_equal(sequences[1]["tokens"], [B, C])
   np.testing.assert_array_equal(
-      sequences[0].time_gaps, np.array([0, 18, 10, 0]) * 36_000
+      sequences[0]["time_gaps"], np.array([0, 18, 10, 0]) * 36_000
   )
 
 
@@ -70,7 +71,8 @@ def test_days_are_those_of_the_time_zone():
       frame_of(LOG), unit="user_day", timezone="America/New_York"
   )
   # 2:00 is still yesterday there; 20:00 and 30:00 are 15:00 and 1:00 later.
-  assert [s.tokens.tolist() for s in sequences] == [[B, A], [A1], [C], [B, C]]
+  got = [s["tokens"].tolist() for s in sequences]
+  assert got == [[B, A], [A1], [C], [B, C]]
 
 
 def test_the_type_of_the_times_does_not_matter():
@@ -86,8 +88,8 @@ def test_the_type_of_the_times_does_not_matter():
   ):
     _, got = cut(frame.with_columns(other))
     for one, two in zip(got, want, strict=True):
-      np.testing.assert_array_equal(one.tokens, two.tokens)
-      np.testing.assert_array_equal(one.time_gaps, two.time_gaps)
+      np.testing.assert_array_equal(one["tokens"], two["tokens"])
+      np.testing.assert_array_equal(one["time_gaps"], two["time_gaps"])
 
 
 def test_ids_may_be_numbers_or_categories_and_designs_may_be_absent():
@@ -105,7 +107,7 @@ def test_ids_may_be_numbers_or_categories_and_designs_may_be_absent():
     table, got = cut(other)
     assert table["user_id"].to_list() == ["zoe", "bob"]
     for one, two in zip(got, want, strict=True):
-      np.testing.assert_array_equal(one.tokens, two.tokens)
+      np.testing.assert_array_equal(one["tokens"], two["tokens"])
 
 
 def test_a_frame_without_rows_has_no_sequences():

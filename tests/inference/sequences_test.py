@@ -2,33 +2,34 @@ import numpy as np
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.reading import Reading
 from behavior_lm.data.sessions import SessionRule
 from behavior_lm.data.tokenizers.base import Settings
 from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.inference.sequences import Reader
 
 TOKENIZER = PairTokenizer(["a", "b", "7"], [("a", "1"), ("b", "0")])
-READER = Reader(TOKENIZER, "next")
+READER = Reader(TOKENIZER, Reading())
 A, B, SEVEN, A1, B0 = 5, 6, 7, 8, 9
 
 
 def test_gaps_are_of_the_kind_that_the_model_was_trained_with():
   item = {"event_id": ["a", "a", "b"], "timestamp": [0, 10**6, 10**6 + 250_000]}
   after = READER.read(item, "it")
-  before = Reader(TOKENIZER, "previous").read(item, "it")
-  np.testing.assert_array_equal(after.time_gaps, [10, 2, 0])
-  np.testing.assert_array_equal(before.time_gaps, [0, 10, 2])
-  np.testing.assert_allclose(after.seconds, [0, 1, 1.25])
-  np.testing.assert_array_equal(after.tokens, [A, A, B0])
-  assert after.tokens.dtype == after.time_gaps.dtype == np.int32
+  before = Reader(TOKENIZER, Reading("previous")).read(item, "it")
+  np.testing.assert_array_equal(after["time_gaps"], [10, 2, 0])
+  np.testing.assert_array_equal(before["time_gaps"], [0, 10, 2])
+  np.testing.assert_allclose(after["times"], [0, 1, 1.25])
+  np.testing.assert_array_equal(after["tokens"], [A, A, B0])
+  assert after["tokens"].dtype == after["time_gaps"].dtype == np.int32
 
 
 def test_whole_numbers_are_taken_as_the_texts_that_they_are_in_a_log():
   for ids in ([7, 8], np.array([7, 8]), np.array([7, 8], np.uint8)):
     got = READER.read({"event_id": ids}, "it")
-    np.testing.assert_array_equal(got.tokens, [SEVEN, 2])
+    np.testing.assert_array_equal(got["tokens"], [SEVEN, 2])
   got = READER.read([("a", 1), ("a", np.int64(1))], "it")
-  np.testing.assert_array_equal(got.tokens, [A1, A1])
+  np.testing.assert_array_equal(got["tokens"], [A1, A1])
 
 
 @pytest.mark.parametrize(
@@ -74,13 +75,15 @@ def test_tokens_of_several_events_carry_their_number_and_their_time():
   tokenizer = PairTokenizer(["a", "b"], [], settings)
   times = [0, 10**6, 2 * 10**6, 10**9]
   item = {"event_id": ["a", "a", "b", "a"], "timestamp": times}
-  got = Reader(tokenizer, "next").read(item, "it")
-  assert got.tokens.tolist() == [5, 6, 4, 5, 4]
-  assert got.num_events.tolist() == [2, 1, 0, 1, 0]
-  assert got.time_gaps.tolist() == [20, 9980, -1, 0, -1]
+  got = Reader(tokenizer, Reading()).read(item, "it")
+  assert got["tokens"].tolist() == [5, 6, 4, 5, 4]
+  assert got["num_events"].tolist() == [2, 1, 0, 1, 0]
+  assert got["time_gaps"].tolist() == [20, 9980, -1, 0, -1]
 
 
-FEATURES = Reader(TOKENIZER, "next", ("hour", "level", "account_age"), "UTC")
+FEATURES = Reader(
+    TOKENIZER, Reading(features=("hour", "level", "account_age"))
+)
 DAY = 18_250 * 86_400_000_000  # 2019-12-20
 ITEM = {
     "event_id": ["a", "b"],
@@ -91,7 +94,7 @@ ITEM = {
 
 
 def test_features_are_read_with_the_events():
-  got = FEATURES.read(ITEM, "it").features
+  got = FEATURES.read(ITEM, "it")
   assert got["hour"].tolist() == [1, 2]
   np.testing.assert_array_equal(got["level"], [3, np.nan])
   np.testing.assert_allclose(got["account_age"], [1 / 24, 2 / 24])

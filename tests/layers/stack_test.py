@@ -147,3 +147,51 @@ def test_one_setting_serves_all_layers_or_each_has_its_own():
   for num_layers in (1, 3):
     with pytest.raises(ValueError, match=r"window_size \(1, 2\) has 2 values"):
       for_layer((1, 2), 0, "window_size", num_layers)
+
+
+class Count(nnx.Variable):
+  """Counts calls."""
+
+
+class Counting(Layer):
+  """Changes a variable that is no parameter when it is called."""
+
+  def __init__(self, kind, rngs):
+    super().__init__(kind, rngs)
+    self.calls = Count(jnp.zeros(()))
+
+  def __call__(self, hidden, **inputs):
+    self.calls[...] = self.calls[...] + 1
+    return super().__call__(hidden, **inputs) + 0 * self.calls[...]
+
+
+@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("remat", sorted(REMAT))
+@pytest.mark.parametrize(
+    ("kinds", "depth", "want"),
+    [([0, 1, 0, 1, 0], 5, [1] * 5), ([0], 4, [4]), ([0] * 4, 3, [1, 1, 1, 0])],
+)
+def test_variables_that_are_no_parameters_are_as_the_last_call_left_them(
+    kinds, depth, want, scan, remat
+):
+  layers = nnx.List([Counting(k, nnx.Rngs(n)) for n, k in enumerate(kinds)])
+  graphdef, params, rest = nnx.split(layers, nnx.Param, ...)
+
+  @jax.jit
+  def run(params, rest):
+    def loss(params):
+      merged = nnx.merge(graphdef, params, rest)
+      out = run_stack(
+          merged,
+          jnp.ones((1, 2, WIDTH)),
+          depth=depth,
+          scan=scan,
+          remat=remat,
+          shift=jnp.float32(0.0),
+      )
+      return (out**2).sum(), nnx.split(merged, nnx.Param, ...)[2]
+
+    return jax.grad(loss, has_aux=True)(params)
+
+  _, after = run(params, rest)
+  assert [float(x) for x in jax.tree.leaves(after)] == want

@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.layers.heads import logits
+from behavior_lm.models.language_model import LanguageModel
 from behavior_lm.training.state import merge_model
 from behavior_lm.training.state import split_model
 

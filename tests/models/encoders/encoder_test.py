@@ -6,10 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
 from behavior_lm.layers.heads import logits
 from behavior_lm.models.encoders import ENCODERS
+from behavior_lm.models.language_model import LanguageModel
 from tests.attention.comparing import assert_close
 from tests.data.windows_test import windows_of
 
@@ -31,8 +33,7 @@ OWN = {
 EVERY_MODEL = pytest.mark.parametrize("name", sorted(ENCODERS))
 
 
-def make(name, **options):
-  model, config = ENCODERS[name]
+def make_config(name, **options):
   values = dict(
       vocab_size=VOCAB,
       num_layers=2,
@@ -42,7 +43,21 @@ def make(name, **options):
       max_length=LENGTH,
       max_segments=8,
   )
-  return model(config(**values | OWN[name] | options), rngs=nnx.Rngs(0))
+  return ENCODERS[name][1](**values | OWN[name] | options)
+
+
+def make(name, **options):
+  config = make_config(name, **options)
+  return ENCODERS[name][0](config, rngs=nnx.Rngs(0))
+
+
+def make_with_head(name, **options):
+  return LanguageModel(name, make_config(name, **options), rngs=nnx.Rngs(0))
+
+
+def batches_of(windows, spec):
+  rows = RowSource(windows, LENGTH, spec.segments, num_epochs=1)
+  return make_loader(rows, spec, drop_remainder=False)
 
 
 def test_every_model_is_tested_here():
@@ -50,19 +65,17 @@ def test_every_model_is_tested_here():
 
 
 def hidden_by_sequence(model, pack):
-  """tokens of a sequence -> its hidden states and its pooled vector."""
+  """tokens of a sequence -> its hidden states."""
   found = {}
   windows = windows_of([5, 9, 3, 22, 31, 1, 14], max_length=LENGTH)
   spec = BatchSpec(2, LENGTH, max_segments=8, pack=pack, prefetch=0)
-  for batch in make_loader(windows, spec, num_epochs=1, drop_remainder=False):
-    out = model({name: jnp.asarray(batch[name]) for name in FIELDS})
+  for batch in batches_of(windows, spec):
+    hidden = model.encode({name: jnp.asarray(batch[name]) for name in FIELDS})
     for row, ids in enumerate(batch["segment_ids"]):
       for segment in range(1, ids.max() + 1):
         inside = ids == segment
-        found[tuple(batch["tokens"][row, inside].tolist())] = (
-            np.asarray(out["hidden"])[row, inside],
-            np.asarray(out["pooled"])[row, segment - 1],
-        )
+        tokens = tuple(batch["tokens"][row, inside].tolist())
+        found[tokens] = np.asarray(hidden)[row, inside]
   return found
 
 
@@ -76,10 +89,8 @@ def test_packed_and_unpacked_sequences_have_the_same_hidden_states(
   packed = hidden_by_sequence(model, pack=True)
   alone = hidden_by_sequence(model, pack=False)
   assert packed.keys() == alone.keys() and len(packed) == 7
-  for tokens, (hidden, pooled) in packed.items():
-    np.testing.assert_allclose(hidden, alone[tokens][0], atol=1e-5)
-    np.testing.assert_allclose(pooled, alone[tokens][1], atol=1e-5)
-    np.testing.assert_array_equal(pooled, hidden[0])
+  for tokens, hidden in packed.items():
+    np.testing.assert_allclose(hidden, alone[tokens], atol=1e-5)
 
 
 def one_row(length=LENGTH, **changes):
@@ -98,7 +109,7 @@ def test_a_causal_model_cannot_see_the_future(name):
   model = make(name, causal=True)
   batch = one_row()
   changed = dict(batch, tokens=batch["tokens"].at[0, 20].set(7))
-  before, after = model(batch)["hidden"], model(changed)["hidden"]
+  before, after = model.encode(batch), model.encode(changed)
   np.testing.assert_array_equal(before[0, :20], after[0, :20])
   assert not np.allclose(before[0, 20:], after[0, 20:])
 
@@ -108,7 +119,7 @@ def test_a_bidirectional_model_sees_both_sides(name):
   model = make(name)
   batch = one_row()
   changed = dict(batch, tokens=batch["tokens"].at[0, 20].set(7))
-  before, after = model(batch)["hidden"], model(changed)["hidden"]
+  before, after = model.encode(batch), model.encode(changed)
   # The first token too, which is far away: it is global, or a layer is.
   for place in (0, 18, 22):
     assert not np.allclose(before[0, place], after[0, place], atol=1e-6)
@@ -117,22 +128,22 @@ def test_a_bidirectional_model_sees_both_sides(name):
 @EVERY_MODEL
 @pytest.mark.parametrize("length", [1, 7, 31])
 def test_any_length_is_taken(name, length):
-  hidden = make(name)(one_row(length))["hidden"]
+  hidden = make(name).encode(one_row(length))
   assert hidden.shape == (1, length, 16) and np.isfinite(hidden).all()
 
 
 @EVERY_MODEL
 def test_logits_come_at_the_asked_positions_from_the_tied_table(name):
-  model = make(name)
+  model = make_with_head(name)
   batch = one_row()
-  out = model(batch, predict_at=jnp.asarray([[3, 17]]))
-  got = np.asarray(logits(out["head"]))
+  got = np.asarray(logits(model(batch, jnp.asarray([[3, 17]]))))
   assert got.shape == (1, 2, VOCAB)
-  hidden = model(batch)["hidden"][:, [3, 17]]
-  want = logits(model.head(hidden, model.embed.token))
+  hidden = model.encoder.encode(batch)[:, [3, 17]]
+  table = model.encoder.embed.token
+  want = logits(model.head(hidden, table))
   np.testing.assert_allclose(got, want, atol=1e-5)
-  model.embed.token.embedding[...] = model.embed.token.embedding[...] * 2
-  after = np.asarray(logits(model.head(hidden, model.embed.token)))
+  table.embedding[...] = table.embedding[...] * 2
+  after = np.asarray(logits(model.head(hidden, table)))
   np.testing.assert_allclose(after, 2 * got, atol=1e-4)
 
 
@@ -140,7 +151,7 @@ def packed_rows():
   """Two rows of several segments, one with padding behind."""
   windows = windows_of([5, 9, 3, 22, 14], max_length=LENGTH)
   spec = BatchSpec(2, LENGTH, max_segments=8, pack=True, prefetch=0)
-  (batch,) = make_loader(windows, spec, num_epochs=1, drop_remainder=False)
+  (batch,) = batches_of(windows, spec)
   return {name: jnp.asarray(batch[name]) for name in FIELDS}
 
 
@@ -169,11 +180,11 @@ def test_states_at_some_places_are_those_of_all(name, options):
   )
 
   def of_all(model):
-    out = model(batch)["hidden"][jnp.arange(2)[:, None], at]
+    out = model.encode(batch)[jnp.arange(2)[:, None], at]
     return (out * slopes).sum(), out
 
   def of_some(model):
-    out = model(batch, predict_at=at)["hidden"]
+    out = model.encode(batch, offsets=at)
     return (out * slopes).sum(), out
 
   want, got = (
@@ -188,8 +199,8 @@ def test_states_at_some_places_are_those_of_all(name, options):
 @EVERY_MODEL
 def test_no_layers_are_the_embeddings_at_some_places_too(name):
   model, batch, at = make(name), packed_rows(), jnp.asarray([[2, 5], [9, 0]])
-  want = model(batch, layer=0)["hidden"][jnp.arange(2)[:, None], at]
-  got = model(batch, layer=0, predict_at=at)["hidden"]
+  want = model.encode(batch, layer=0)[jnp.arange(2)[:, None], at]
+  got = model.encode(batch, layer=0, offsets=at)
   np.testing.assert_allclose(got, want, atol=1e-6)
 
 
@@ -197,10 +208,10 @@ def test_no_layers_are_the_embeddings_at_some_places_too(name):
 def test_layer_gives_the_states_after_so_many_layers(name):
   model = make(name)
   batch = one_row()
-  full = model(batch)["hidden"]
+  full = model.encode(batch)
   last = model.config.num_layers
-  np.testing.assert_array_equal(model(batch, layer=last)["hidden"], full)
-  states = [model(batch, layer=n)["hidden"] for n in range(last + 1)]
+  np.testing.assert_array_equal(model.encode(batch, layer=last), full)
+  states = [model.encode(batch, layer=n) for n in range(last + 1)]
   for a, b in zip(states, states[1:], strict=False):
     assert not np.allclose(a, b)
 
@@ -209,25 +220,24 @@ def test_layer_gives_the_states_after_so_many_layers(name):
 def test_dropout_is_drawn_only_when_asked(name):
   model = make(name, dropout_rate=0.5)
   batch = one_row()
-  draw = lambda seed: model(
+  draw = lambda seed: model.encode(
       batch, deterministic=False, rngs=nnx.Rngs(dropout=seed)
-  )["hidden"]
+  )
   np.testing.assert_array_equal(draw(1), draw(1))
   assert not np.allclose(draw(1), draw(2))
-  np.testing.assert_array_equal(model(batch)["hidden"], model(batch)["hidden"])
+  np.testing.assert_array_equal(model.encode(batch), model.encode(batch))
 
 
 @EVERY_MODEL
 def test_every_parameter_is_learned(name):
-  model = make(name)
+  model = make_with_head(name)
   batch = one_row()
   # The first token too: the last layer's global projections are its own.
   at = jnp.asarray([[0, 3, 17, 30]])
 
   def loss(model):
-    out = model(batch, predict_at=at)
-    scores = jax.nn.log_softmax(logits(out["head"]))
-    return (out["hidden"] ** 2).sum() - scores[0, :, 7].sum()
+    scores = jax.nn.log_softmax(logits(model(batch, at)))
+    return (model.encoder.encode(batch, at) ** 2).sum() - scores[0, :, 7].sum()
 
   grads = nnx.grad(loss)(model)
   idle = [
@@ -242,7 +252,7 @@ def test_every_parameter_is_learned(name):
 
 
 def count_parameters(name, **options):
-  model, config = ENCODERS[name]
+  """With the head."""
   values = dict(
       num_layers=12,
       embed_dim=768,
@@ -251,9 +261,8 @@ def count_parameters(name, **options):
       max_length=512,
       time_encoding="none",
   )
-  made = nnx.eval_shape(
-      lambda: model(config(**values | options), rngs=nnx.Rngs(0))
-  )
+  config = ENCODERS[name][1](**values | options)
+  made = nnx.eval_shape(lambda: LanguageModel(name, config, rngs=nnx.Rngs(0)))
   return sum(x.size for x in jax.tree.leaves(nnx.state(made, nnx.Param)))
 
 
@@ -269,7 +278,7 @@ def test_albert_has_as_many_parameters_as_its_paper_counts():
 
 
 def test_a_modern_model_has_no_biases_but_those_of_the_vocabulary():
-  model = make("modern", time_encoding="none")
+  model = make_with_head("modern", time_encoding="none")
   names = [
       jax.tree_util.keystr(path)
       for path, _ in jax.tree_util.tree_leaves_with_path(
@@ -311,7 +320,7 @@ def test_less_is_kept_and_the_gradient_is_the_same(name, scan):
     run = jax.jit(
         jax.grad(
             lambda params, graphdef=graphdef: (
-                nnx.merge(graphdef, params)(batch)["hidden"] ** 2
+                nnx.merge(graphdef, params).encode(batch) ** 2
             ).sum()
         )
     )
@@ -388,7 +397,9 @@ def test_frequent_rows_of_tables_learn_in_bfloat16_as_in_float32():
 
     return nnx.grad(loss)(embed)
 
-  options = dict(time_encoding="bucket", features=("hour",), max_length=512)
+  options = dict(
+      time_encoding="bucket", features=(("hour", 24),), max_length=512
+  )
   got, want = (
       gradients(make("bert", dtype=dtype, **options).embed)
       for dtype in ("bfloat16", "float32")

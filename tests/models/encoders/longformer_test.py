@@ -24,7 +24,7 @@ def test_gradients_of_global_projections_are_not_rounded():
     attention = model.layers[0].attention
     assert attention.folds_globals == (max_segments == 2)
     # Normed states sum to a constant: uneven slopes.
-    loss = lambda model: (model(batch)["pooled"] * jnp.arange(16)).sum()
+    loss = lambda model: (model.encode(batch)[:, 0] * jnp.arange(16)).sum()
     grads = nnx.grad(loss)(model)
     found = grads.layers[0].attention.global_key_value.kernel[...]
     assert found.dtype == jnp.float32
