@@ -9,15 +9,13 @@ command goes on where it was.
 """
 
 from pathlib import Path
-import signal
-import sys
-import types
 
 from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
+from behavior_lm.common.signals import exit_when_stopped
 
 _RUN = flags.DEFINE_string("run", None, "The run folder.")
 _DATA = flags.DEFINE_string("data", None, "The dataset folder.")
@@ -61,15 +59,6 @@ _OVERWRITE = flags.DEFINE_bool(
 )
 
 
-class _Stopped(BaseException):
-  """SIGTERM or Ctrl-C; not an Exception, so that nobody swallows it."""
-
-
-def _stop(number: int, frame: types.FrameType | None) -> None:
-  del frame
-  raise _Stopped(number)
-
-
 def main(argv: list[str]) -> None:
   del argv
   run, data = _RUN.value, _DATA.value
@@ -81,18 +70,10 @@ def main(argv: list[str]) -> None:
     if not _STEP.value.isdecimal():
       raise UserError(f"--step {_STEP.value!r}: give a number or latest.")
     step = int(_STEP.value)
-  for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, _stop)
-  try:
+  with exit_when_stopped(
+      "the same command continues from the last finished part"
+  ):
     _embed(run, data, step)
-  except _Stopped as stopped:
-    name = signal.Signals(stopped.args[0]).name
-    print(
-        f"stopped by {name}; the same command goes on from the last finished"
-        " part",
-        file=sys.stderr,
-    )
-    sys.exit(128 + stopped.args[0])
 
 
 def _embed(run: str, data: str, step: int | None) -> None:

@@ -17,13 +17,12 @@ Bad rows go to DIR/quarantine.jsonl; report.md in DIR says what is in it.
 
 import resource
 import shlex
-import signal
 import sys
-import types
 
 from absl import flags
 
 from behavior_lm.common import errors
+from behavior_lm.common.signals import exit_when_stopped
 from behavior_lm.logs import dataset
 from behavior_lm.logs import formats
 from behavior_lm.logs import ingest
@@ -115,15 +114,6 @@ _BEAM_OPTIONS = flags.DEFINE_string(
 )
 
 
-class _Stopped(BaseException):
-  """SIGTERM or Ctrl-C; not an Exception, so that nobody swallows it."""
-
-
-def _stop(number: int, frame: types.FrameType | None) -> None:
-  del frame
-  raise _Stopped(number)
-
-
 def _required(flag: flags.FlagHolder[str | None]) -> str:
   if not flag.value:
     raise errors.UserError(f"--{flag.name} is missing; see --help.")
@@ -180,22 +170,15 @@ def _prepare() -> None:
       restart=_RESTART.value,
       workers=_WORKERS.value,
   )
-  for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, _stop)
   progress = Progress()
-  try:
-    report = ingest.prepare(options, progress, _stages())
-  except _Stopped as stopped:
-    progress.close()
-    name = signal.Signals(stopped.args[0]).name
-    print(
-        f"stopped by {name}; nothing was written at {options.out}. Run the same"
-        " command again to continue.",
-        file=sys.stderr,
-    )
-    sys.exit(128 + stopped.args[0])
-  finally:
-    progress.close()
+  with exit_when_stopped(
+      f"nothing was written at {options.out}. Run the same command again to"
+      " continue."
+  ):
+    try:
+      report = ingest.prepare(options, progress, _stages())
+    finally:
+      progress.close()
   print(report_text.to_screen(report))
   seconds = progress.seconds
   print(

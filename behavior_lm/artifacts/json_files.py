@@ -22,7 +22,7 @@ def read_object(path: Path) -> dict[str, Any]:
   except json.JSONDecodeError as error:
     raise UserError(
         f"{path}: not readable as JSON ({error}). Write it again, or delete it"
-        " to get the report without it."
+        " if it is not needed."
     ) from error
   if not isinstance(content, dict):
     raise UserError(
@@ -56,8 +56,3 @@ def parse_file[T](
   content = read_object(path)
   with damage_named(str(path)):
     return parse(content)
-
-
-def first_line(error: Exception) -> str:
-  """What an error says, without what libraries add below it."""
-  return (str(error).strip().splitlines() or [type(error).__name__])[0]

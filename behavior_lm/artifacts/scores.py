@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import whole_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,15 +66,14 @@ def save_scores(path: Path, scores: Mapping[str, SequenceScores]) -> None:
       for number, one in enumerate(scores.values())
   }
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_suffix(".tmp.npz")
-  np.savez(
-      temporary,
-      allow_pickle=False,
-      names=np.asarray(list(scores), str),
-      **arrays,
-      **users,
-  )
-  temporary.replace(path)
+  with whole_file(path) as temporary, temporary.open("wb") as file:
+    np.savez(
+        file,
+        allow_pickle=False,
+        names=np.asarray(list(scores), str),
+        **arrays,
+        **users,
+    )
 
 
 def load_scores(path: Path) -> dict[str, SequenceScores]:

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import whole_file
 
 EMBEDDING = "embedding"
 COLUMNS = ("user_id", "start", "num_events", EMBEDDING)
@@ -41,10 +43,9 @@ class Store:
 def _write_parquet(
     path: Path, table: pl.LazyFrame, settings: Mapping[str, Any]
 ) -> None:
-  temporary = path.with_name(f"{path.name}.tmp")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with whole_file(path) as temporary:
       table.sink_parquet(
           temporary,
           metadata={_SETTINGS: json.dumps(settings)},
@@ -52,9 +53,6 @@ def _write_parquet(
       )
       with temporary.open("rb") as file:
         os.fsync(file.fileno())
-      temporary.replace(path)
-    finally:
-      temporary.unlink(missing_ok=True)
   except OSError as error:
     raise UserError(f"{path}: cannot be written: {error}.") from error
 
@@ -75,10 +73,9 @@ def _parquet_settings(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-  first_line = str(error).strip().splitlines()[0] if str(error) else repr(error)
   return UserError(
-      f"{path}: is not a Parquet file, or is damaged ({first_line}). Make it"
-      " again with experiments/embed.py."
+      f"{path}: is not a Parquet file, or is damaged ({first_line(error)})."
+      " Make it again with experiments/embed.py."
   )
 
 

@@ -16,6 +16,14 @@ class Interrupted(UserError):
   """The work could not be ended, and what is done of it is worth keeping."""
 
 
+def first_line(error: BaseException) -> str:
+  """The first line of an error's message, or its type if it has none.
+
+  Libraries add hints and traces below the line that says what was wrong.
+  """
+  return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def run_command(main: Callable[[list[str]], None]) -> None:
   """Runs `main` as a command; a UserError ends it with its one message.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs import schema
 
@@ -45,8 +46,9 @@ def read_user_embeddings(path: str | Path) -> UserEmbeddings:
         f"{path}: no such file. experiments/embed.py writes one."
     ) from None
   except (pl.exceptions.PolarsError, OSError) as error:
-    first = str(error).strip().splitlines()[0]
-    raise UserError(f"{path}: not readable as Parquet ({first}).") from error
+    raise UserError(
+        f"{path}: not readable as Parquet ({first_line(error)})."
+    ) from error
   missing = [name for name in _COLUMNS if name not in table.columns]
   if missing:
     raise UserError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
@@ -191,9 +192,8 @@ def _read_strings(path: Path) -> pl.DataFrame:
     separator = "\t" if path.suffix == ".tsv" else ","
     return pl.read_csv(path, infer_schema=False, separator=separator)
   except (pl.exceptions.PolarsError, OSError) as error:
-    first = str(error).strip().splitlines()[0]
     raise UserError(
-        f"{path}: not readable as {path.suffix or 'CSV'} ({first})."
+        f"{path}: not readable as {path.suffix or 'CSV'} ({first_line(error)})."
     ) from error
 
 

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from behavior_lm.artifacts.json_files import read_object
 from behavior_lm.common.errors import UserError
 
 CONFIG = "config.json"
@@ -146,14 +147,8 @@ def _read_tensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-  try:
-    content = json.loads(path.read_text(encoding="utf-8"))
-  except FileNotFoundError:
+  if not path.exists():
     raise UserError(
         f"{path.parent}: no {path.name}, so no Hugging Face folder."
-    ) from None
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
-    raise UserError(f"{path}: not readable as JSON ({error}).") from error
-  if not isinstance(content, dict):
-    raise UserError(f"{path}: is no JSON object.")
-  return content
+    )
+  return read_object(path)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from behavior_lm.artifacts.json_files import first_line
+from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
 
 MOST_POINTS = 2_000

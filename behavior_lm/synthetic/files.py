@@ -4,7 +4,6 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import json
-import os
 from pathlib import Path
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import whole_file
 from behavior_lm.logs import schema
 from behavior_lm.synthetic import generate as synthetic
 from behavior_lm.synthetic.dirt import Dirt
@@ -91,7 +91,7 @@ def write_logs(
   rng = np.random.default_rng([config.seed, _BREAK_STREAM])
   kept: list[synthetic.SyntheticLogs] = []
   rows = 0
-  with _replacing(out) as temporary, _open_log(temporary, out.suffix) as log:
+  with whole_file(out) as temporary, _open_log(temporary, out.suffix) as log:
     for number, batch in enumerate(synthetic.generate_batches(config, size)):
       share = bad_rows // num_batches
       if number == num_batches - 1:
@@ -295,7 +295,7 @@ def _open_log(path: Path, suffix: str) -> Iterator[_TextLog | _ParquetLog]:
 
 
 def _write_labels(labels: pl.DataFrame, path: Path) -> None:
-  with _replacing(path) as temporary:
+  with whole_file(path) as temporary:
     if path.suffix == ".csv":
       labels.write_csv(temporary)
     else:
@@ -304,7 +304,7 @@ def _write_labels(labels: pl.DataFrame, path: Path) -> None:
 
 def _write_truth(truth: dict[str, Any], path: Path) -> None:
   with (
-      _replacing(path) as temporary,
+      whole_file(path) as temporary,
       temporary.open("w", encoding="utf-8") as file,
   ):
     for number, (name, value) in enumerate(truth.items()):
@@ -325,17 +325,6 @@ def _write_columns(frame: pl.DataFrame, file: TextIO) -> None:
       file.write((", " if row else "") + text[1:-1])
     file.write("]")
   file.write("}")
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-  """A name beside `path` that becomes `path` at the end, or nothing does."""
-  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-  try:
-    yield temporary
-    temporary.replace(path)
-  finally:
-    temporary.unlink(missing_ok=True)
 
 
 def _check_target(

@@ -93,8 +93,8 @@ def test_a_killed_run_goes_on_and_gives_the_same_file(run, dataset, tmp_path):
   code, out, err = finish(process)
   assert code == 128 + signal.SIGTERM and "parts are there already" in out
   assert err.endswith(
-      "stopped by SIGTERM; the same command goes on from the last finished"
-      " part\n"
+      "stopped by SIGTERM; the same command continues from the last"
+      " finished part\n"
   )
   assert "Traceback" not in err
   assert not killed.exists()

@@ -131,7 +131,7 @@ def test_a_damaged_file_is_a_clear_error(folder, damage):
     ("text", "message"),
     [
         ("{", "config.json: not readable as JSON"),
-        ("[]", "config.json: is no JSON object"),
+        ("[]", "config.json: holds a JSON list"),
         (None, "no config.json, so no Hugging Face folder"),
     ],
 )
