@@ -22,12 +22,12 @@ import sys
 from absl import flags
 
 from behavior_lm.common import errors
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.common.signals import exit_when_stopped
 from behavior_lm.logs import dataset
 from behavior_lm.logs import formats
 from behavior_lm.logs import ingest
 from behavior_lm.logs import leaks
-from behavior_lm.logs.progress import Progress
 from behavior_lm.logs.readers import columns
 from behavior_lm.logs.reports import report_text
 from behavior_lm.logs.stages.options import Options
@@ -131,7 +131,7 @@ def main(argv: list[str]) -> None:
 
 
 def _verify(folder: str) -> None:
-  progress = Progress()
+  progress = CommandProgress()
   try:
     found = dataset.verify(folder, progress)
     checked = leaks.check_dataset_leaks(found, progress)
@@ -170,7 +170,7 @@ def _prepare() -> None:
       restart=_RESTART.value,
       workers=_WORKERS.value,
   )
-  progress = Progress()
+  progress = CommandProgress()
   with exit_when_stopped(
       f"nothing was written at {options.out}. Run the same command again to"
       " continue."

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import ingest
-from behavior_lm.logs.progress import Progress
 from configs.pretrain import get_config
 
 DAY_US = 86_400_000_000
@@ -45,7 +45,7 @@ def tiny_dataset(folder: Path, **options) -> Path:
   tiny_events().write_parquet(logs)
   out = folder / "dataset"
   values = dict(logs=str(logs), out=str(out), split_time=SPLIT_TIME) | options
-  ingest.prepare(ingest.Options(**values), Progress())
+  ingest.prepare(ingest.Options(**values), CommandProgress())
   return out
 
 

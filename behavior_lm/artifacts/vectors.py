@@ -45,14 +45,15 @@ def _write_parquet(
 ) -> None:
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
+    # Polars may create a path after it raised an error; a file is there.
+    with whole_file(path) as temporary, temporary.open("wb") as file:
       table.sink_parquet(
-          temporary,
+          file,
           metadata={_SETTINGS: json.dumps(settings)},
           maintain_order=True,
       )
-      with temporary.open("rb") as file:
-        os.fsync(file.fileno())
+      file.flush()
+      os.fsync(file.fileno())
   except OSError as error:
     raise UserError(f"{path}: cannot be written: {error}.") from error
 

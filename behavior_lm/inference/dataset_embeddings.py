@@ -11,12 +11,12 @@ import polars as pl
 
 from behavior_lm.artifacts import vectors as stores
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import Bar
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.inference.batching import Cut
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.inference.parts import differences
 from behavior_lm.inference.parts import Parts
-from behavior_lm.inference.progress import Bar
 from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.logs.sequences import UNITS

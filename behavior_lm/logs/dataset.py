@@ -10,11 +10,11 @@ from typing import Any
 import polars as pl
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import integrity
 from behavior_lm.logs import schema
 from behavior_lm.logs.event_source import EventSource
 from behavior_lm.logs.integrity import AGAIN
-from behavior_lm.logs.progress import Progress
 
 META_FILE = "dataset.json"
 PAIRS_FILE = "pairs.parquet"
@@ -129,7 +129,7 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
   return Dataset(folder, meta)
 
 
-def verify(path: str | os.PathLike[str], progress: Progress) -> Dataset:
+def verify(path: str | os.PathLike[str], progress: CommandProgress) -> Dataset:
   """Reads every byte of a dataset and compares it with what was written.
 
   Args:

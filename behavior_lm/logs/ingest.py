@@ -20,8 +20,8 @@ from typing import Any
 import polars as pl
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset
-from behavior_lm.logs.progress import Progress
 from behavior_lm.logs.readers import source_file
 from behavior_lm.logs.readers import sources
 from behavior_lm.logs.stages import dataset_writer
@@ -39,11 +39,15 @@ from behavior_lm.logs.stages.plan import Plan
 Result = dict[str, Any]
 # Runs the reading and the sorting tasks of a plan; `merge_reads` comes
 # between the two. Returns the results of both.
-RunStages = Callable[[Plan, Progress], tuple[list[Result], list[Result]]]
+RunStages = Callable[
+    [Plan, CommandProgress], tuple[list[Result], list[Result]]
+]
 
 
 def prepare(
-    options: Options, progress: Progress, run_stages: RunStages | None = None
+    options: Options,
+    progress: CommandProgress,
+    run_stages: RunStages | None = None,
 ) -> dict[str, Any]:
   """Writes the dataset folder `options.out`.
 
@@ -111,7 +115,7 @@ def _plan(
 
 
 def _run_here(
-    plan: Plan, progress: Progress
+    plan: Plan, progress: CommandProgress
 ) -> tuple[list[Result], list[Result]]:
   reads = run_tasks.read_all(plan, progress)
   merge_reads(plan, reads)

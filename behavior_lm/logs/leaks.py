@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset as dataset_lib
 from behavior_lm.logs import schema
 from behavior_lm.logs import splits
-from behavior_lm.logs.progress import Progress
 from behavior_lm.logs.readers import timestamps
 
 # So many leaks are named; the others are counted.
@@ -40,7 +40,7 @@ class Leaks:
 
 
 def check_dataset_leaks(
-    dataset: dataset_lib.Dataset, progress: Progress | None = None
+    dataset: dataset_lib.Dataset, progress: CommandProgress | None = None
 ) -> Leaks:
   """Raises UserError if a user or a later event crosses the splits.
 
@@ -68,7 +68,7 @@ def check_dataset_leaks(
 
 
 def find_leaks(
-    dataset: dataset_lib.Dataset, progress: Progress | None = None
+    dataset: dataset_lib.Dataset, progress: CommandProgress | None = None
 ) -> Leaks:
   """Reads every example and lists what crosses.
 

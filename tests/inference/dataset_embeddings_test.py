@@ -5,12 +5,12 @@ import pytest
 from behavior_lm.artifacts.vectors import read_embeddings
 from behavior_lm.artifacts.vectors import read_settings
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.inference.dataset_embeddings import embed_dataset
 from behavior_lm.inference.dataset_embeddings import Request
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.logs import ingest
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.logs.progress import Progress
 from tests.inference.fake_runs import EVENTS
 from tests.inference.fake_runs import make_run
 
@@ -45,7 +45,7 @@ def make_dataset(folder, log, **options):
           split_time=SPLIT,
           **options,
       ),
-      Progress(quiet=True),
+      CommandProgress(quiet=True),
   )
   return open_dataset(folder / "data")
 

@@ -213,7 +213,7 @@ def test_wrong_options_are_errors(embedder):
 
 def test_progress_says_how_far_it_is(embedder, capsys, monkeypatch):
   monkeypatch.setattr(
-      "behavior_lm.inference.progress.SECONDS_BETWEEN_LINES", 0.0
+      "behavior_lm.common.progress.SECONDS_BETWEEN_LINES", 0.0
   )
   embedder.encode(random_sequences([3, 5]), progress=True)
   said = capsys.readouterr().err

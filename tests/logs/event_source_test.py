@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset as dataset_lib
 from behavior_lm.logs.builders import event_log
 from behavior_lm.logs.event_source import EventSource
-from behavior_lm.logs.progress import Progress
 from tests.logs import log_files
 
 
@@ -98,11 +98,11 @@ def test_a_flipped_bit_anywhere_is_found_and_named_or_harmless(
         assert str(copy / name) in str(error), (name, place)
         named[name] = named.get(name, 0) + 1
       with pytest.raises(UserError) as caught:
-        dataset_lib.verify(copy, Progress(quiet=True))
+        dataset_lib.verify(copy, CommandProgress(quiet=True))
       assert str(copy / name) in str(caught.value)
     (copy / name).write_bytes(good)
   assert set(named) == set(damaged_files(copy))
-  dataset_lib.verify(copy, Progress(quiet=True))
+  dataset_lib.verify(copy, CommandProgress(quiet=True))
 
 
 def test_a_shard_cut_off_while_it_is_open_is_named(folder, tmp_path):

@@ -7,9 +7,9 @@ import signal
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset as dataset_lib
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.logs.progress import Progress
 from behavior_lm.logs.stages.options import Options
 from tests.logs import killing
 from tests.logs import log_files
@@ -60,7 +60,7 @@ def undisturbed(processes, log, tmp_path_factory):
 
 
 def contents(out):
-  dataset = dataset_lib.verify(out, Progress(quiet=True))
+  dataset = dataset_lib.verify(out, CommandProgress(quiet=True))
   changing = ("files", "self_hash")
   return (
       {k: v for k, v in dataset.meta.items() if k not in changing},

@@ -7,9 +7,9 @@ import shutil
 import signal
 
 from behavior_lm.common import folders as folder
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import ingest
 from behavior_lm.logs.builders import event_log
-from behavior_lm.logs.progress import Progress
 from behavior_lm.logs.stages import dataset_writer
 from behavior_lm.logs.stages import external_sort
 from behavior_lm.logs.stages import pair_table
@@ -68,5 +68,5 @@ def run(options: Options, kill_at: int, calls: Path) -> None:
 
   for owner, name in _STEPS:
     setattr(owner, name, watched(getattr(owner, name)))
-  ingest.prepare(options, Progress(quiet=True))
+  ingest.prepare(options, CommandProgress(quiet=True))
   calls.write_text(str(count))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import ingest
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.logs.progress import Progress
 
 START = datetime.datetime(2024, 3, 4, tzinfo=datetime.UTC)
 HEADER = "user_id,event_id,design_id,timestamp"
@@ -69,7 +69,7 @@ def prepare(logs: Path | str, out: Path, **options) -> dict:
   """Prepares and returns report.json's content."""
   return ingest.prepare(
       ingest.Options(logs=str(logs), out=str(out), **options),
-      Progress(quiet=True),
+      CommandProgress(quiet=True),
   )
 
 

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import schema
 from behavior_lm.logs.ingest import Options
 from behavior_lm.logs.ingest import prepare
-from behavior_lm.logs.progress import Progress
 from behavior_lm.synthetic.dirt import Dirt
 from behavior_lm.synthetic.dirt import soil
 from behavior_lm.synthetic.files import write_logs
@@ -113,7 +113,7 @@ def test_prepare_reads_a_soiled_log(tmp_path, suffix):
       Options(
           logs=str(path), out=str(tmp_path / "dataset"), max_bad_fraction=0.5
       ),
-      Progress(),
+      CommandProgress(),
   )
   assert report["rows"] == written.rows + 7
   pairs = pl.read_parquet(tmp_path / "dataset" / "pairs.parquet")

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import schema
 from behavior_lm.logs.ingest import Options
 from behavior_lm.logs.ingest import prepare
-from behavior_lm.logs.progress import Progress
 from behavior_lm.synthetic import files as synthetic_files
 from behavior_lm.synthetic.files import write_logs
 from behavior_lm.synthetic.generate import generate
@@ -102,7 +102,7 @@ def test_prepare_rejects_just_the_broken_rows(
           out=str(tmp_path / "dataset"),
           max_bad_fraction=0.5,
       ),
-      Progress(),
+      CommandProgress(),
   )
   assert report["rows"] == written.rows + 20
   rejected = (tmp_path / "dataset" / "quarantine.jsonl").read_text()

@@ -34,8 +34,8 @@ import polars as pl
 
 from behavior_lm.common.errors import Interrupted
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import ingest
-from behavior_lm.logs.progress import Progress
 from behavior_lm.logs.stages import read_stage
 from behavior_lm.logs.stages import rows as rows_lib
 from behavior_lm.logs.stages import sort_stage
@@ -55,7 +55,7 @@ _BLOCKS, _FOUND = "blocks", "found"
 
 
 def run_stages(
-    plan: Plan, progress: Progress, runner: str, flags: Sequence[str]
+    plan: Plan, progress: CommandProgress, runner: str, flags: Sequence[str]
 ) -> tuple[list[Result], list[Result]]:
   """Results of all reading and all sorting tasks; see `ingest.RunStages`.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import checksum
 from behavior_lm.logs import dataset
 from behavior_lm.logs import formats
@@ -20,7 +21,6 @@ from behavior_lm.logs import schema
 from behavior_lm.logs import sequences
 from behavior_lm.logs import splits
 from behavior_lm.logs.builders import event_log
-from behavior_lm.logs.progress import Progress
 from behavior_lm.logs.readers import timestamps
 from behavior_lm.logs.reports import report
 from behavior_lm.logs.reports import report_text
@@ -38,7 +38,7 @@ def write(
     plan: Plan,
     reads: Sequence[Result],
     sorts: Sequence[Result],
-    progress: Progress,
+    progress: CommandProgress,
 ) -> dict[str, Any]:
   """Writes everything but the examples; dataset.json comes last.
 

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from behavior_lm.common.errors import Interrupted
-from behavior_lm.logs.progress import Progress
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs.stages import read_stage
 from behavior_lm.logs.stages import sort_stage
 from behavior_lm.logs.stages import tasks
@@ -24,7 +24,7 @@ _THREADS = "POLARS_MAX_THREADS"
 _ORPHAN_CHECK = 0.2
 
 
-def read_all(plan: Plan, progress: Progress) -> list[Result]:
+def read_all(plan: Plan, progress: CommandProgress) -> list[Result]:
   """Results of all reading tasks, in the order of the log."""
   names = [read_stage.name(number) for number in range(len(plan.slices))]
   before = 0
@@ -40,7 +40,7 @@ def read_all(plan: Plan, progress: Progress) -> list[Result]:
   return _run_stage("reading parts", names, plan, read, progress)
 
 
-def sort_all(plan: Plan, progress: Progress) -> list[Result]:
+def sort_all(plan: Plan, progress: CommandProgress) -> list[Result]:
   """Results of all sorting tasks, in the order of the partitions."""
   names = [sort_stage.name(n) for n in range(plan.num_partitions)]
   sorter: list[sort_stage.Sorter] = []
@@ -58,7 +58,7 @@ def _run_stage(
     names: Sequence[str],
     plan: Plan,
     run: Task,
-    progress: Progress,
+    progress: CommandProgress,
 ) -> list[Result]:
   """Runs what no earlier run has finished."""
   found = {

@@ -11,9 +11,9 @@ import pytest
 
 from behavior_lm.common.errors import Interrupted
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import ingest
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.logs.progress import Progress
 from behavior_lm.logs.readers import parquet_log
 from behavior_lm.logs.stages import plan
 from behavior_lm.logs.stages import sort_stage
@@ -67,7 +67,9 @@ def options(log, out):
 
 def prepare(log, out, runner="DirectRunner", flags=()):
   return ingest.prepare(
-      options(log, out), Progress(quiet=True), ingest.on_beam(runner, flags)
+      options(log, out),
+      CommandProgress(quiet=True),
+      ingest.on_beam(runner, flags),
   )
 
 
@@ -85,7 +87,7 @@ def contents(out):
 def local(log, tmp_path_factory):
   """What the local path makes, of few and large parts."""
   out = tmp_path_factory.mktemp("local") / "out"
-  ingest.prepare(options(log, out), Progress(quiet=True))
+  ingest.prepare(options(log, out), CommandProgress(quiet=True))
   return contents(out)
 
 
@@ -122,7 +124,7 @@ def test_a_killed_local_run_is_continued_on_beam(
     return result
 
   stages = ingest.on_beam("DirectRunner", [])
-  ingest.prepare(options(log, out), Progress(quiet=True), watched)
+  ingest.prepare(options(log, out), CommandProgress(quiet=True), watched)
   assert runs and all(runs)
   assert contents(out) == local
 
@@ -139,7 +141,7 @@ def test_a_bad_log_is_said_as_the_local_path_says_it(tmp_path):
       with pytest.raises(UserError) as caught:
         ingest.prepare(
             Options(logs=str(folder), out=str(tmp_path / "out")),
-            Progress(quiet=True),
+            CommandProgress(quiet=True),
             stages,
         )
       yield str(caught.value)

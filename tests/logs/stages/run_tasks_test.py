@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from behavior_lm.logs.progress import Progress
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs.stages import run_tasks
 from behavior_lm.logs.stages import tasks
 from behavior_lm.logs.stages.options import Options
@@ -45,7 +45,8 @@ def test_only_what_is_not_finished_is_run_and_results_keep_their_order(
     ran.append(number)
     return {"n": number}
 
-  found = run_tasks._run_stage("x", names, chosen, run, Progress(quiet=True))
+  quiet = CommandProgress(quiet=True)
+  found = run_tasks._run_stage("x", names, chosen, run, quiet)
   assert ran == [0, 1, 3]
   assert [result["n"] for result in found] == [0, 1, "before", 3]
 
