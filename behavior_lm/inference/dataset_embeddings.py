@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.artifacts import vectors as stores
+from behavior_lm.common import resumable
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import whole_file
 from behavior_lm.common.progress import Bar
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.inference.batching import Cut
 from behavior_lm.inference.embedder import Embedder
-from behavior_lm.inference.parts import differences
-from behavior_lm.inference.parts import Parts
 from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.logs.sequences import UNITS
@@ -26,6 +26,8 @@ from behavior_lm.logs.sequences import USER
 # percent of its work at this size.
 PART_EVENTS = 2**18
 _PART_ROWS = 2**13
+# Folders may be renamed; fingerprints say what they hold.
+_NAMES = ("run", "data")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,11 @@ class _Part:
 
   name: str
   rows: pl.DataFrame
+
+  @property
+  def file(self) -> str:
+    """Of its vectors, in the folder of parts."""
+    return f"{self.name}.parquet"
 
 
 def embed_dataset(
@@ -141,14 +148,17 @@ def embed_dataset(
     raise UserError(f"{dataset.path}: {', '.join(splits)} has no sequences.")
   if _is_finished(out, settings, request.overwrite):
     say(f"{out} is there already, with these settings; nothing was computed")
-    # Killed between the last two lines below.
-    with contextlib.suppress(UserError), Parts(out, settings) as parts:
-      parts.remove()
+    # A run that was killed after it wrote the result left its parts.
+    with (
+        contextlib.suppress(UserError),
+        resumable.work_folder(out, settings, _NAMES),
+    ):
+      pass
     return Outcome(out, rows, events, 0, 0, 0.0)
-  with Parts(out, settings) as parts:
-    files, done = _make_parts(embedder, dataset, request, parts, plan, say)
+  with resumable.work_folder(out, settings, _NAMES) as folder:
+    done = _make_parts(embedder, dataset, request, folder, plan, say)
+    files = [folder / part.file for part in plan]
     stores.write_embeddings(out, pl.scan_parquet(files), settings)
-    parts.remove()
   return Outcome(out, rows, events, done.rows, done.events, done.seconds)
 
 
@@ -198,7 +208,9 @@ def _is_finished(
   if not out.exists():
     return False
   try:
-    different = differences(stores.read_settings(out), settings)
+    different = resumable.differences(
+        stores.read_settings(out), settings, _NAMES
+    )
   except UserError:
     different = "it cannot be read"
   if not different:
@@ -253,22 +265,25 @@ def _make_parts(
     embedder: Embedder,
     dataset: Dataset,
     request: Request,
-    parts: Parts,
+    folder: Path,
     plan: list[_Part],
     say: Callable[[str], None],
-) -> tuple[list[Path], Bar]:
-  """Files of all parts, and a count of what was computed for them."""
-  found = {part.name: parts.find(part.name) for part in plan}
-  for name in parts.damaged:
-    say(f"{parts.folder / name}: was damaged; computed again.")
-  if there := sum(path is not None for path in found.values()):
-    say(f"going on: {there} of {len(plan)} parts are there already")
+) -> Bar:
+  """Makes the files of all parts; counts what was computed for them."""
+  missing = []
+  for part in plan:
+    if resumable.finished(folder, part.name) is None:
+      missing.append(part)
+      if resumable.was_finished(folder, part.name):
+        say(f"{folder / part.file}: was damaged; it is computed again")
+  if len(missing) < len(plan):
+    there = len(plan) - len(missing)
+    say(f"continuing: {there} of {len(plan)} parts are there already")
   reading = embedder.reader.reading
   sources = {
       split: open_tokens(dataset, split, embedder.tokenizer, reading)
       for split in dataset.splits
   }
-  missing = [part for part in plan if found[part.name] is None]
   bar = Bar(sum(part.rows.height for part in missing))
   try:
     for part in missing:
@@ -289,7 +304,17 @@ def _make_parts(
       table = part.rows.drop("sequences").with_columns(
           stores.embedding_column(vectors)
       )
-      found[part.name] = parts.write(part.name, table)
+      _write_part(folder, part, table)
   finally:
     bar.close()
-  return [path for path in found.values() if path is not None], bar
+  return bar
+
+
+def _write_part(folder: Path, part: _Part, table: pl.DataFrame) -> None:
+  path = folder / part.file
+  try:
+    with whole_file(path) as temporary:
+      table.write_parquet(temporary)
+    resumable.finish(folder, part.name, {}, [resumable.output(folder, path)])
+  except OSError as error:
+    raise UserError(f"{path}: cannot be written: {error}.") from error

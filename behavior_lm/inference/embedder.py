@@ -18,6 +18,7 @@ import polars as pl
 from behavior_lm.artifacts.run_folder import config_hash
 from behavior_lm.artifacts.vectors import embedding_column
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import Bar
 from behavior_lm.data.reading import Reading
 from behavior_lm.data.token_source import Fields
 from behavior_lm.inference.batching import Batcher
@@ -28,7 +29,6 @@ from behavior_lm.inference.frames import cut_frame
 from behavior_lm.inference.pooling import find_pooling
 from behavior_lm.inference.pooling import Pooling
 from behavior_lm.inference.pooling import RowSums
-from behavior_lm.inference.progress import Bar
 from behavior_lm.inference.sequences import Reader
 from behavior_lm.recipes.loading import load_run
 from behavior_lm.recipes.loading import LoadedRun

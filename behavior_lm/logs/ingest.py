@@ -19,6 +19,7 @@ from typing import Any
 
 import polars as pl
 
+from behavior_lm.common import resumable
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset
@@ -29,10 +30,8 @@ from behavior_lm.logs.stages import pair_table
 from behavior_lm.logs.stages import plan as plans
 from behavior_lm.logs.stages import read_results
 from behavior_lm.logs.stages import read_stage
-from behavior_lm.logs.stages import resumable
 from behavior_lm.logs.stages import run_tasks
 from behavior_lm.logs.stages import sort_stage
-from behavior_lm.logs.stages import tasks
 from behavior_lm.logs.stages.options import Options
 from behavior_lm.logs.stages.plan import Plan
 
@@ -133,7 +132,7 @@ def merge_reads(plan: Plan, reads: Sequence[Result]) -> None:
     UserError: if there are no events, or too many rows were rejected.
   """
   read_results.check(plan, reads)
-  if tasks.finished(plan.work, "merge") is not None:
+  if resumable.finished(plan.work, "merge") is not None:
     return
   pairs = pair_table.merge(
       pl.read_parquet(read_stage.pairs_path(plan, number))
@@ -141,4 +140,4 @@ def merge_reads(plan: Plan, reads: Sequence[Result]) -> None:
   )
   path = sort_stage.pairs_path(plan)
   pairs.write_parquet(path)
-  tasks.finish(plan.work, "merge", {}, [tasks.output(plan.work, path)])
+  resumable.finish(plan.work, "merge", {}, [resumable.output(plan.work, path)])

@@ -7,6 +7,7 @@ import shutil
 import signal
 
 from behavior_lm.common import folders as folder
+from behavior_lm.common import resumable
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import ingest
 from behavior_lm.logs.builders import event_log
@@ -16,12 +17,11 @@ from behavior_lm.logs.stages import pair_table
 from behavior_lm.logs.stages import plan
 from behavior_lm.logs.stages import sort_stage
 from behavior_lm.logs.stages import spill
-from behavior_lm.logs.stages import tasks
 from behavior_lm.logs.stages.options import Options
 
 # Every function that writes something, or says that something is written.
 _STEPS = [
-    (plan, "save"), (spill.SpillWriter, "add"), (tasks, "finish"),
+    (plan, "save"), (spill.SpillWriter, "add"), (resumable, "finish"),
     (pair_table, "merge"), (external_sort, "_distribute"),
     (external_sort, "sort_rows"), (event_log, "write_shard"),
     (event_log, "write_metadata"), (dataset_writer, "_link"),

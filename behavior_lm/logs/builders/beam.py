@@ -32,6 +32,7 @@ from apache_beam.runners.portability import fn_api_runner
 import numpy as np
 import polars as pl
 
+from behavior_lm.common import resumable
 from behavior_lm.common.errors import Interrupted
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.progress import CommandProgress
@@ -40,7 +41,6 @@ from behavior_lm.logs.stages import read_stage
 from behavior_lm.logs.stages import rows as rows_lib
 from behavior_lm.logs.stages import sort_stage
 from behavior_lm.logs.stages import spill
-from behavior_lm.logs.stages import tasks
 from behavior_lm.logs.stages.plan import Plan
 
 Result = dict[str, Any]
@@ -70,7 +70,7 @@ def run_stages(
     Interrupted: if the pipeline fails.
   """
   reads = [
-      tasks.finished(plan.work, _read_name(number))
+      resumable.finished(plan.work, _read_name(number))
       for number in range(len(plan.slices))
   ]
   sorts = _sorts(plan)
@@ -79,7 +79,7 @@ def run_stages(
     left = [n for n, result in enumerate(sorts) if result is None]
     _run_pipeline(plan, left, runner, flags)
     reads = [
-        tasks.finished(plan.work, _read_name(number))
+        resumable.finished(plan.work, _read_name(number))
         for number in range(len(plan.slices))
     ]
     sorts = _sorts(plan)
@@ -202,7 +202,7 @@ def _merge(found: list[str | None], plan: Plan) -> bool:
   if None in found:
     return False
   reads = [
-      tasks.finished(plan.work, _read_name(number))
+      resumable.finished(plan.work, _read_name(number))
       for number in range(len(plan.slices))
   ]
   try:
@@ -295,7 +295,7 @@ def _read_name(number: int) -> str:
 
 def _sorts(plan: Plan) -> list[Result | None]:
   return [
-      tasks.finished(plan.work, sort_stage.name(partition))
+      resumable.finished(plan.work, sort_stage.name(partition))
       for partition in range(plan.num_partitions)
   ]
 

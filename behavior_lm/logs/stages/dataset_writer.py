@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from behavior_lm.common import resumable
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import checksum
 from behavior_lm.logs import dataset
@@ -26,7 +27,6 @@ from behavior_lm.logs.reports import report
 from behavior_lm.logs.reports import report_text
 from behavior_lm.logs.stages import plan as plans
 from behavior_lm.logs.stages import read_results
-from behavior_lm.logs.stages import resumable
 from behavior_lm.logs.stages import sort_stage
 from behavior_lm.logs.stages.options import Options
 from behavior_lm.logs.stages.plan import Plan

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from behavior_lm.common import resumable
 from behavior_lm.logs import checksum
 from behavior_lm.logs import formats
 from behavior_lm.logs import schema
@@ -15,7 +16,6 @@ from behavior_lm.logs.readers import quarantine
 from behavior_lm.logs.stages import pair_table
 from behavior_lm.logs.stages import plan as plans
 from behavior_lm.logs.stages import spill
-from behavior_lm.logs.stages import tasks
 from behavior_lm.logs.stages.plan import Plan
 
 # Above so many bad rows, and more of them than good ones, reading stops.
@@ -107,7 +107,9 @@ class Reader:
     finally:
       rejected.close()
 
-  def finish(self, task: str, outputs: list[tasks.Output]) -> dict[str, Any]:
+  def finish(
+      self, task: str, outputs: list[resumable.Output]
+  ) -> dict[str, Any]:
     """Records the task.
 
     Args:
@@ -134,8 +136,8 @@ class Reader:
         "sha256": self._hashes() if not groups or not groups[0] else {},
     }
     kept = [path, rejected_path(self._plan, self._number)]
-    outputs = [*outputs, *(tasks.output(work, file) for file in kept)]
-    return tasks.finish(work, task, result, outputs)
+    outputs = [*outputs, *(resumable.output(work, file) for file in kept)]
+    return resumable.finish(work, task, result, outputs)
 
 
   def _hashes(self) -> dict[str, str]:

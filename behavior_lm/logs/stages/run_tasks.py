@@ -8,11 +8,11 @@ import threading
 import time
 from typing import Any
 
+from behavior_lm.common import resumable
 from behavior_lm.common.errors import Interrupted
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs.stages import read_stage
 from behavior_lm.logs.stages import sort_stage
-from behavior_lm.logs.stages import tasks
 from behavior_lm.logs.stages.plan import Plan
 
 Result = dict[str, Any]
@@ -64,7 +64,7 @@ def _run_stage(
   found = {
       number: result
       for number, task in enumerate(names)
-      if (result := tasks.finished(plan.work, task)) is not None
+      if (result := resumable.finished(plan.work, task)) is not None
   }
   left = [number for number in range(len(names)) if number not in found]
   workers = min(plan.options.workers, len(left))

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from behavior_lm.common import resumable
 from behavior_lm.logs import checksum
 from behavior_lm.logs import sequences
 from behavior_lm.logs import splits
@@ -18,7 +19,6 @@ from behavior_lm.logs.stages import external_sort
 from behavior_lm.logs.stages import pair_table
 from behavior_lm.logs.stages import read_stage
 from behavior_lm.logs.stages import spill
-from behavior_lm.logs.stages import tasks
 from behavior_lm.logs.stages.plan import Plan
 
 # Events of one array_record file, about 40 MB.
@@ -99,7 +99,7 @@ class Sorter:
     del block
     shutil.rmtree(folder / "large", ignore_errors=True)
     kept = [
-        tasks.output(plan.work, folder / file)
+        resumable.output(plan.work, folder / file)
         for file in ("table.parquet", "statistics.npz")
     ]
     shards = [shard for found in files.shards.values() for shard in found]
@@ -109,13 +109,13 @@ class Sorter:
         "table": kept[0].name,
         "statistics": kept[1].name,
     }
-    return tasks.finish(
+    return resumable.finish(
         plan.work,
         name(partition),
         result,
         kept
         + [
-            tasks.Output(shard["name"], shard["bytes"], shard["sha256"])
+            resumable.Output(shard["name"], shard["bytes"], shard["sha256"])
             for shard in shards
         ],
     )
@@ -233,5 +233,5 @@ class _Shards:
         yield example
 
     count = event_log.write_shard(path, examples(), extras)
-    written = tasks.output(self.plan.work, path)
+    written = resumable.output(self.plan.work, path)
     return {"examples": count, **dataclasses.asdict(written)}

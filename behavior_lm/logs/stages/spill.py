@@ -15,12 +15,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from behavior_lm.common import resumable
 from behavior_lm.common.errors import Interrupted
 from behavior_lm.logs import checksum
 from behavior_lm.logs import schema
 from behavior_lm.logs import splits
 from behavior_lm.logs.stages import rows as rows_lib
-from behavior_lm.logs.stages import tasks
 
 # Rows of a partition: 2 M make 40 MB, about 200 MB while being sorted.
 PARTITION_BITS = 21
@@ -185,16 +185,16 @@ class SpillWriter:
     for batch in table.to_batches():
       self._users.write_batch(batch)
 
-  def close(self, work: pathlib.Path) -> list[tasks.Output]:
+  def close(self, work: pathlib.Path) -> list[resumable.Output]:
     """Ends the files and describes them."""
     sha256 = self._file.close()
     self._users.close()
     index = np.array(self._index, _INDEX).reshape(-1, 1 << self._bits)
     np.save(_index_path(self._prefix), index)
     return [
-        tasks.output(work, _rows_path(self._prefix), sha256),
-        tasks.output(work, _users_path(self._prefix)),
-        tasks.output(work, _index_path(self._prefix)),
+        resumable.output(work, _rows_path(self._prefix), sha256),
+        resumable.output(work, _users_path(self._prefix)),
+        resumable.output(work, _index_path(self._prefix)),
     ]
 
 

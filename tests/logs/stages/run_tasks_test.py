@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from behavior_lm.common import resumable
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs.stages import run_tasks
-from behavior_lm.logs.stages import tasks
 from behavior_lm.logs.stages.options import Options
 from behavior_lm.logs.stages.plan import Plan
 
@@ -38,7 +38,7 @@ def test_only_what_is_not_finished_is_run_and_results_keep_their_order(
   chosen = plan(tmp_path)
   chosen.work.mkdir()
   names = [f"task-{n}" for n in range(4)]
-  tasks.finish(chosen.work, names[2], {"n": "before"}, [])
+  resumable.finish(chosen.work, names[2], {"n": "before"}, [])
   ran = []
 
   def run(number):

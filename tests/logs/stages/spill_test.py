@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from behavior_lm.common import resumable
 from behavior_lm.common.errors import Interrupted
 from behavior_lm.logs import splits
 from behavior_lm.logs.stages import spill
-from behavior_lm.logs.stages import tasks
 
 _BATCH = st.lists(
     st.tuples(
@@ -60,7 +60,7 @@ def test_partitions_hold_all_rows_in_the_order_of_the_log(
     outputs = write(folder, batches, bits)
   assert [file.name for file in outputs] == ["0.rows", "0.users", "0.index.npy"]
   for file in outputs:
-    assert tasks.output(folder, folder / file.name) == file
+    assert resumable.output(folder, folder / file.name) == file
   given_rows = [row for batch in batches for row in batch]
   for partition in range(1 << bits):
     found, chunks = read(folder, partition)
