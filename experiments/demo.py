@@ -3,11 +3,10 @@
   make demo                      on generated logs, with labels to probe
   make demo LOGS=mylogs.parquet  on your own (LABELS=labels.csv to probe)
 
-Prints each command before it runs, so that you can run it yourself. Stopped
-and started again, it goes on where it was.
+Prints each command before it runs, so that you can run it yourself. If it is
+stopped, the same command continues where it was.
 """
 
-import json
 from pathlib import Path
 import shlex
 import subprocess
@@ -16,6 +15,7 @@ import time
 
 from absl import flags
 
+from behavior_lm.common import resumable
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
   if out.is_file():
     raise UserError(f"--out {out} is a file; give a folder.")
   out.mkdir(parents=True, exist_ok=True)
-  stages = Stages(out / "stages.json")
+  stages = Stages(out)
   data, run = out / "dataset", out / "run"
   logs, labels, split_time = _LOGS.value, _LABELS.value, _SPLIT_TIME.value
 
@@ -119,41 +119,39 @@ def main(argv: list[str]) -> None:
 
 
 class Stages:
-  """Runs commands once: what finished with the same flags is not repeated."""
+  """Runs commands once: what finished is not repeated.
 
-  def __init__(self, path: Path) -> None:
-    self._path = path
-    self._done: dict[str, list[str]] = {}
-    self._changed = False
-    if path.exists():
-      try:
-        self._done = json.loads(path.read_text())
-      except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}: not readable ({error}); delete the folder {path.parent}"
-            " and start again."
-        ) from error
+  A command is repeated if its flags or those of a command before it changed.
+
+  Args:
+    folder: keeps a marker of each command that finished.
+    commands: the folder of the programs NAME.py.
+  """
+
+  def __init__(self, folder: Path, commands: str = "experiments") -> None:
+    self._folder = folder
+    self._commands = commands
+    self._so_far: list[list[str]] = []
 
   def run(self, name: str, *arguments: str) -> None:
-    """Runs experiments/NAME.py, unless it is done and nothing before it was."""
-    command = [f"experiments/{name}.py", *arguments]
+    """Runs NAME.py with these flags, unless that is done."""
+    command = [f"{self._commands}/{name}.py", *arguments]
     print(f"\n$ python {shlex.join(command)}", flush=True)
-    if self._done.get(name) == command and not self._changed:
+    self._so_far.append(command)
+    if resumable.finished(self._folder, name, request=self._so_far) is not None:
       print("  done already")
       return
-    self._changed = True
     process = subprocess.Popen([sys.executable, *command])
     try:
       code = process.wait()
     except KeyboardInterrupt:
       # Ctrl-C reaches the stage too; it saves, then the demo leaves.
       code = process.wait()
-      print("stopped; the same command goes on.")
+      print("stopped; the same command continues.")
       sys.exit(130)
     if code:
       raise UserError(f"{name} failed with exit status {code}; see above.")
-    self._done[name] = command
-    self._path.write_text(json.dumps(self._done, indent=1))
+    resumable.finish(self._folder, name, {}, request=self._so_far)
 
 
 if __name__ == "__main__":

@@ -79,12 +79,7 @@ def test_lengths_are_measured_and_drawn(tmp_path):
         (["train", "--models=gpt", "--peers="], "model 'gpt'; known are bert"),
         (["lengths", "--lengths=1k"], "--lengths=1k: whole numbers from 1"),
         (["lengths", "--lengths=0"], "--lengths=0: whole numbers from 1"),
-        (["lengths", "--dtypes=float32"], "--dtypes means nothing to lengths;"),
         (["forward", "--keep_states"], "--keep_states means nothing to forwa"),
-        (
-            ["train", "--config.seed=1", "--runlocal", "--peers="],
-            "--config.seed means nothing to train;",
-        ),
         (["train", "--models=bert,gpt", "--peers="], "model 'gpt'; known are"),
         (["train", "--peers=", "--out=a.md"], "--out a.md: must end in .json"),
         (["forward", "--heads=", "--peers="], "heads []; known are masked"),
@@ -97,6 +92,20 @@ def test_bad_usage_ends_with_one_line(args, message):
   status, text, error = run(*args)
   assert (status, text) == (2, "")
   assert error.startswith(f"error: {message}") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "flag"),
+    [
+        ("lengths", "dtypes=float32"),
+        ("train", "config.seed=1"),
+        ("step", "models=bert"),
+    ],
+)
+def test_a_flag_of_another_word_is_refused(word, flag):
+  status, text, error = run(word, f"--{flag}")
+  assert status == 1 and text == ""
+  assert f"Unknown command line flag '{flag.partition('=')[0]}'" in error
 
 
 def test_rows_of_another_machine_are_not_joined(tmp_path):

@@ -10,13 +10,13 @@ _REPO = Path(__file__).parents[2]
 
 def run(name, *flags):
   """Exit status, standard output and error of experiments/NAME.py."""
-  # As in a new shell: nothing says where our own modules are.
-  env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+  # This checkout's modules, even where another one is installed.
+  env = os.environ | {"PYTHONPATH": str(_REPO), "COLUMNS": "120"}
   result = subprocess.run(
       [sys.executable, str(_REPO / "experiments" / f"{name}.py"), *flags],
       capture_output=True,
       text=True,
-      env=env | {"COLUMNS": "120"},
+      env=env,
       cwd=_REPO,
       timeout=300,
   )

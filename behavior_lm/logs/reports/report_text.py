@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from behavior_lm.common.markdown import table
+
 
 def to_markdown(report: dict[str, Any]) -> str:
   """The whole report."""
@@ -39,14 +41,6 @@ def to_screen(report: dict[str, Any], vocab_size: int = 7_000) -> str:
       + (f" ({reasons}; see quarantine.jsonl)" if reasons else "")
   )
   return "\n".join(lines)
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-  """A Markdown table; the first column is text, the others are numbers."""
-  rule = ["---", *["---:"] * (len(header) - 1)]
-  return "\n".join(
-      "| " + " | ".join(cells) + " |" for cells in [header, rule, *rows]
-  )
 
 
 def _overview(report: dict[str, Any]) -> str:

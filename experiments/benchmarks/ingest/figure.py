@@ -6,6 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from experiments.studies.results import save_figure
+
 Row = Mapping[str, Any]
 
 
@@ -37,4 +39,4 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes.set_ylabel(unit)
     axes.grid(alpha=0.3)
   memory.legend(fontsize=7)
-  figure.savefig(path, dpi=110)
+  save_figure(figure, path, 110)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from behavior_lm.logs.reports.report_text import table
+from behavior_lm.common.markdown import table
 from experiments.benchmarks.ingest import ingest_speed
 
 Row = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from behavior_lm.logs.reports.report_text import table
+from behavior_lm.common.markdown import table
 from experiments.benchmarks.race.encoder_cases import Case
 from experiments.benchmarks.race.encoder_race import OURS
 from experiments.benchmarks.race.encoder_race import Worker

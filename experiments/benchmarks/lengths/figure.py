@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from matplotlib.ticker import StrMethodFormatter
 
+from experiments.studies.results import save_figure
+
 Row = Mapping[str, Any]
 
 
@@ -60,4 +62,4 @@ def draw(rows: Sequence[Row], path: Path) -> None:
   # From 0: a token needs as much, whatever the length, where a line is flat.
   memory.set_ylim(bottom=0)
   memory.legend(fontsize=7, loc="lower left")
-  figure.savefig(path, dpi=110)
+  save_figure(figure, path, 110)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from behavior_lm.logs.reports.report_text import table
+from behavior_lm.common.markdown import table
 
 Row = Mapping[str, Any]
 _TITLES = {

@@ -6,13 +6,12 @@ Writes experiments/results/attention.png: two segments and some padding in a
 row of 60 tokens; queries down, keys across.
 """
 
-from pathlib import Path
-
 from absl import flags
 import numpy as np
 
 from behavior_lm.common.errors import run_command
-from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import write_whole
+from experiments.studies.results import checked_out
 
 _SEED = flags.DEFINE_integer("seed", 0, "Of the events that LSH hashes.")
 _OUT = flags.DEFINE_string(
@@ -23,15 +22,13 @@ _OUT = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
   """Draws all kinds of attention."""
   del argv
-  out = Path(_OUT.value)
-  if not out.parent.is_dir():
-    raise UserError(f"--out {out}: there is no folder {out.parent}.")
+  out = checked_out(_OUT.value)
   from experiments.studies.attention.attention_examples import example_row
   from experiments.studies.attention.attention_examples import examples
   from experiments.studies.attention.figure import draw_attention
 
   panels = [(found.title, found.parts) for found in examples(_SEED.value)]
-  out.write_bytes(draw_attention(panels, np.asarray(example_row()[0])))
+  write_whole(out, draw_attention(panels, np.asarray(example_row()[0])))
   print(f"written: {out}")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from behavior_lm.baselines.count_baselines import FULL_CONTEXT
+from behavior_lm.common import markdown
 from behavior_lm.evaluation import table
 
 _HEAD = (
@@ -63,25 +64,32 @@ def to_markdown(result: Mapping[str, Any]) -> str:
         f" tokens of {group['num_hidden_events']:,} events ({spanned:.2f}"
         " events a token).",
         "",
-        "| " + " | ".join(_HEAD) + " |",
-        "|---" + "|---:" * (len(_HEAD) - 1) + "|",
+        markdown.table(_HEAD, [_cells(row) for row in group["rows"]]),
     ]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in group["rows"]]
   if result["same_events"]:
     lines += [
         "",
         "## The same hidden events, by way of tokens",
         "",
-        "| | hidden events | bits per event, pair tokens | bits per event, BPE"
-        " | BPE minus pair |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {row['model']} | {row['num_hidden_events']:,}"
-        f" | {row['bits_per_event_single']:.3f}"
-        f" | {row['bits_per_event_chains']:.3f}"
-        f" | {_change(row['difference'])} |"
-        for row in result["same_events"]
+        markdown.table(
+            [
+                "",
+                "hidden events",
+                "bits per event, pair tokens",
+                "bits per event, BPE",
+                "BPE minus pair",
+            ],
+            [
+                [
+                    row["model"],
+                    f"{row['num_hidden_events']:,}",
+                    f"{row['bits_per_event_single']:.3f}",
+                    f"{row['bits_per_event_chains']:.3f}",
+                    _change(row["difference"]),
+                ]
+                for row in result["same_events"]
+            ],
+        ),
     ]
   lines += [
       "",

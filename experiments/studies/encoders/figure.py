@@ -7,6 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.studies.results import save_figure
+
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
   """For each tokenizer bits per event and loss against minutes; a PNG.
@@ -35,7 +37,7 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     curves.set_title(f"{group['tokens']} tokens: training")
     curves.legend(fontsize=8)
     curves.grid(alpha=0.3)
-  figure.savefig(path, dpi=120)
+  save_figure(figure, path, 120)
 
 
 def _points(axes: Axes, rows: list[Mapping[str, Any]], num_runs: int) -> None:

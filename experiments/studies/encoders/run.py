@@ -11,7 +11,6 @@ each the tables OUT.json, OUT.md and OUT.png are written anew from all that
 are finished. Ctrl-C or SIGTERM saves; the same command goes on.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ import ml_collections
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
-from behavior_lm.common.files import write_whole
 from behavior_lm.common.host_memory import keep_freed_memory
 from configs.pretrain import get_config
 from configs.pretrain import own_settings
+from experiments.studies.results import beside
+from experiments.studies.results import write_result
 
 _REPO = Path(__file__).resolve().parents[3]
 
@@ -166,22 +166,16 @@ def _write(result: dict[str, Any]) -> None:
   from experiments.studies.encoders import figure as encoder_curves
 
   out = Path(_OUT.value)
-  out.parent.mkdir(parents=True, exist_ok=True)
-  figure = out.with_name(f"{out.name}.png")
+  figure = beside(out, ".png")
   result |= {
       "data": Path(_DATA.value).resolve().name,
       "machine": f"{os.cpu_count()} cores",
       "figure": figure.name,
       "command": this_command(),
   }
-  files = {
-      out.with_name(f"{out.name}.json"): json.dumps(result, indent=1) + "\n",
-      out.with_name(f"{out.name}.md"): encoder_study_report.to_markdown(result),
-  }
-  for path, text in files.items():
-    write_whole(path, text)
+  write_result(out, result, encoder_study_report.to_markdown(result))
   encoder_curves.draw(result, figure)
-  print("table: " + ", ".join(map(str, [*files, figure])), flush=True)
+  print(f"figure: {figure}", flush=True)
 
 
 if __name__ == "__main__":

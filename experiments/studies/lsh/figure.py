@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from behavior_lm.common.markdown import table
 from behavior_lm.reporting import plots
 
 Row = Mapping[str, Any]
@@ -62,17 +63,13 @@ def draw_recall(rows: Sequence[Row]) -> bytes:
 def recall_table(rows: Sequence[Row]) -> str:
   """Markdown: kinds of vectors down, rounds across."""
   ticks = sorted({row["rounds"] for row in rows})
-  lines = [
-      "| vectors | " + " | ".join(_rounds(n) for n in ticks) + " |",
-      "|---|" + "---:|" * len(ticks),
-  ]
   cells = {(row["vectors"], row["rounds"]): row for row in rows}
+  lines = []
   for name in _kinds(rows):
     found = [cells[name, n] for n in ticks]
-    lines.append(f"| {name} | " + " | ".join(map(_cell, found)) + " |")
     seen = [f"{100 * row['keys_seen']:.1f} %" for row in found]
-    lines.append("| — by chance | " + " | ".join(seen) + " |")
-  return "\n".join(lines)
+    lines += [[name, *map(_cell, found)], ["— by chance", *seen]]
+  return table(["vectors", *map(_rounds, ticks)], lines)
 
 
 def _kinds(rows: Sequence[Row]) -> list[str]:

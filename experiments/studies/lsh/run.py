@@ -7,15 +7,14 @@ cores.
 """
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
-from behavior_lm.common.files import write_whole
+from experiments.studies.results import checked_out
+from experiments.studies.results import write_result
 
 _LENGTH = flags.DEFINE_integer("length", 1024, "Tokens a row.", lower_bound=64)
 _CHUNK = flags.DEFINE_integer("chunk_size", 64, "Tokens a chunk.", 1)
@@ -30,9 +29,7 @@ _OUT = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
   """Measures every kind of vectors, writes numbers, table and figure."""
   del argv
-  out = Path(_OUT.value)
-  if not out.parent.is_dir():
-    raise UserError(f"--out {out}: there is no folder {out.parent}.")
+  out = checked_out(_OUT.value)
   if _TOP_K.value > _LENGTH.value:
     raise UserError(
         f"--top_k {_TOP_K.value} is more than --length {_LENGTH.value}."
@@ -58,14 +55,9 @@ def main(argv: list[str]) -> None:
       **dataclasses.asdict(setting),
       "rows": rows,
   }
-  # NAME.json, whatever dots NAME has.
-  files = [out.with_name(out.name + end) for end in (".json", ".md", ".png")]
   page = _page(result)
-  write_whole(files[0], json.dumps(result, indent=1) + "\n")
-  write_whole(files[1], page)
-  files[2].write_bytes(draw_recall(rows))
   print(page)
-  print("written: " + ", ".join(map(str, files)))
+  write_result(out, result, page, {".png": draw_recall(rows)})
 
 
 def _page(result: dict[str, Any]) -> str:

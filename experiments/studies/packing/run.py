@@ -8,17 +8,18 @@ folder. Writes experiments/results/packing.{json,md} and a figure for each set
 of lengths: figures only, no row or id of a log.
 """
 
-import json
-from pathlib import Path
-import sys
 from typing import Any
 
 from absl import flags
 import numpy as np
 
+from behavior_lm.artifacts.commands import this_command
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.markdown import table
 from experiments.studies.packing import packing_study
+from experiments.studies.results import checked_out
+from experiments.studies.results import write_result
 
 _DATA = flags.DEFINE_string("data", "", "A dataset folder; empty is none.")
 _SPLITS = flags.DEFINE_list(
@@ -55,9 +56,7 @@ _OUT = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
   """Packs each set of lengths in every way, writes tables and figures."""
   del argv
-  out = Path(_OUT.value)
-  if not out.parent.is_dir():
-    raise UserError(f"--out {out}: there is no folder {out.parent}.")
+  out = checked_out(_OUT.value)
   if _TOKENIZER.value and not _DATA.value:
     raise UserError("--tokenizer needs the sequences of a dataset: --data DIR.")
   capacities = [_capacity(text) for text in _CAPACITIES.value]
@@ -70,35 +69,30 @@ def main(argv: list[str]) -> None:
   if _DATA.value:
     sets |= _of_dataset()
   parts: list[dict[str, Any]] = []
+  pictures = {}
   for key, (name, lengths) in sets.items():
     print(f"{name}: {len(lengths):,} sequences", flush=True)
     rows = packing_study.study(lengths, capacities, limits, seed=_SEED.value)
-    figure = f"{out.name}_{key}.png"
     part: dict[str, Any] = {
         "name": name,
         "sequences": len(lengths),
         "mean": float(lengths.mean()),
         "sigma": float(np.log(np.maximum(lengths, 1)).std()),
-        "figure": figure,
+        "figure": f"{out.name}_{key}.png",
         "rows": rows,
     }
-    out.with_name(figure).write_bytes(_figure(part))
+    pictures[f"_{key}.png"] = _figure(part)
     parts.append(part)
   result = {
-      "command": " ".join(
-          ["python experiments/studies/packing/run.py", *sys.argv[1:]]
-      ),
+      "command": this_command(),
       "seed": _SEED.value,
       "max_segments": limits.max_segments,
       "open_rows": limits.open_rows,
       "lengths": parts,
   }
-  table = _markdown(result)
-  out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-  out.with_suffix(".md").write_text(table)
-  print(table)
-  figures = ", ".join(part["figure"] for part in parts)
-  print(f"written: {out}.json, {out}.md, {figures}")
+  page = _markdown(result)
+  print(page)
+  write_result(out, result, page, pictures)
 
 
 def _capacity(text: str) -> int:
@@ -191,9 +185,6 @@ def _markdown(result: dict[str, Any]) -> str:
       " pieces as it may, more of them would leave less padding.",
   ]
   for part in result["lengths"]:
-    capacities = list(dict.fromkeys(row["capacity"] for row in part["rows"]))
-    cells = {(row["capacity"], row["method"]): row for row in part["rows"]}
-    head = " | ".join(f"{capacity:,}" for capacity in capacities)
     lines += [
         "",
         f"## {part['name']}",
@@ -201,29 +192,38 @@ def _markdown(result: dict[str, Any]) -> str:
         f"{part['sequences']:,} sequences, mean {part['mean']:,.0f} tokens,"
         f" standard deviation of their logarithms {part['sigma']:.2f}.",
         "",
-        f"| | {head} |",
-        "|---" + "|---:" * len(capacities) + "|",
+        _table(part["rows"]),
+        "",
+        f"![{part['name']}]({part['figure']})",
     ]
-    for method in packing_study.METHODS:
-      rows = [cells[capacity, method] for capacity in capacities]
-      texts = [
-          _percent(row["padding_share"])
-          + " *" * (row["max_segments"] == row["segment_limit"])
-          for row in rows
-      ]
-      lines.append(f"| {method} | {' | '.join(texts)} |")
-    best = [cells[c, "best-fit"] for c in capacities]
-    for title, texts in (
-        ("sequences cut", [_percent(row["cut_share"]) for row in best]),
-        (
-            "segments a row, best-fit",
-            [f"{row['segments_a_row']:.2f}" for row in best],
-        ),
-        ("rows, best-fit", [f"{row['rows']:,}" for row in best]),
-    ):
-      lines.append(f"| {title} | {' | '.join(texts)} |")
-    lines += ["", f"![{part['name']}]({part['figure']})"]
   return "\n".join(lines) + "\n"
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+  """Ways of packing down, tokens per row across."""
+  capacities = list(dict.fromkeys(row["capacity"] for row in rows))
+  cells = {(row["capacity"], row["method"]): row for row in rows}
+  lines = []
+  for method in packing_study.METHODS:
+    found = [cells[capacity, method] for capacity in capacities]
+    stars = [row["max_segments"] == row["segment_limit"] for row in found]
+    lines.append([
+        method,
+        *(
+            _percent(row["padding_share"]) + " *" * star
+            for row, star in zip(found, stars, strict=True)
+        ),
+    ])
+  best = [cells[capacity, "best-fit"] for capacity in capacities]
+  lines += [
+      ["sequences cut", *(_percent(row["cut_share"]) for row in best)],
+      [
+          "segments per row, best-fit",
+          *(f"{row['segments_a_row']:.2f}" for row in best),
+      ],
+      ["rows, best-fit", *(f"{row['rows']:,}" for row in best)],
+  ]
+  return table(["", *(f"{capacity:,}" for capacity in capacities)], lines)
 
 
 def _percent(share: float) -> str:

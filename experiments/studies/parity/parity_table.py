@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from behavior_lm.common.markdown import table
 from behavior_lm.interop.huggingface import read_huggingface
 from behavior_lm.interop.huggingface import write_huggingface
 from behavior_lm.models.encoders.encoder import Encoder
@@ -131,16 +132,19 @@ def markdown(result: Mapping[str, Any]) -> str:
       "",
       f"{versions}. Sizes: parity.json.",
       "",
-      "| model | compared | length | hidden states | logits | weights |",
-      "|---|---|---|---|---|---|",
+      table(
+          ["model", "compared", "length", "hidden states", "logits", "weights"],
+          [_cells(row) for row in result["rows"]],
+      ),
   ]
-  for row in result["rows"]:
-    numbers = [row.get(name) for name in ("hidden", "logits", "weights")]
-    cells = [
-        row["model"],
-        row["compared"],
-        "" if row["length"] is None else f"{row['length']:,}",
-        *("" if n is None else f"{n:.1e}" for n in numbers),
-    ]
-    lines.append(f"| {' | '.join(cells)} |")
   return "\n".join(lines) + "\n"
+
+
+def _cells(row: Row) -> list[str]:
+  numbers = [row.get(name) for name in ("hidden", "logits", "weights")]
+  return [
+      row["model"],
+      row["compared"],
+      "" if row["length"] is None else f"{row['length']:,}",
+      *("" if n is None else f"{n:.1e}" for n in numbers),
+  ]

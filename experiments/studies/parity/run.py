@@ -21,7 +21,8 @@ from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
-from behavior_lm.common.files import write_whole
+from experiments.studies.results import checked_out
+from experiments.studies.results import write_result
 
 _REPO = Path(__file__).resolve().parents[3]
 _PEERS = _REPO / "peers"
@@ -135,9 +136,7 @@ def main(argv: list[str]) -> None:
         f"--peers_python {_PEERS_PYTHON.value}: does not exist. Run `make"
         " peers`."
     )
-  out = Path(_OUT.value)
-  if not out.parent.is_dir():
-    raise UserError(f"--out {out}: {out.parent} is no folder.")
+  out = checked_out(_OUT.value)
   from experiments.studies.parity.parity_table import keep_older
   from experiments.studies.parity.parity_table import markdown
 
@@ -169,9 +168,7 @@ def main(argv: list[str]) -> None:
     )
     print(f"{name}: hidden states differ by {worst:.1e} at most", flush=True)
     # After each model: a later one that fails costs nothing of the others.
-    write_whole(out, json.dumps(result, indent=1) + "\n")
-    write_whole(out.with_suffix(".md"), markdown(result))
-  print(f"results: {out} and {out.with_suffix('.md')}")
+    write_result(out.with_suffix(""), result, markdown(result))
 
 
 if __name__ == "__main__":

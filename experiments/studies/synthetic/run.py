@@ -7,18 +7,20 @@ Writes experiments/results/synthetic_vs_map204.{json,md}: figures only, no row
 or id of the real log.
 """
 
-import json
 from pathlib import Path
-import sys
 import time
 
 from absl import flags
 import polars as pl
 
+from behavior_lm.artifacts.commands import this_command
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.markdown import table
 from behavior_lm.logs import schema
 from behavior_lm.synthetic import generate as synthetic
+from experiments.studies.results import checked_out
+from experiments.studies.results import write_result
 from experiments.studies.synthetic import log_statistics
 
 _DATA = flags.DEFINE_string(
@@ -40,11 +42,9 @@ _NUM_DAYS = flags.DEFINE_integer("num_days", 15, "Synthetic days.")
 def main(argv: list[str]) -> None:
   """Generates, measures both logs, writes the table."""
   del argv
-  path, out = Path(_DATA.value), Path(_OUT.value)
+  path, out = Path(_DATA.value), checked_out(_OUT.value)
   if not path.is_file():
     raise UserError(f"--data {path} is not a file; give a Parquet log.")
-  if not out.parent.is_dir():
-    raise UserError(f"--out {out}: there is no folder {out.parent}.")
   config = synthetic.like_server_204(
       seed=_SEED.value,
       world_seed=_WORLD_SEED.value,
@@ -58,12 +58,9 @@ def main(argv: list[str]) -> None:
   made = log_statistics.log_statistics(events)
   real = log_statistics.log_statistics(_read(path))
   rows = log_statistics.compare(real, made)
-  command = " ".join(
-      ["python experiments/studies/synthetic/run.py", *sys.argv[1:]]
-  )
   result = {
       "data": path.name,
-      "command": command,
+      "command": this_command(),
       "seed": config.seed,
       "world_seed": config.world_seed,
       "num_users": config.num_users,
@@ -71,12 +68,10 @@ def main(argv: list[str]) -> None:
       "synthetic_events": events.height,
       "rows": rows,
   }
-  table = _markdown(result)
-  out.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
-  out.with_suffix(".md").write_text(table)
-  print(table)
+  page = _markdown(result)
+  print(page)
   print(_summary(result))
-  print(f"written: {out}.json, {out}.md")
+  write_result(out, result, page)
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -105,17 +100,26 @@ def _markdown(result: dict) -> str:
       "",
       "    " + result["command"],
       "",
-      f"| statistic | {Path(result['data']).stem} | synthetic | ratio |"
-      f" within {log_statistics.NEAR:.0%} |",
-      "|---|---:|---:|---:|---|",
+      table(
+          [
+              "statistic",
+              Path(result["data"]).stem,
+              "synthetic",
+              "ratio",
+              f"within {log_statistics.NEAR:.0%}",
+          ],
+          [
+              [
+                  row["statistic"],
+                  _number(row["real"]),
+                  _number(row["other"]),
+                  "" if row["ratio"] is None else f"{row['ratio']:.2f}",
+                  "yes" if row["near"] else "no",
+              ]
+              for row in result["rows"]
+          ],
+      ),
   ]
-  for row in result["rows"]:
-    near = "yes" if row["near"] else "no"
-    ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
-    lines.append(
-        f"| {row['statistic']} | {_number(row['real'])} |"
-        f" {_number(row['other'])} | {ratio} | {near} |"
-    )
   return "\n".join(lines) + "\n"
 
 

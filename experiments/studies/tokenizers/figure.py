@@ -6,6 +6,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from behavior_lm.common.markdown import table
+from experiments.studies.results import save_figure
+
 Row = Mapping[str, Any]
 
 _HEAD = (
@@ -35,31 +38,33 @@ def to_markdown(result: Mapping[str, Any]) -> str:
       f" `{result['split']}`: {result['num_sequences']:,} sequences of"
       f" {result['rows'][0]['mean_events']:,.0f} events on average.",
       "",
-      "| " + " | ".join(_HEAD) + " |",
-      "|---" * len(_HEAD) + "|",
+      table(_HEAD, [_cells(row) for row in result["rows"]]),
+      "",
+      _NOTE,
+      "",
   ]
-  for row in result["rows"]:
-    coverage = row["coverage"]
-    cells = [
-        row["settings"].replace(",", ", "),
-        f"{row['vocab_size']:,}",
-        f"{coverage['exact']:.2%}",
-        f"{coverage['event_alone']:.2%}",
-        f"{coverage['unknown']:.3%}",
-        f"{row['compression']:.2f}",
-        f"{row['mean_tokens']:,.0f}",
-        f"{row['p95_tokens']:,.0f}",
-        f"{row['longest_token_events']:,}",
-        f"{row['used_tokens']:,}",
-        f"{row['unigram_bits_per_event']:.2f}",
-        f"{row['encode_events_per_second'] / 1e6:.1f} M",
-    ]
-    lines.append("| " + " | ".join(cells) + " |")
-  lines += ["", _NOTE, ""]
   for text, events in result.get("round_trips", {}).items():
     lines.append(f"Decoding gave all {events:,} events back: {text}.")
   lines += ["", "Made by:", "", f"    {result['command']}", ""]
   return "\n".join(lines)
+
+
+def _cells(row: Row) -> list[str]:
+  coverage = row["coverage"]
+  return [
+      row["settings"].replace(",", ", "),
+      f"{row['vocab_size']:,}",
+      f"{coverage['exact']:.2%}",
+      f"{coverage['event_alone']:.2%}",
+      f"{coverage['unknown']:.3%}",
+      f"{row['compression']:.2f}",
+      f"{row['mean_tokens']:,.0f}",
+      f"{row['p95_tokens']:,.0f}",
+      f"{row['longest_token_events']:,}",
+      f"{row['used_tokens']:,}",
+      f"{row['unigram_bits_per_event']:.2f}",
+      f"{row['encode_events_per_second'] / 1e6:.1f} M",
+  ]
 
 
 def pieces_markdown(rows: Sequence[Row]) -> str:
@@ -114,7 +119,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
   right.set_ylabel("tokens a sequence, mean")
   right.set_title("Length of a sequence")
   right.legend()
-  figure.savefig(path, dpi=120)
+  save_figure(figure, path, 120)
 
 
 _NOTE = (

@@ -9,16 +9,16 @@ Writes OUT.json, OUT.md (the table), OUT.png (token frequencies, lengths) and,
 with --pieces, OUT_pieces.md: the longest and most frequent chains as events.
 """
 
-import json
 from pathlib import Path
-import shlex
-import sys
 from typing import Any
 
 from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import write_whole
+from experiments.studies.results import beside
+from experiments.studies.results import write_result
 
 _DATA = flags.DEFINE_string(
     "data", None, "A dataset folder of experiments/prepare.py."
@@ -46,6 +46,7 @@ def main(argv: list[str]) -> None:
   """Trains, measures, writes."""
   del argv
   # Late imports: --help and usage errors come at once.
+  from behavior_lm.artifacts.commands import this_command
   from behavior_lm.data.tokenizers.training import train_tokenizer
   from behavior_lm.logs.dataset import open_dataset
   from experiments.studies.tokenizers import tokenizer_study
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> None:
       "num_sequences": dataset.meta["splits"][split]["num_sequences"],
       "seed": 0,
       "rows": rows,
-      "command": "python " + shlex.join([sys.argv[0], *sys.argv[1:]]),
+      "command": this_command(),
   }
   _write(result)
   if _ROUND_TRIP.value:
@@ -80,20 +81,14 @@ def _write(result: dict[str, Any]) -> None:
   from experiments.studies.tokenizers import figure as report
 
   rows, out = result["rows"], Path(_OUT.value)
-  out.parent.mkdir(parents=True, exist_ok=True)
-  files = {out.with_name(f"{out.name}.md"): report.to_markdown(result)}
-  if _PIECES.value:
-    pieces = out.with_name(f"{out.name}_pieces.md")
-    files[pieces] = report.pieces_markdown(rows)
   table = [{k: v for k, v in row.items() if k != "pieces"} for row in rows]
-  files[out.with_name(f"{out.name}.json")] = (
-      json.dumps(result | {"rows": table}) + "\n"
-  )
-  for path, text in files.items():
-    path.write_text(text, encoding="utf-8")
-  figure = out.with_name(f"{out.name}.png")
-  report.draw(rows, figure)
-  print("table: " + ", ".join(map(str, [*files, figure])))
+  write_result(out, result | {"rows": table}, report.to_markdown(result))
+  if _PIECES.value:
+    pieces = beside(out, "_pieces.md")
+    write_whole(pieces, report.pieces_markdown(rows))
+    print(f"chains: {pieces}")
+  report.draw(rows, beside(out, ".png"))
+  print(f"figure: {beside(out, '.png')}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from tests.experiments import command
 from tests.tiny import tiny_dataset
 
-run = functools.partial(command.run, "encoders")
+run = functools.partial(command.run, "studies/encoders/run")
 
 
 @pytest.fixture(scope="module")

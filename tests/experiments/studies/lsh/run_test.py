@@ -8,7 +8,7 @@ from tests.experiments.command import run
 def test_it_writes_numbers_table_and_figure(tmp_path):
   out = tmp_path / "found"
   status, said, error = run(
-      "lsh_recall", "--length=128", "--chunk_size=16", "--top_k=3",
+      "studies/lsh/run", "--length=128", "--chunk_size=16", "--top_k=3",
       "--rounds=1", "--rounds=2", "--seeds=2", f"--out={out}",
   )  # fmt: skip
   assert status == 0, error
@@ -29,6 +29,6 @@ def test_it_writes_numbers_table_and_figure(tmp_path):
     ],
 )
 def test_a_wrong_flag_is_one_clear_line(flag, says):
-  status, _, error = run("lsh_recall", flag)
+  status, _, error = run("studies/lsh/run", flag)
   assert status == 2
   assert says in error and error.count("\n") == 1

@@ -15,9 +15,9 @@ REPO = Path(__file__).resolve().parents[4]
 
 def run(folder, *arguments):
   return subprocess.run(
-      [sys.executable, REPO / "experiments" / "packing.py", *arguments],
+      [sys.executable, REPO / "experiments/studies/packing/run.py", *arguments],
       cwd=folder,
-      env={"PATH": ""},
+      env={"PATH": "", "PYTHONPATH": str(REPO)},
       capture_output=True,
       text=True,
       check=False,

@@ -8,7 +8,7 @@ import pytest
 from tests.experiments import command
 from tests.peers import peers_python
 
-run = functools.partial(command.run, "parity")
+run = functools.partial(command.run, "studies/parity/run")
 
 
 @pytest.mark.parametrize(
