@@ -109,29 +109,20 @@ class NeighbourModel:
     self._counts = NeighbourCounts(sequences, self.vocab_size)
     return self
 
-  def log_probs(
-      self,
-      sequence: np.ndarray,
-      masked: np.ndarray,
-      hide_masked_neighbours: bool,
-  ) -> np.ndarray:
-    """Natural log p(x_i | neighbours) of the masked events, float64.
-
-    Args:
-      sequence: [n] int.
-      masked: [n] bool, which events to predict.
-      hide_masked_neighbours: True: neighbours that are masked are unknown
-        ("masked context"). False: all are seen ("full context").
-    """
-    return self.log_probs_of([sequence], [masked], hide_masked_neighbours)
-
   def log_probs_of(
       self,
       sequences: Sequence[np.ndarray],
       masks: Sequence[np.ndarray],
       hide_masked_neighbours: bool,
   ) -> np.ndarray:
-    """`log_probs` of many sequences joined, much faster than one by one."""
+    """Natural log p(x_i | neighbours) of all masked events, joined, float64.
+
+    Args:
+      sequences: [n] int each.
+      masks: [n] bool each, which events to predict.
+      hide_masked_neighbours: True: neighbours that are masked are unknown
+        ("masked context"). False: all are seen ("full context").
+    """
     counts, places = self._places(sequences, masks, hide_masked_neighbours)
     out = np.zeros(len(places))
     for first in range(0, len(places), SCORE_BLOCK):
@@ -151,22 +142,17 @@ class NeighbourModel:
     counts, places = self._places([sequence], [masked], hide_masked_neighbours)
     return counts.mix(*self._mixture(counts, places))
 
-  def predict(
-      self,
-      sequence: np.ndarray,
-      masked: np.ndarray,
-      hide_masked_neighbours: bool,
-  ) -> np.ndarray:
-    """The most probable token at each masked event, [num_masked] int64."""
-    return self.predict_of([sequence], [masked], hide_masked_neighbours)
-
   def predict_of(
       self,
       sequences: Sequence[np.ndarray],
       masks: Sequence[np.ndarray],
       hide_masked_neighbours: bool,
   ) -> np.ndarray:
-    """`predict` of many sequences joined; memory does not grow with them."""
+    """The most probable token at each masked event, joined, int64.
+
+    The arguments are those of `log_probs_of`. Memory does not grow with the
+    number of sequences.
+    """
     counts, places = self._places(sequences, masks, hide_masked_neighbours)
     size = max(1, BLOCK_CELLS // self.vocab_size)
     best = [np.zeros(0, np.int64)]

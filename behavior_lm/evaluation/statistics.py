@@ -14,7 +14,7 @@ import numpy as np
 NUM_RESAMPLES = 2_000
 CONFIDENCE = 0.95
 # Draws of one block: [resamples, users] int64, 64 MiB.
-_BLOCK_CELLS = 1 << 23
+BLOCK_CELLS = 1 << 23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +42,9 @@ def bootstrap_ratio(
     events: Sequence[float] | np.ndarray,
     users: Sequence[str] | np.ndarray,
     *,
-    confidence: float = CONFIDENCE,
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
+    block_cells: int = BLOCK_CELLS,
 ) -> Estimate:
   """Interval of sum(bits) / sum(events); accuracy works with hits as bits.
 
@@ -52,20 +52,17 @@ def bootstrap_ratio(
     bits: [n] sums, one for each sequence (or user).
     events: [n] number of events that each sum is over.
     users: [n] whose sequence it is.
-    confidence: of the interval, between 0 and 1.
     num_resamples: bootstrap samples; limits move by about 1 % of the
       interval with the default.
     seed: the same one gives the same interval.
+    block_cells: users times resamples drawn at once; bounds memory alone.
 
   Raises:
     ValueError: for arrays of different lengths, values that are not finite, no
       events, or fewer than two users.
   """
-  per_user = _sum_by_user(users, bits, events)
-  value = per_user[0].sum() / per_user[1].sum()
-  draws = _resample(*per_user, num_resamples=num_resamples, seed=seed)
-  low, high = _percentiles(draws, confidence)
-  return Estimate(float(value), low, high)
+  value, draws = _ratios(bits, events, users, num_resamples, seed, block_cells)
+  return Estimate(value, *_percentiles(draws))
 
 
 def bootstrap_difference(
@@ -74,7 +71,6 @@ def bootstrap_difference(
     events: Sequence[float] | np.ndarray,
     users: Sequence[str] | np.ndarray,
     *,
-    confidence: float = CONFIDENCE,
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> Difference:
@@ -87,13 +83,10 @@ def bootstrap_difference(
   Args and errors are those of `bootstrap_ratio`.
   """
   change = _vector(bits_a, "bits_a") - _vector(bits_b, "bits_b")
-  per_user = _sum_by_user(users, change, events)
-  value = per_user[0].sum() / per_user[1].sum()
-  draws = _resample(*per_user, num_resamples=num_resamples, seed=seed)
-  low, high = _percentiles(draws, confidence)
+  value, draws = _ratios(change, events, users, num_resamples, seed)
   side = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0))
   p = min(1.0, 2.0 * (side + 1) / (num_resamples + 1))
-  return Difference(float(value), low, high, p)
+  return Difference(value, *_percentiles(draws), p)
 
 
 def _vector(values: Sequence[float] | np.ndarray, name: str) -> np.ndarray:
@@ -130,35 +123,38 @@ def _sum_by_user(
   return np.bincount(user, bits)[counted], total[counted]
 
 
-def _resample(
-    bits: np.ndarray, events: np.ndarray, *, num_resamples: int, seed: int
-) -> np.ndarray:
-  """Ratios of resampled users, [num_resamples]."""
+def _ratios(
+    bits: Sequence[float] | np.ndarray,
+    events: Sequence[float] | np.ndarray,
+    users: Sequence[str] | np.ndarray,
+    num_resamples: int,
+    seed: int,
+    block_cells: int = BLOCK_CELLS,
+) -> tuple[float, np.ndarray]:
+  """The ratio of all users, and of resampled users [num_resamples]."""
   if num_resamples < 100:
     raise ValueError(f"{num_resamples} resamples give no percentiles")
-  return np.concatenate([
+  bits, events = _sum_by_user(users, bits, events)
+  draws = np.concatenate([
       bits[chosen].sum(axis=1) / events[chosen].sum(axis=1)
-      for chosen in _draws(bits.size, num_resamples, seed)
+      for chosen in _draws(bits.size, num_resamples, seed, block_cells)
   ])
+  return float(bits.sum() / events.sum()), draws
 
 
 def _draws(
-    num_users: int, num_resamples: int, seed: int
+    num_users: int, num_resamples: int, seed: int, block_cells: int
 ) -> Iterator[np.ndarray]:
   """Blocks [resamples, num_users] of user rows, drawn with replacement."""
   rng = np.random.default_rng(seed)
-  size = max(1, _BLOCK_CELLS // num_users)
+  size = max(1, block_cells // num_users)
   for first in range(0, num_resamples, size):
     yield rng.integers(
         num_users, size=(min(size, num_resamples - first), num_users)
     )
 
 
-def _percentiles(
-    draws: np.ndarray, confidence: float
-) -> tuple[float, float]:
-  if not 0 < confidence < 1:
-    raise ValueError(f"confidence is {confidence}, not between 0 and 1")
-  tail = 50 * (1 - confidence)
+def _percentiles(draws: np.ndarray) -> tuple[float, float]:
+  tail = 50 * (1 - CONFIDENCE)
   low, high = np.percentile(draws, [tail, 100 - tail])
   return float(low), float(high)

@@ -91,14 +91,17 @@ def write_logs(
   rng = np.random.default_rng([config.seed, _BREAK_STREAM])
   kept: list[synthetic.SyntheticLogs] = []
   rows = 0
-  with whole_file(out) as temporary, _open_log(temporary, out.suffix) as log:
+  with (
+      whole_file(out) as temporary,
+      _open_log(temporary, out.suffix, rng) as log,
+  ):
     for number, batch in enumerate(synthetic.generate_batches(config, size)):
       share = bad_rows // num_batches
       if number == num_batches - 1:
         share = bad_rows - share * number
       events = soil(batch.events, dirt, config.seed)
       events = events.sort(schema.TIMESTAMP, maintain_order=True)
-      log.write(events, share, rng, is_last=number == num_batches - 1)
+      log.write(events, share, is_last=number == num_batches - 1)
       rows += events.height
       kept.append(_small_tables(batch, with_links=truth is not None))
     whole = synthetic.join(config, kept)
@@ -166,39 +169,30 @@ def broken_rows(
 class _TextLog:
   """CSV, TSV or JSON Lines, one batch after the other."""
 
-  def __init__(self, file: TextIO, suffix: str):
+  def __init__(self, file: TextIO, suffix: str, rng: np.random.Generator):
     self._file = file
+    self._rng = rng
     self._suffix = suffix
     self._separator = "\t" if suffix == ".tsv" else ","
     if suffix != ".jsonl":
       file.write(self._separator.join(schema.EVENT_COLUMNS) + "\n")
 
-  def write(
-      self,
-      events: pl.DataFrame,
-      bad_rows: int,
-      rng: np.random.Generator,
-      is_last: bool,
-  ) -> None:
+  def write(self, events: pl.DataFrame, bad_rows: int, is_last: bool) -> None:
     text = events.with_columns(
         pl.col(schema.TIMESTAMP).dt.strftime(_TIME_FORMAT),
         pl.col(schema.DESIGN_ID).fill_null(""),
     )
     if bad_rows:
-      self._write_with_broken(text, bad_rows, rng, is_last)
+      self._write_with_broken(text, bad_rows, is_last)
       return
     # Joined by the frame: fast, and no line is an object of its own.
     for piece in text.iter_slices(_LINES_AT_ONCE):
       self._file.write(self._lines(piece).str.join("\n").item() + "\n")
 
   def _write_with_broken(
-      self,
-      text: pl.DataFrame,
-      bad_rows: int,
-      rng: np.random.Generator,
-      is_last: bool,
+      self, text: pl.DataFrame, bad_rows: int, is_last: bool
   ) -> None:
-    lines, end = self._lines(text).to_list(), "\n"
+    lines, end, rng = self._lines(text).to_list(), "\n", self._rng
     broken = broken_rows(text, bad_rows, rng)
     bad = [
         line[: max(int(len(line) * cut), 1)]
@@ -230,20 +224,15 @@ class _TextLog:
 class _ParquetLog:
   """Parquet: a part for each batch, then all of them in one file."""
 
-  def __init__(self, path: Path, folder: Path):
+  def __init__(self, path: Path, folder: Path, rng: np.random.Generator):
     self._path = path
+    self._rng = rng
     self._folder = folder
     self._parts: list[Path] = []
 
-  def write(
-      self,
-      events: pl.DataFrame,
-      bad_rows: int,
-      rng: np.random.Generator,
-      is_last: bool,
-  ) -> None:
+  def write(self, events: pl.DataFrame, bad_rows: int, is_last: bool) -> None:
     if bad_rows:
-      events = _with_broken_values(events, bad_rows, rng)
+      events = _with_broken_values(events, bad_rows, self._rng)
     self._parts.append(self._folder / f"{len(self._parts):06d}.parquet")
     events.write_parquet(self._parts[-1])
     if is_last:
@@ -282,16 +271,18 @@ def _with_broken_values(
 
 
 @contextlib.contextmanager
-def _open_log(path: Path, suffix: str) -> Iterator[_TextLog | _ParquetLog]:
+def _open_log(
+    path: Path, suffix: str, rng: np.random.Generator
+) -> Iterator[_TextLog | _ParquetLog]:
   if suffix == ".parquet":
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-      yield _ParquetLog(path, folder)
+      yield _ParquetLog(path, folder, rng)
     finally:
       shutil.rmtree(folder, ignore_errors=True)
   else:
     with path.open("w", encoding="utf-8") as file:
-      yield _TextLog(file, suffix)
+      yield _TextLog(file, suffix, rng)
 
 
 def _write_labels(labels: pl.DataFrame, path: Path) -> None:

@@ -58,11 +58,11 @@ def test_log_probs_and_predictions_are_those_of_the_distribution(
   probs = model.probs(sequence, mask, hide)
   rows = np.arange(len(probs))
   np.testing.assert_allclose(
-      model.log_probs(sequence, mask, hide),
+      model.log_probs_of([sequence], [mask], hide),
       np.log(probs[rows, sequence[mask]]),
       atol=1e-6,
   )
-  best = model.predict(sequence, mask, hide)
+  best = model.predict_of([sequence], [mask], hide)
   np.testing.assert_allclose(probs[rows, best], probs.max(axis=1), rtol=1e-6)
 
 
@@ -128,12 +128,16 @@ def test_sequences_scored_together_or_alone_agree(model):
     pairs = list(zip(test, masks, strict=True))
     np.testing.assert_allclose(
         model.log_probs_of(test, masks, hide),
-        np.concatenate([model.log_probs(*pair, hide) for pair in pairs]),
+        np.concatenate([
+            model.log_probs_of([one], [mask], hide) for one, mask in pairs
+        ]),
         rtol=1e-12,
     )
     np.testing.assert_array_equal(
         model.predict_of(test, masks, hide),
-        np.concatenate([model.predict(*pair, hide) for pair in pairs]),
+        np.concatenate([
+            model.predict_of([one], [mask], hide) for one, mask in pairs
+        ]),
     )
 
 
@@ -166,7 +170,7 @@ def test_too_little_to_fit_is_said():
   with pytest.raises(ValueError, match="1 starts, 2 sequences"):
     NeighbourModel(3).fit([np.array([0]), np.array([1])], [5])
   with pytest.raises(ValueError, match="call fit"):
-    NeighbourModel(3).log_probs(np.array([0]), np.array([True]), True)
+    NeighbourModel(3).log_probs_of([np.array([0])], [np.array([True])], True)
 
 
 @pytest.mark.realdata

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from behavior_lm.evaluation import statistics
 from behavior_lm.evaluation.statistics import bootstrap_difference
 from behavior_lm.evaluation.statistics import bootstrap_ratio
 
@@ -87,13 +86,13 @@ def test_equal_models_differ_by_nothing():
   assert (got.value, got.low, got.high, got.p) == (0, 0, 0, 1)
 
 
-def test_a_seed_decides_everything_and_blocks_nothing(monkeypatch):
+def test_a_seed_decides_everything_and_blocks_nothing():
   a, _, events, users = world(np.random.default_rng(4))
   one = bootstrap_ratio(a, events, users, seed=5)
   assert one == bootstrap_ratio(a, events, users, seed=5)
   assert one != bootstrap_ratio(a, events, users, seed=6)
-  monkeypatch.setattr(statistics, "_BLOCK_CELLS", 60 * 7)
-  assert one == bootstrap_ratio(a, events, users, seed=5)
+  small = bootstrap_ratio(a, events, users, seed=5, block_cells=60 * 7)
+  assert one == small
 
 
 def test_users_without_events_change_nothing():

@@ -17,7 +17,7 @@ from behavior_lm.logs import schema
 from behavior_lm.synthetic import generate as synthetic
 
 # Rows of a batch, and of a row group.
-_BATCH_ROWS = 500_000
+BATCH_ROWS = 500_000
 # Seconds by which a copy is later than the one before, modulo an hour.
 _SHIFT = 1_117
 
@@ -29,16 +29,19 @@ def base_log(num_users: int = 24, seed: int = 0) -> pl.DataFrame:
   return events.sort(schema.TIMESTAMP, maintain_order=True)
 
 
-def batches(base: pl.DataFrame, num_events: int) -> Iterator[pl.DataFrame]:
+def batches(
+    base: pl.DataFrame, num_events: int, batch_rows: int = BATCH_ROWS
+) -> Iterator[pl.DataFrame]:
   """Yields exactly `num_events` events, about in the order of time.
 
   Args:
     base: events in the order of time.
     num_events: where to stop; the last ones of the base are left out if that
       is no multiple of its events.
+    batch_rows: about so many events are yielded at a time.
   """
   copies = -(-num_events // base.height)
-  rows = max(1, _BATCH_ROWS // copies)
+  rows = max(1, batch_rows // copies)
   left = num_events
   for part in base.iter_slices(rows):
     copied = pl.concat([
@@ -57,23 +60,26 @@ def batches(base: pl.DataFrame, num_events: int) -> Iterator[pl.DataFrame]:
 
 
 def write_log(
-    base: pl.DataFrame, num_events: int, path: pathlib.Path
+    base: pl.DataFrame,
+    num_events: int,
+    path: pathlib.Path,
+    batch_rows: int = BATCH_ROWS,
 ) -> None:
   """Writes a log; the ending of `path` says whether CSV or Parquet."""
   if path.suffix == ".csv":
     with path.open("wb") as file:
-      for number, batch in enumerate(batches(base, num_events)):
+      for number, batch in enumerate(batches(base, num_events, batch_rows)):
         batch.with_columns(
             pl.col(schema.TIMESTAMP).dt.to_string("%Y-%m-%d %H:%M:%S%.3f+00:00")
         ).write_csv(file, include_header=not number)
     return
   writer = None
   try:
-    for batch in batches(base, num_events):
+    for batch in batches(base, num_events, batch_rows):
       table = batch.to_arrow()
       if writer is None:
         writer = pq.ParquetWriter(path, table.schema, compression="zstd")
-      writer.write_table(table, row_group_size=_BATCH_ROWS)
+      writer.write_table(table, row_group_size=batch_rows)
   finally:
     if writer is not None:
       writer.close()
