@@ -23,12 +23,6 @@ _MODULUS = 1 << 256
 _CODE, _TIME, _EXTRA = np.dtype("<i4"), np.dtype("<i8"), np.dtype("<f4")
 
 
-def sha256(path: pathlib.Path) -> str:
-  """Hash of a file's bytes, in hexadecimal."""
-  with path.open("rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def example_crc(
     example: dict[str, Any], place: int, extras: Sequence[str]
 ) -> int:

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import sha256
 from behavior_lm.logs import checksum
 
 AGAIN = "Run experiments/prepare.py again."
@@ -35,7 +36,7 @@ def describe_files(
     if path.is_file() and is_kept(name):
       found[name] = {
           "bytes": path.stat().st_size,
-          "sha256": known.get(name) or checksum.sha256(path),
+          "sha256": known.get(name) or sha256(path),
       }
   return found
 
@@ -63,7 +64,7 @@ def check_size(folder: pathlib.Path, name: str, recorded: dict) -> None:
 def check_file(folder: pathlib.Path, name: str, recorded: dict) -> None:
   """Raises UserError unless a file is byte for byte what was written."""
   check_size(folder, name, recorded)
-  if checksum.sha256(folder / name) != recorded["sha256"]:
+  if sha256(folder / name) != recorded["sha256"]:
     raise UserError(
         f"{folder / name}: its bytes have changed since it was written"
         f" (another SHA-256). The dataset is damaged. {AGAIN}"

@@ -44,7 +44,7 @@ def write_result(
     pictures: PNGs by the rest of their names, ".png" or "_train.png".
   """
   out.parent.mkdir(parents=True, exist_ok=True)
-  files = {
+  files: dict[str, str | bytes] = {
       ".json": json.dumps(result, indent=1) + "\n",
       ".md": page,
       **(pictures or {}),

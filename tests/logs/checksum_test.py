@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 import numpy as np
 import polars as pl
 
+from behavior_lm.common.files import sha256
 from behavior_lm.logs import checksum
 
 
@@ -84,6 +85,6 @@ def test_a_file_is_hashed_while_it_is_written(tmp_path):
   assert file.size == 3
   assert file.close() == hashlib.sha256(b"abc").hexdigest()
   assert (tmp_path / "file").read_bytes() == b"abc"
-  assert checksum.sha256(tmp_path / "file") == checksum.to_hex(
+  assert sha256(tmp_path / "file") == checksum.to_hex(
       checksum.text_hash("abc")
   )

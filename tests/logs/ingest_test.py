@@ -9,7 +9,7 @@ import polars as pl
 from polars.testing import assert_frame_equal
 import pytest
 
-from behavior_lm.logs import checksum
+from behavior_lm.common.files import sha256
 from tests.logs import log_files
 
 _DAY = 86_400
@@ -280,4 +280,4 @@ def test_the_files_read_beside_a_file_are_hashed_too(tmp_path):
   )
   [source] = [s for s in dataset.meta["sources"] if s["rows"]]
   assert source["name"] == "shop_item.txt" and source["rows"] == 3
-  assert source["companions"] == {times.name: checksum.sha256(times)}
+  assert source["companions"] == {times.name: sha256(times)}

@@ -1,7 +1,7 @@
 import pytest
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.logs import checksum
+from behavior_lm.common.files import sha256
 from behavior_lm.logs import integrity
 
 
@@ -11,7 +11,7 @@ def test_files_are_described_by_size_and_hash(tmp_path):
   (tmp_path / "c").write_bytes(b"")
   found = integrity.describe_files(tmp_path, {"c": "known before"})
   assert found == {
-      "a/b": {"bytes": 3, "sha256": checksum.sha256(tmp_path / "a" / "b")},
+      "a/b": {"bytes": 3, "sha256": sha256(tmp_path / "a" / "b")},
       "c": {"bytes": 0, "sha256": "known before"},
   }
 

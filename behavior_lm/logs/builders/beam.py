@@ -33,6 +33,7 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.common import resumable
+from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import Interrupted
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.progress import CommandProgress
@@ -109,7 +110,7 @@ def _run_pipeline(
   except (ValueError, AttributeError, ImportError, RuntimeError) as error:
     # Interrupted: what was read before is kept for the right runner.
     raise Interrupted(
-        f"--beam_runner {runner}: {str(error).splitlines()[0]}"
+        f"--beam_runner {runner}: {first_line(error)}"
     ) from error
   _build(pipeline, plan, left)
   try:

@@ -6,6 +6,7 @@ import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs import schema
 from behavior_lm.logs.readers import clean
@@ -182,4 +183,4 @@ def _decode_value(value: bytes | None) -> str | None:
 
 
 def _short(error: Exception) -> str:
-  return str(error).strip().splitlines()[0][:120]
+  return first_line(error)[:120]

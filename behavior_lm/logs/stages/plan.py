@@ -10,6 +10,7 @@ from typing import Any
 
 from behavior_lm.common.errors import Interrupted
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import write_whole
 from behavior_lm.logs import formats
 from behavior_lm.logs import schema
 from behavior_lm.logs.readers import parquet_log
@@ -103,9 +104,7 @@ def save(plan: Plan) -> None:
       "now": plan.now,
       "noted": plan.noted,
   }
-  temporary = plan.building / f"{PLAN_FILE}.new"
-  temporary.write_text(json.dumps(content), encoding="utf-8")
-  temporary.replace(plan.building / PLAN_FILE)
+  write_whole(plan.building / PLAN_FILE, json.dumps(content))
 
 
 def resume(

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.common import resumable
-from behavior_lm.logs import checksum
+from behavior_lm.common.files import sha256
 from behavior_lm.logs import formats
 from behavior_lm.logs import schema
 from behavior_lm.logs.readers import clean
@@ -143,7 +143,7 @@ class Reader:
   def _hashes(self) -> dict[str, str]:
     """The source's own is first."""
     paths = [self._source.path, *plans.companions(self._source)]
-    return {path.name: checksum.sha256(path) for path in paths}
+    return {path.name: sha256(path) for path in paths}
 
 
 def run(plan: Plan, number: int, tell: Tell) -> dict[str, Any]:
