@@ -25,6 +25,7 @@ from behavior_lm.attention.lsh import lsh_attention
 from behavior_lm.attention.sliding_window import sliding_window_attention
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.attention.tiled_dense import tiled_dense_attention
+from behavior_lm.common.markdown import table
 
 
 def _no_limit(*_: Any) -> str:
@@ -197,15 +198,14 @@ def takes_few_queries(
 
 def describe() -> str:
   """The table of implementations in Markdown."""
-  lines = [
-      "| attention | backend | device | serves | proof |",
-      "|---|---|---|---|---|",
-  ]
-  for kind, backends in KERNELS.items():
-    for name, this in backends.items():
-      cells = (kind, name, this.platform or "every", this.serves, this.proof)
-      lines.append(f"| {' | '.join(cells)} |")
-  return "\n".join(lines)
+  return table(
+      ["attention", "backend", "device", "serves", "proof"],
+      [
+          [kind, name, this.platform or "every", this.serves, this.proof]
+          for kind, backends in KERNELS.items()
+          for name, this in backends.items()
+      ],
+  )
 
 
 def _why_not(

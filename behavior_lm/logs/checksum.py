@@ -1,8 +1,8 @@
 """Hashes that say whether data is what was written.
 
-Three of them: of a file's bytes (SHA-256), of one stored example together
-with its place in its file (CRC-32, checked at every reading), and of all
-examples of a dataset whatever their order.
+One is of a stored example together with its place in its file (CRC-32, checked
+at every reading), one of all examples of a dataset whatever their order. The
+hash of a file's bytes is `common.files.sha256`.
 """
 
 from collections.abc import Iterable, Sequence
