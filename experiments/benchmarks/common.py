@@ -4,7 +4,7 @@ A flag is defined by a function, since only the benchmark that reads it may
 have it: absl then refuses it for the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import json
 import os
 from pathlib import Path
@@ -19,6 +19,8 @@ from behavior_lm.artifacts.commands import code_version
 from behavior_lm.artifacts.commands import without_folders
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.resumable import differences
+from experiments.benchmarks.race.encoder_report import merge
+from experiments.studies.results import write_result
 
 REPO = Path(__file__).resolve().parents[2]
 Row = dict[str, Any]
@@ -133,3 +135,26 @@ def older_rows(path: Path) -> Sequence[Row]:
         " tell them apart: use another --out, or move that file away."
     )
   return old["rows"]
+
+
+def add_row(
+    path: Path,
+    row: Row,
+    page: Callable[[dict[str, Any]], str],
+    **facts: str,
+) -> list[Row]:
+  """Adds a row to a result, or replaces the older one of its case.
+
+  Args:
+    path: the .json; it may hold rows of this machine, see `older_rows`.
+    row: what was measured, with what `made` it.
+    page: makes the Markdown of the whole result.
+    **facts: what else the result says.
+
+  Returns:
+    All rows.
+  """
+  rows = merge(older_rows(path), [row])
+  result = {"machine": machine(), "rows": rows, **facts}
+  write_result(path.with_suffix(""), result, page(result))
+  return rows

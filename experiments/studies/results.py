@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 import json
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import Any, TYPE_CHECKING
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import whole_file
 from behavior_lm.common.files import write_whole
+
+if TYPE_CHECKING:
+  # Only its type: commands that show their help need not wait for it.
+  from matplotlib.figure import Figure
 
 
 def checked_out(text: str) -> Path:
@@ -55,7 +57,7 @@ def write_result(
   print(f"written: {names}", flush=True)
 
 
-def save_figure(figure: Figure, path: Path, dpi: int) -> None:
+def save_figure(figure: "Figure", path: Path, dpi: int) -> None:
   """Writes a figure as a PNG, whole or not at all."""
   with whole_file(path) as temporary:
     figure.savefig(temporary, format="png", dpi=dpi)

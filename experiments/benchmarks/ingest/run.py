@@ -8,6 +8,7 @@ from absl import flags
 
 from behavior_lm.common.errors import UserError
 from experiments.benchmarks import common
+from experiments.studies.results import write_result
 
 _OUT = common.define_out("experiments/results/ingest.json")
 _SIZES = flags.DEFINE_list(
@@ -53,7 +54,6 @@ def main(word: str, argv: list[str]) -> None:
   from experiments.benchmarks.ingest import figure
   from experiments.benchmarks.ingest import ingest_report
   from experiments.benchmarks.ingest import ingest_speed
-  from experiments.studies.results import write_result
 
   rows = ingest_speed.measure_all(
       [sys.executable, str(common.REPO / "experiments" / "prepare.py")],

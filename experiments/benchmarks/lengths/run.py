@@ -31,8 +31,6 @@ def main(word: str, argv: list[str]) -> None:
   from experiments.benchmarks.lengths import encoder_lengths
   from experiments.benchmarks.lengths import figure
   from experiments.benchmarks.race import encoder_cases
-  from experiments.benchmarks.race import encoder_report
-  from experiments.studies.results import write_result
 
   made = common.made(word)
   cases = [
@@ -57,9 +55,5 @@ def main(word: str, argv: list[str]) -> None:
         max_bytes=1e9 * _MAX_GB.value,
     )
     print(encoder_lengths.describe(row), flush=True)
-    rows = encoder_report.merge(common.older_rows(out), [row | made])
-    result = {"machine": common.machine(), "rows": rows}
-    write_result(
-        out.with_suffix(""), result, encoder_lengths.to_markdown(result)
-    )
+    rows = common.add_row(out, row | made, encoder_lengths.to_markdown)
     figure.draw(rows, out.with_suffix(".png"))

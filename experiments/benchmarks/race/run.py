@@ -52,7 +52,6 @@ def main(word: str, argv: list[str]) -> None:
   from experiments.benchmarks.race import encoder_cases
   from experiments.benchmarks.race import encoder_race
   from experiments.benchmarks.race import encoder_report
-  from experiments.studies.results import write_result
 
   made = common.made(word)
   # All cases are made first: a wrong one is refused before hours of the rest.
@@ -79,8 +78,4 @@ def main(word: str, argv: list[str]) -> None:
         case, root=common.REPO, peer=peer, repeats=_REPEATS.value
     )
     print(encoder_race.describe(row), flush=True)
-    rows = encoder_report.merge(common.older_rows(out), [row | made])
-    result = {"machine": common.machine(), "rows": rows, "mode": word}
-    write_result(
-        out.with_suffix(""), result, encoder_report.to_markdown(result)
-    )
+    common.add_row(out, row | made, encoder_report.to_markdown, mode=word)
