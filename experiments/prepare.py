@@ -7,8 +7,10 @@ It needs a user, an event and a time column; a design column is optional:
 
   --columns user_id=uid,event_id=action,design_id=item,timestamp=ts
 
-Numeric columns beside these are kept with --extras level,price. Formats with
-a name of their own: --list_formats. Is a dataset still what was written?
+--extras price,category:cat keeps further columns: price holds numbers, category
+holds names out of a set. --list_formats shows the formats that are known by
+name. Models are chosen on validation splits: --valid_time, --valid_fraction or
+--leave_one_out. This checks whether a dataset is still what was written:
 
   python experiments/prepare.py --verify DIR
 
@@ -21,6 +23,7 @@ import sys
 
 from absl import flags
 
+from behavior_lm.artifacts import commands
 from behavior_lm.common import errors
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.common.signals import exit_when_stopped
@@ -42,8 +45,25 @@ _UNIT = flags.DEFINE_string(
 _SPLIT_TIME = flags.DEFINE_string(
     "split_time", None, "Events from here on are test: 2019-12-15, say."
 )
+_VALID_TIME = flags.DEFINE_string(
+    "valid_time",
+    None,
+    "Events from here to --split_time are in the split valid.",
+)
 _USER_FRACTION = flags.DEFINE_float(
     "user_fraction", 0.0, "Share of users held out, 0 to 1."
+)
+_VALID_FRACTION = flags.DEFINE_float(
+    "valid_fraction",
+    0.0,
+    "Share of the users not held out that is set aside, 0 to 1. Their events"
+    " before --split_time are in valid_users, later ones in valid_users_test.",
+)
+_LEAVE_ONE_OUT = flags.DEFINE_bool(
+    "leave_one_out",
+    False,
+    "The last event of each user is in test, the one before it in valid, and"
+    " the others in train. Users with fewer than three events are in train.",
 )
 _COLUMNS = flags.DEFINE_string(
     "columns",
@@ -54,8 +74,15 @@ _COLUMNS = flags.DEFINE_string(
 _EXTRAS = flags.DEFINE_string(
     "extras",
     None,
-    "Further numeric columns to keep: level,price. Where the log calls them"
-    " otherwise: --columns level=lvl. Those of a known format are kept anyway.",
+    "Further columns to keep, such as price,category:cat. They hold numbers"
+    " (NAME or NAME:num) or categories (NAME:cat); known formats know their"
+    " categories. Where the log has another name: --columns price=cost. Without"
+    " this flag the usual ones of a known format are kept.",
+)
+_CATEGORY_CAP = flags.DEFINE_integer(
+    "category_cap",
+    100_000,
+    "Values in the vocabulary of a categorical column; rarer ones are unknown.",
 )
 _TIMEZONE = flags.DEFINE_string(
     "timezone",
@@ -74,7 +101,9 @@ _ENCODING = flags.DEFINE_string("encoding", "utf-8", "Of text files.")
 _MAX_BAD_FRACTION = flags.DEFINE_float(
     "max_bad_fraction", 0.01, "A larger share of bad rows is an error."
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Decides which users are held out.")
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Decides which users are held out or set aside."
+)
 _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Replace a dataset that is already at --out."
 )
@@ -150,15 +179,19 @@ def _prepare() -> None:
   extras = None
   if _EXTRAS.value is not None:
     extras = columns.parse_extras(_EXTRAS.value)
-  known = formats.default_extras(_FORMAT.value) if extras is None else extras
+  kinds = formats.extra_kinds(_FORMAT.value, extras)
   options = Options(
       logs=_required(_LOGS),
       out=_required(_OUT),
       unit=_UNIT.value,
       split_time=_SPLIT_TIME.value,
+      valid_time=_VALID_TIME.value,
       user_fraction=_USER_FRACTION.value,
-      columns=columns.parse_columns(_COLUMNS.value, known),
+      valid_fraction=_VALID_FRACTION.value,
+      leave_one_out=_LEAVE_ONE_OUT.value,
+      columns=columns.parse_columns(_COLUMNS.value, kinds),
       extras=extras,
+      category_cap=_CATEGORY_CAP.value,
       timezone=_TIMEZONE.value,
       time_unit=_TIME_UNIT.value,
       log_format=_FORMAT.value,
@@ -169,6 +202,7 @@ def _prepare() -> None:
       drop_duplicates=_DROP_DUPLICATES.value,
       restart=_RESTART.value,
       workers=_WORKERS.value,
+      command=commands.this_command(),
   )
   progress = CommandProgress()
   with exit_when_stopped(

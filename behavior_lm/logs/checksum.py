@@ -5,7 +5,7 @@ at every reading), one of all examples of a dataset whatever their order. The
 hash of a file's bytes is `common.files.sha256`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 import hashlib
 import pathlib
 from typing import Any
@@ -20,11 +20,11 @@ from behavior_lm.logs import schema
 FIELD = "_checksum"
 _MODULUS = 1 << 256
 # Types in which arrays are hashed, the same on every machine.
-_CODE, _TIME, _EXTRA = np.dtype("<i4"), np.dtype("<i8"), np.dtype("<f4")
+_CODE, _TIME = np.dtype("<i4"), np.dtype("<i8")
 
 
 def example_crc(
-    example: dict[str, Any], place: int, extras: Sequence[str]
+    example: dict[str, Any], place: int, extras: schema.Kinds
 ) -> int:
   """CRC-32 of one example and its place in its file.
 
@@ -34,7 +34,7 @@ def example_crc(
   Args:
     example: user_id, start, pair, timestamp and the extra columns.
     place: number of the example in its file, from 0.
-    extras: names of the extra columns.
+    extras: kinds of the extra columns.
   """
   start = example["start"]
   head = f"{place} {start} {len(example['pair'])} {example[schema.USER_ID]}"
@@ -45,13 +45,22 @@ def example_crc(
 
 
 def example_hash(
-    split: str, example: dict[str, Any], extras: Sequence[str]
+    split: str, example: dict[str, Any], extras: schema.Kinds
 ) -> int:
   """SHA-256 of one example and its split, as a number."""
   head = f"{split} {example['start']} {len(example['pair'])}"
   digest = hashlib.sha256(f"{head} {example[schema.USER_ID]}".encode())
   for data in _arrays(example, extras):
     digest.update(data)
+  return int.from_bytes(digest.digest())
+
+
+def categories_hash(name: str, categories: pl.DataFrame) -> int:
+  """SHA-256 of what the codes of a categorical column mean, as a number."""
+  digest = hashlib.sha256(name.encode())
+  for value in categories["value"].to_list():
+    text = "" if value is None else f"{len(value)} {value}"
+    digest.update(f"{text}\n".encode())
   return int.from_bytes(digest.digest())
 
 
@@ -82,12 +91,12 @@ def to_hex(number: int) -> str:
 
 
 def _arrays(
-    example: dict[str, Any], extras: Sequence[str]
+    example: dict[str, Any], extras: schema.Kinds
 ) -> Iterable[np.ndarray]:
   yield np.ascontiguousarray(example["pair"], _CODE)
   yield np.ascontiguousarray(example[schema.TIMESTAMP], _TIME)
-  for name in extras:
-    yield np.ascontiguousarray(example[name], _EXTRA)
+  for name, kind in extras.items():
+    yield np.ascontiguousarray(example[name], schema.EXTRA_DTYPES[kind])
 
 
 class HashingFile:

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,7 @@ from behavior_lm.logs import integrity
 from behavior_lm.logs import schema
 from behavior_lm.logs.event_source import EventSource
 from behavior_lm.logs.integrity import AGAIN
+from behavior_lm.logs.readers import columns
 
 META_FILE = "dataset.json"
 PAIRS_FILE = "pairs.parquet"
@@ -22,8 +24,15 @@ SEQUENCES_FILE = "sequences.parquet"
 QUARANTINE_FILE = "quarantine.jsonl"
 REPORT_FILE = "report.json"
 TFDS_FOLDER = "tfds"
+CATEGORIES_FOLDER = "categories"
 # A folder of this name is still being written.
 BUILDING = re.compile(r"\.building(-\d+)?$")
+# Flags of experiments/prepare.py that dataset.json tells, and their defaults.
+_FLAGS: dict[str, Any] = {
+    "unit": "user_day", "split_time": None, "valid_time": None,
+    "user_fraction": 0.0, "valid_fraction": 0.0, "leave_one_out": False,
+    "seed": 0, "timezone": "UTC", "drop_duplicates": False,
+}  # fmt: skip
 # Read whole, and early: checked byte for byte as soon as a dataset is opened.
 _CHECKED_AT_OPENING = (".json", ".md")
 
@@ -46,15 +55,38 @@ class Dataset:
     return list(self.meta["splits"])
 
   @property
-  def extras(self) -> tuple[str, ...]:
-    """Names of the extra numeric columns."""
-    return tuple(self.meta["extras"])
+  def extras(self) -> dict[str, schema.Extra]:
+    """The extra columns by name, in the order in which they were declared."""
+    return {
+        name: _extra(found) for name, found in self.meta["extras"].items()
+    }
 
   @functools.cached_property
   def pairs(self) -> pl.DataFrame:
     """event_id, design_id, train_count; the row number is the pair code."""
     self._check_file(PAIRS_FILE)
     return pl.read_parquet(self.path / PAIRS_FILE)
+
+  def categories(self, name: str) -> pl.DataFrame:
+    """code, value, train_count of a categorical column.
+
+    The row number is the code. Row 0 stands for all values that are not in the
+    vocabulary; its value is null.
+
+    Raises:
+      UserError: if there is no such column, or the file is damaged.
+    """
+    extra = self.extras.get(name)
+    if extra is None or extra.kind != schema.CATEGORICAL:
+      known = [n for n in self.extras if self.extras[n].categories]
+      raise UserError(
+          f"{self.path}: no categorical column {name!r}; it has"
+          f" {', '.join(known) or 'none'}. Name them with --extras NAME:cat"
+          " when the log is prepared."
+      )
+    file = categories_file(name)
+    self._check_file(file)
+    return pl.read_parquet(self.path / file)
 
   def sequences(self, split: str) -> pl.DataFrame:
     """One row a sequence, sorted by index; see the columns in the file."""
@@ -74,7 +106,7 @@ class Dataset:
         self.path / self.meta["tfds_folder"],
         split,
         self.meta["splits"][split]["num_sequences"],
-        self.extras,
+        {name: extra.kind for name, extra in self.extras.items()},
     )
 
   def _check_file(self, name: str) -> None:
@@ -90,6 +122,19 @@ class Dataset:
           f"{self.path}: no split {split!r}; it has"
           f" {', '.join(self.meta['splits'])}."
       )
+
+
+def categories_file(name: str) -> str:
+  """Where in a dataset folder the vocabulary of a column is."""
+  return f"{CATEGORIES_FOLDER}/{name}.parquet"
+
+
+def _extra(found: dict[str, Any]) -> schema.Extra:
+  if found["kind"] == schema.CATEGORICAL:
+    return schema.Extra(schema.CATEGORICAL, categories=found["categories"])
+  return schema.Extra(
+      schema.NUMERIC, mean=found["mean"] or 0.0, std=found["std"] or 1.0
+  )
 
 
 def open_dataset(path: str | os.PathLike[str]) -> Dataset:
@@ -181,12 +226,50 @@ def _read_meta(folder: pathlib.Path) -> dict[str, Any]:
   return meta
 
 
+def prepare_command(meta: dict[str, Any]) -> str:
+  """The command that made a dataset, of any schema version.
+
+  Args:
+    meta: content of its dataset.json.
+
+  Returns:
+    The recorded command line; where there is none, a line with the flags that
+    the content tells, and LOG or DIR for what it does not.
+  """
+  if meta.get("command"):
+    return str(meta["command"])
+  sources = [source["name"] for source in meta.get("sources", [])]
+  words = ["python", "experiments/prepare.py", "--logs"]
+  words += [sources[0] if len(sources) == 1 else "LOG", "--out", "DIR"]
+  for flag, default in _FLAGS.items():
+    value = meta.get(flag, default)
+    if value is True:
+      words.append(f"--{flag}")
+    elif value != default:
+      words += [f"--{flag}", str(value)]
+  renamed = [
+      f"{ours}={theirs}"
+      for ours, theirs in meta.get("columns", {}).items()
+      if ours != theirs
+  ]
+  if renamed:
+    words += ["--columns", ",".join(renamed)]
+  extras = meta.get("extras", {})
+  if extras:
+    if isinstance(extras, list):  # Until version 2 all of them were numeric.
+      extras = dict.fromkeys(extras, {"kind": schema.NUMERIC})
+    kinds = {name: found["kind"] for name, found in extras.items()}
+    words += ["--extras", ",".join(columns.declare_extras(kinds))]
+  return shlex.join(words)
+
+
 def _check_meta(folder: pathlib.Path, meta: dict[str, Any]) -> None:
   version = meta["schema_version"]
   if version != schema.SCHEMA_VERSION:
     raise UserError(
-        f"{folder}: has schema version {version!r}, this program reads"
-        f" {schema.SCHEMA_VERSION}. {AGAIN}"
+        f"{folder}: was prepared as schema version {version!r}, and this"
+        f" program reads version {schema.SCHEMA_VERSION}. Prepare the log again"
+        f" (folders are left out here): {prepare_command(meta)} --overwrite"
     )
   if meta.get(integrity.SELF_HASH) != integrity.self_hash(meta):
     raise UserError(

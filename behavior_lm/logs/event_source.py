@@ -25,7 +25,7 @@ class EventSource:
     folder: the TFDS folder.
     split: its name.
     length: number of sequences.
-    extras: names of the extra columns.
+    extras: kinds of the extra columns.
   """
 
   def __init__(
@@ -33,11 +33,11 @@ class EventSource:
       folder: str | os.PathLike[str],
       split: str,
       length: int,
-      extras: tuple[str, ...] = (),
+      extras: schema.Kinds | None = None,
   ):
     self.folder = os.fspath(folder)
     self.split = split
-    self.extras = extras
+    self.extras = dict(extras or {})
     self._length = length
     self._lock = threading.Lock()
     self._source: Any = None
@@ -56,7 +56,9 @@ class EventSource:
     Returns:
       {"user_id": str, "start": int, microseconds UTC, "pair": int32 [n],
       "timestamp": int64 [n], microseconds UTC} and each extra column by its
-      name, float32 [n], NaN where the log has no value.
+      name: a numeric one as float64 [n], NaN where the log has no value; a
+      categorical one as int32 [n] codes, -1 where the log has no value and 0
+      where the value is not in the vocabulary.
 
     Raises:
       IndexError: if there is no such sequence.
@@ -74,7 +76,10 @@ class EventSource:
           "start": int(row["start"]),
           "pair": np.asarray(row["pair"], np.int32),
           schema.TIMESTAMP: np.asarray(row[schema.TIMESTAMP], np.int64),
-      } | {name: np.asarray(row[name], np.float32) for name in self.extras}
+      } | {
+          name: np.asarray(row[name], schema.EXTRA_DTYPES[kind])
+          for name, kind in self.extras.items()
+      }
       stored = int(row[checksum.FIELD])
     except MemoryError:
       raise

@@ -1,14 +1,18 @@
 """Raw logs -> a dataset folder: read, check, sort, cut, write.
 
   read    a file, or a part of one -> rows by partition      (read_stage)
-  merge   the pairs of all reading tasks -> their codes      (pair_table)
+  merge   the pairs of all reading tasks -> their codes      (code_table)
+  count   a partition -> its values of categorical columns   (vocabulary)
   sort    a partition -> its shards, sequences, statistics   (sort_stage)
   finish  the metadata, the tables and the report            (dataset_writer)
 
+Counting is skipped where no categorical column was asked for.
+
 Memory does not grow with the log: rows lie in partitions on disk and each one
-is sorted and cut alone. Only the distinct pairs and, in the end, one row a
-sequence are in memory. Every step is a task whose files are kept until the
-dataset is whole, so a run that was killed goes on where it was.
+is sorted and cut alone. Only the distinct pairs, the distinct values of the
+categorical columns and, in the end, one row per sequence are in memory. Every
+step is a task whose files are kept until the dataset is whole, so a run that
+was killed goes on where it was.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,22 +29,22 @@ from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset
 from behavior_lm.logs.readers import source_file
 from behavior_lm.logs.readers import sources
+from behavior_lm.logs.stages import code_table
 from behavior_lm.logs.stages import dataset_writer
-from behavior_lm.logs.stages import pair_table
+from behavior_lm.logs.stages import partitions
 from behavior_lm.logs.stages import plan as plans
 from behavior_lm.logs.stages import read_results
 from behavior_lm.logs.stages import read_stage
 from behavior_lm.logs.stages import run_tasks
-from behavior_lm.logs.stages import sort_stage
+from behavior_lm.logs.stages import vocabulary
 from behavior_lm.logs.stages.options import Options
 from behavior_lm.logs.stages.plan import Plan
 
 Result = dict[str, Any]
-# Runs the reading and the sorting tasks of a plan; `merge_reads` comes
-# between the two. Returns the results of both.
-RunStages = Callable[
-    [Plan, CommandProgress], tuple[list[Result], list[Result]]
-]
+# Runs the reading, the counting and the sorting tasks of a plan; `merge_reads`
+# comes after the first, `vocabulary.make` after the second. Returns the
+# results of the reading and of the sorting tasks.
+RunStages = Callable[[Plan, CommandProgress], tuple[list[Result], list[Result]]]
 
 
 def prepare(
@@ -118,11 +122,13 @@ def _run_here(
 ) -> tuple[list[Result], list[Result]]:
   reads = run_tasks.read_all(plan, progress)
   merge_reads(plan, reads)
+  if plan.categorical:
+    vocabulary.make(plan, run_tasks.count_all(plan, progress))
   return reads, run_tasks.sort_all(plan, progress)
 
 
 def merge_reads(plan: Plan, reads: Sequence[Result]) -> None:
-  """Checks the log as a whole and gives its pairs their codes.
+  """Checks the log as a whole; gives its pairs and its values their codes.
 
   Args:
     plan: of the run.
@@ -134,10 +140,18 @@ def merge_reads(plan: Plan, reads: Sequence[Result]) -> None:
   read_results.check(plan, reads)
   if resumable.finished(plan.work, "merge") is not None:
     return
-  pairs = pair_table.merge(
-      pl.read_parquet(read_stage.pairs_path(plan, number))
-      for number in range(len(plan.slices))
-  )
-  path = sort_stage.pairs_path(plan)
-  pairs.write_parquet(path)
-  resumable.finish(plan.work, "merge", {}, [resumable.output(plan.work, path)])
+  numbers = range(len(plan.slices))
+  written = [partitions.pairs_path(plan)]
+  code_table.merge(
+      (pl.read_parquet(read_stage.pairs_path(plan, n)) for n in numbers),
+      code_table.PAIR,
+  ).write_parquet(written[0])
+  for column in plan.categorical:
+    written.append(partitions.values_path(plan, column))
+    written[-1].parent.mkdir(exist_ok=True)
+    paths = [read_stage.values_path(plan, n, column) for n in numbers]
+    code_table.merge(
+        map(pl.read_parquet, paths), code_table.VALUE
+    ).write_parquet(written[-1])
+  outputs = [resumable.output(plan.work, path) for path in written]
+  resumable.finish(plan.work, "merge", {}, outputs)

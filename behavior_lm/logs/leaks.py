@@ -7,6 +7,7 @@ what dataset.json says about the splits.
 
 from collections.abc import Iterable
 import dataclasses
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset as dataset_lib
 from behavior_lm.logs import schema
+from behavior_lm.logs import sequences
 from behavior_lm.logs import splits
 from behavior_lm.logs.readers import timestamps
 
@@ -72,27 +74,29 @@ def find_leaks(
 ) -> Leaks:
   """Reads every example and lists what crosses.
 
-  A leak is a user who is both held out and not, or on the other side than the
-  seed of the dataset puts them; an event of the later days in an early split
-  or the other way round; a sequence that is not the one that the table of
-  sequences has at its place; and counts for the vocabulary that hold more
-  than the events of train.
+  These are leaks: a user who is in splits of two groups of users, or in
+  another group than the seed of the dataset puts them; an event of another
+  time than its split is of; with --leave_one_out, a user whose last events are
+  not in test and valid; a sequence that is not the one that the table of
+  sequences has at its place; and counts for a vocabulary that hold more than
+  the events of train.
 
   Args:
     dataset: a finished dataset.
     progress: told how far it is.
   """
   found = Leaks()
-  cut = dataset.meta["split_time"]
-  moment = (
-      None if cut is None else timestamps.parse_moment(cut, "UTC", "split_time")
-  )
-  # Where each user was seen first, and whether held out there.
-  seen: dict[str, tuple[bool, str]] = {}
-  train_counts = np.zeros(dataset.pairs.height, np.int64)
+  rules = _rules(dataset.meta)
+  # The group of each user, and where they were seen first.
+  seen: dict[str, tuple[int, str]] = {}
+  rows: list[tuple[str, str, int, int, int]] = []
+  counts = {"": np.zeros(dataset.pairs.height, np.int64)}
+  for name, extra in dataset.extras.items():
+    if extra.kind == schema.CATEGORICAL:
+      counts[name] = np.zeros(extra.categories, np.int64)
   total = sum(part["num_sequences"] for part in dataset.meta["splits"].values())
   for split in dataset.splits:
-    held, late = divmod(splits.SPLITS.index(split), 2)
+    group, period = splits.group_of(split), splits.period_of(split, rules)
     table = dataset.sequences(split)
     listed = zip(
         table[schema.USER_ID].to_list(),
@@ -112,66 +116,108 @@ def find_leaks(
             f"{where}: is not the sequence that {dataset_lib.SEQUENCES_FILE}"
             f" lists there (user {user!r}, listed user {expected[0]!r})"
         )
-      held_before, first = seen.setdefault(user, (bool(held), where))
-      if held_before != bool(held):
+      group_before, first = seen.setdefault(user, (group, where))
+      if group_before != group:
         found.messages.append(
-            f"user {user!r} is in {first} and in {where}: held out and not"
+            f"user {user!r} is in {first} and in {where}, which are splits of"
+            " different groups of users"
         )
-      if moment is not None and len(times):
-        found.messages += _check_times(where, user, times, moment, bool(late))
+      found.messages += _check_times(where, user, times, period)
+      if rules.leave_one_out:
+        moments = int(times[0]), int(times[-1])
+        rows.append((split, user, *moments, len(times)))
       if split == splits.TRAIN:
-        train_counts += np.bincount(
-            example["pair"], minlength=len(train_counts)
-        )
+        for name, count in counts.items():
+          codes = example[name or "pair"]
+          count += np.bincount(codes[codes >= 0], minlength=len(count))
       if progress is not None:
         progress.stage("looking for leaks", found.num_sequences, total)
   found.num_users = len(seen)
-  found.messages += _check_users(dataset, seen)
-  found.messages += _check_counts(dataset.pairs, train_counts)
+  found.messages += _check_users(seen, rules)
+  found.messages += _check_places(rows)
+  found.messages += _check_counts(dataset, counts)
   return found
 
 
-def _check_times(
-    where: str, user: str, times: np.ndarray, moment: int, late: bool
-) -> Iterable[str]:
-  """The first event of a sequence that is on the wrong side of the moment."""
-  wrong = np.flatnonzero((times >= moment) != late)
-  if len(wrong):
-    first = int(wrong[0])
-    side = "before" if late else "at or after"
-    yield (
-        f"{where}: event {first} of user {user!r} is of"
-        f" {timestamps.format_moment(int(times[first]))}, {side} the split time"
-        f" {timestamps.format_moment(moment)}"
-    )
+def _rules(meta: dict[str, Any]) -> splits.Rules:
+  """What decided the splits of a dataset."""
 
+  def moment(flag: str) -> int | None:
+    text = meta[flag]
+    return None if text is None else timestamps.parse_moment(text, "UTC", flag)
 
-def _check_users(
-    dataset: dataset_lib.Dataset, seen: dict[str, tuple[bool, str]]
-) -> Iterable[str]:
-  """Users on the other side than the seed of the dataset puts them."""
-  chosen = splits.heldout_users(
-      list(seen),
-      fraction=dataset.meta["user_fraction"],
-      seed=dataset.meta["seed"],
+  return sequences.Cut(
+      valid_time=moment("valid_time"),
+      split_time=moment("split_time"),
+      valid_fraction=meta["valid_fraction"],
+      user_fraction=meta["user_fraction"],
+      seed=meta["seed"],
+      leave_one_out=meta["leave_one_out"],
   )
-  for (user, (held, where)), should in zip(seen.items(), chosen, strict=True):
-    if held != bool(should):
-      side = "held out" if should else "not held out"
+
+
+def _check_times(
+    where: str,
+    user: str,
+    times: np.ndarray,
+    period: tuple[int | None, int | None],
+) -> Iterable[str]:
+  """The first event of a sequence that is outside of its split's period."""
+  low, high = period
+  for bound, side, wrong in (
+      (low, "before", times < low if low is not None else None),
+      (high, "at or after", times >= high if high is not None else None),
+  ):
+    if bound is not None and wrong is not None and wrong.any():
+      first = int(wrong.argmax())
       yield (
-          f"user {user!r} is in {where}, but by the seed of the dataset they"
-          f" are {side}"
+          f"{where}: event {first} of user {user!r} is of"
+          f" {timestamps.format_moment(int(times[first]))}, {side}"
+          f" {timestamps.format_moment(bound)}, where this split"
+          f" {'begins' if bound == low else 'ends'}"
       )
 
 
-def _check_counts(pairs: pl.DataFrame, counts: np.ndarray) -> Iterable[str]:
-  """Pairs whose count for the vocabulary is not that of the train events."""
-  written = pairs["train_count"].to_numpy()
-  wrong = np.flatnonzero(written != counts)
-  if len(wrong):
-    event, design = pairs.select("event_id", "design_id").row(int(wrong[0]))
+def _check_users(
+    seen: dict[str, tuple[int, str]], rules: splits.Rules
+) -> Iterable[str]:
+  """Users in another group than the seed of the dataset puts them."""
+  chosen = splits.user_groups(list(seen), rules)
+  for (user, (group, where)), should in zip(seen.items(), chosen, strict=True):
+    if group != should:
+      yield (
+          f"user {user!r} is in {where}, but the seed of the dataset puts them"
+          f" into {' and '.join(dict.fromkeys(splits.GROUPS[should]))}"
+      )
+
+
+def _check_places(rows: list[tuple[str, str, int, int, int]]) -> Iterable[str]:
+  """Users whose last events are not where --leave_one_out puts them."""
+  names = ["split", schema.USER_ID, "start", "end", "num_events"]
+  table = pl.DataFrame(rows, names, orient="row")
+  for user in splits.misplaced_users(table) if rows else []:
     yield (
-        f"{dataset_lib.PAIRS_FILE}: train_count of {len(wrong):,} pairs is not"
-        f" their number of events in train, first ({event}, {design}):"
-        f" {written[wrong[0]]:,} instead of {counts[wrong[0]]:,}"
+        f"user {user!r} does not have their last event in test, the one before"
+        " it in valid and all others in train"
     )
+
+
+def _check_counts(
+    dataset: dataset_lib.Dataset, counts: dict[str, np.ndarray]
+) -> Iterable[str]:
+  """Counts for vocabularies that are not those of the train events."""
+  for name, count in counts.items():
+    table = dataset.categories(name) if name else dataset.pairs
+    written = table["train_count"].to_numpy()
+    wrong = np.flatnonzero(written != count)
+    if len(wrong):
+      file = dataset_lib.PAIRS_FILE
+      if name:
+        file = dataset_lib.categories_file(name)
+      what = ["value"] if name else ["event_id", "design_id"]
+      first = ", ".join(map(str, table.select(what).row(int(wrong[0]))))
+      yield (
+          f"{file}: train_count of {len(wrong):,} rows is not their number of"
+          f" events in train, first ({first}): {written[wrong[0]]:,} instead of"
+          f" {count[wrong[0]]:,}"
+      )

@@ -24,17 +24,19 @@ class Cut:
   Attributes:
     unit: one of UNITS.
     zone: IANA name of the zone whose days count.
-    split_time: microseconds UTC, or None.
-    user_fraction: share of users held out.
-    seed: of the choice of those users.
+    valid_time, split_time, valid_fraction, user_fraction, seed,
+      leave_one_out: see `splits.Rules`.
     drop_duplicates: keep only the first of equal rows.
   """
 
   unit: str = USER_DAY
   zone: str = "UTC"
+  valid_time: int | None = None
   split_time: int | None = None
+  valid_fraction: float = 0.0
   user_fraction: float = 0.0
   seed: int = 0
+  leave_one_out: bool = False
   drop_duplicates: bool = False
 
 
@@ -49,7 +51,7 @@ class Block:
     table: one row a sequence: split (code), user_id, start, end (Datetime us
       UTC), offset (of its first event in this block) and num_events.
     duplicates: rows equal to an earlier one.
-    extras: [n] float32 for each extra column.
+    extras: [n] for each extra column: float64, or int32 codes of a category.
     before: where the first event continues a sequence, the time of the event
       before it; the table has no row for that sequence then.
   """
@@ -64,7 +66,7 @@ class Block:
 
 
 def cut_rows(rows: np.ndarray, users: pl.DataFrame, cut: Cut) -> Block:
-  """Cuts sorted events.
+  """Cuts sorted events; `leave_last_out` comes after, where it is asked for.
 
   Args:
     rows: [n] rows of `rows.row_type` with final codes, sorted by user hash
@@ -78,12 +80,8 @@ def cut_rows(rows: np.ndarray, users: pl.DataFrame, cut: Cut) -> Block:
     rows, pair = rows[~duplicate], pair[~duplicate]
   time = np.ascontiguousarray(rows["time"])
   user = np.searchsorted(users["hash"].to_numpy(), rows["user"])
-  held = splits.heldout_users(
-      users[schema.USER_ID].to_list(),
-      fraction=cut.user_fraction,
-      seed=cut.seed,
-  )
-  split = splits.split_codes(held[user], time, cut.split_time)
+  groups = splits.user_groups(users[schema.USER_ID].to_list(), cut)
+  split = splits.split_codes(groups[user], time, cut)
   begins = _changes(user) | _changes(split)
   if cut.unit == USER_DAY:
     begins |= _changes(local_days(time, cut.zone))
@@ -102,6 +100,38 @@ def cut_rows(rows: np.ndarray, users: pl.DataFrame, cut: Cut) -> Block:
       for name in rows_lib.extra_names(rows.dtype)
   }
   return Block(pair, time, split, table, int(duplicate.sum()), extras)
+
+
+def leave_last_out(block: Block) -> Block:
+  """Moves the last event of each user to test and the one before it to valid.
+
+  Users with fewer than `splits.LEAST_EVENTS` events stay in train.
+
+  Args:
+    block: all events of its users, all of them in train; `block.split` is
+      changed in place.
+  """
+  if not len(block.pair):
+    return block
+  table = block.table
+  begins = table["offset"].to_numpy()
+  users = begins[_changes(table[schema.USER_ID].rle_id().to_numpy())]
+  ends = np.append(users[1:], len(block.pair))
+  last = ends[ends - users >= splits.LEAST_EVENTS] - 1
+  block.split[last] = splits.SPLITS.index(splits.TEST)
+  block.split[last - 1] = splits.SPLITS.index(splits.VALID)
+  first = np.unique(np.concatenate([begins, last, last - 1]))
+  after = np.append(first[1:], len(block.pair))
+  old = np.searchsorted(begins, first, side="right") - 1
+  table = pl.DataFrame({
+      "split": block.split[first],
+      schema.USER_ID: table[schema.USER_ID].gather(old),
+      "start": pl.Series(block.time[first]).cast(_STAMP),
+      "end": pl.Series(block.time[after - 1]).cast(_STAMP),
+      "offset": first,
+      "num_events": after - first,
+  })
+  return dataclasses.replace(block, table=table)
 
 
 def find_duplicates(

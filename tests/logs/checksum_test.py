@@ -8,6 +8,9 @@ import polars as pl
 
 from behavior_lm.common.files import sha256
 from behavior_lm.logs import checksum
+from behavior_lm.logs import schema
+
+_KINDS = {"level": schema.NUMERIC, "place": schema.CATEGORICAL}
 
 
 def example(n=5, user="u"):
@@ -16,7 +19,8 @@ def example(n=5, user="u"):
       "start": 10**15,
       "pair": np.arange(n, dtype=np.int32),
       "timestamp": 10**15 + np.arange(n),
-      "level": np.array([np.nan, *range(1, n)], np.float32),
+      "level": np.array([np.nan, *range(1, n)]),
+      "place": np.arange(-1, n - 1, dtype=np.int32),
   }
 
 
@@ -32,25 +36,25 @@ def changes():
 
 
 def test_every_change_of_an_example_changes_its_crc_and_its_hash():
-  crc = checksum.example_crc(example(), 7, ["level"])
-  digest = checksum.example_hash("train", example(), ["level"])
-  assert crc == checksum.example_crc(example(), 7, ["level"])
-  assert crc != checksum.example_crc(example(), 8, ["level"])
-  assert digest != checksum.example_hash("test", example(), ["level"])
-  assert len(list(changes())) == 5
+  crc = checksum.example_crc(example(), 7, _KINDS)
+  digest = checksum.example_hash("train", example(), _KINDS)
+  assert crc == checksum.example_crc(example(), 7, _KINDS)
+  assert crc != checksum.example_crc(example(), 8, _KINDS)
+  assert digest != checksum.example_hash("test", example(), _KINDS)
+  assert len(list(changes())) == 6
   for name, changed in changes():
-    assert checksum.example_crc(changed, 7, ["level"]) != crc, name
-    assert checksum.example_hash("train", changed, ["level"]) != digest, name
+    assert checksum.example_crc(changed, 7, _KINDS) != crc, name
+    assert checksum.example_hash("train", changed, _KINDS) != digest, name
 
 
 def test_hashes_do_not_depend_on_how_an_array_lies_in_memory():
   spread = example()
-  for name in ("pair", "timestamp", "level"):
+  for name in ("pair", "timestamp", "level", "place"):
     wide = np.zeros(2 * len(spread[name]), spread[name].dtype)
     wide[::2] = spread[name]
     spread[name] = wide[::2]
-  assert checksum.example_crc(spread, 0, ["level"]) == checksum.example_crc(
-      example(), 0, ["level"]
+  assert checksum.example_crc(spread, 0, _KINDS) == checksum.example_crc(
+      example(), 0, _KINDS
   )
 
 

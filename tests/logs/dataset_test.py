@@ -141,8 +141,8 @@ def files():
       "pairs.parquet",
       "sequences.parquet",
       "report.json",
-      "tfds/event_log/2.0.0/features.json",
-      "tfds/event_log/2.0.0/event_log-train.array_record-00000-of-00001",
+      "tfds/event_log/3.0.0/features.json",
+      "tfds/event_log/3.0.0/event_log-train.array_record-00000-of-00001",
   ]
 
 

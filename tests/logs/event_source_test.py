@@ -10,6 +10,7 @@ import pytest
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset as dataset_lib
+from behavior_lm.logs import schema
 from behavior_lm.logs.builders import event_log
 from behavior_lm.logs.event_source import EventSource
 from tests.logs import log_files
@@ -52,17 +53,17 @@ def contents(dataset):
 
 def test_extra_columns_come_with_each_sequence(folder):
   dataset = dataset_lib.open_dataset(folder)
-  assert dataset.extras == ("level",) == tuple(dataset.meta["extras"])
+  assert list(dataset.extras) == ["level"] == list(dataset.meta["extras"])
   example = dataset.source("train")[0]
   assert list(example) == ["user_id", "start", "pair", "timestamp", "level"]
-  assert example["level"].dtype == np.float32
+  assert example["level"].dtype == np.float64
   log = pl.read_parquet(folder.parent / "log.parquet").filter(
       pl.col("user_id") == example["user_id"]
   )
   levels = dict(
       log.with_columns(pl.col("timestamp") * 1_000_000)
       .unique("timestamp", keep="none")
-      .select("timestamp", pl.col("level").cast(pl.Float32))
+      .select("timestamp", "level")
       .iter_rows()
   )
   known = [time in levels for time in example["timestamp"].tolist()]
@@ -119,16 +120,19 @@ def test_a_shard_cut_off_while_it_is_open_is_named(folder, tmp_path):
   assert "is damaged: " in str(caught.value)
 
 
+_KINDS = {"x": schema.NUMERIC}
+
+
 def write(folder, examples, shards=1):
   lengths = [
       event_log.write_shard(
           folder / event_log.shard_name("train", shard, shards),
           examples[shard::shards],
-          ["x"],
+          _KINDS,
       )
       for shard in range(shards)
   ]
-  event_log.write_metadata(folder, {"train": lengths}, ["x"])
+  event_log.write_metadata(folder, {"train": lengths}, _KINDS)
 
 
 def examples(count):
@@ -138,7 +142,7 @@ def examples(count):
           "start": n,
           "pair": np.array([n, 3], np.int32),
           "timestamp": np.array([n, n + 1]),
-          "x": np.array([0.5, np.nan], np.float32),
+          "x": np.array([0.5, np.nan]),
       }
       for n in range(count)
   ]
@@ -151,7 +155,7 @@ def test_an_example_in_the_place_of_another_is_named(tmp_path, monkeypatch):
   )
   write(tmp_path, examples(4), shards=2)
   monkeypatch.undo()
-  source = EventSource(tmp_path, "train", 4, ("x",))
+  source = EventSource(tmp_path, "train", 4, _KINDS)
   for index, place in enumerate([0, 1, 0, 1]):
     with pytest.raises(UserError) as caught:
       source[index]

@@ -17,7 +17,7 @@ class FakeSource:
     n = self.lengths[index]
     extra = {}
     if self.extra:
-      extra[self.extra] = np.arange(n, dtype=np.float32)
+      extra[self.extra] = np.arange(n, dtype=np.float64)
     return extra | {
         "user_id": f"user{index}",
         "start": 10**15 + index,

@@ -11,9 +11,10 @@ from behavior_lm.common import resumable
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import ingest
 from behavior_lm.logs.builders import event_log
+from behavior_lm.logs.stages import code_table
 from behavior_lm.logs.stages import dataset_writer
 from behavior_lm.logs.stages import external_sort
-from behavior_lm.logs.stages import pair_table
+from behavior_lm.logs.stages import partitions
 from behavior_lm.logs.stages import plan
 from behavior_lm.logs.stages import sort_stage
 from behavior_lm.logs.stages import spill
@@ -22,7 +23,7 @@ from behavior_lm.logs.stages.options import Options
 # Every function that writes something, or says that something is written.
 _STEPS = [
     (plan, "save"), (spill.SpillWriter, "add"), (resumable, "finish"),
-    (pair_table, "merge"), (external_sort, "_distribute"),
+    (code_table, "merge"), (external_sort, "_distribute"),
     (external_sort, "sort_rows"), (event_log, "write_shard"),
     (event_log, "write_metadata"), (dataset_writer, "_link"),
     (dataset_writer, "_write_json"), (folder, "move_into_place"),
@@ -35,7 +36,7 @@ def small_parts():
   plan.SLICE_ROWS = 400
   spill.partition_bits = lambda rows: 2
   spill.MIN_CHUNK_ROWS, spill.PIECE_ROWS = 150, 0
-  sort_stage.MAX_ROWS = 300
+  partitions.MAX_ROWS = 300
   sort_stage.SHARD_EVENTS = 400
 
 

@@ -3,6 +3,9 @@ r"""The stages of `ingest` on Apache Beam, for more than one machine.
   slices of the log -> read -> (partition, block of rows) -> GroupByKey -> sort
                         \-> what they found -> merge -- side input --/
 
+With categorical columns the blocks of each partition are counted between the
+merge and the sort, and the vocabularies are the side input.
+
 An element of the shuffle is a block: the rows of one partition in one chunk of
 the log, packed, with the number of the task and of the chunk, so that ties
 keep the order of the log. The functions are those of the local stages, and
@@ -16,7 +19,7 @@ apache-beam is optional: `ingest.on_beam` imports this module when it is asked
 for.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
 import io
 import json
@@ -38,15 +41,18 @@ from behavior_lm.common.errors import Interrupted
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import ingest
+from behavior_lm.logs import schema
 from behavior_lm.logs.stages import read_stage
 from behavior_lm.logs.stages import rows as rows_lib
 from behavior_lm.logs.stages import sort_stage
 from behavior_lm.logs.stages import spill
+from behavior_lm.logs.stages import vocabulary
 from behavior_lm.logs.stages.plan import Plan
 
 Result = dict[str, Any]
 # Number of the task, number of the chunk, rows, users (Arrow IPC).
 Block = tuple[int, int, bytes, bytes]
+_Stage = vocabulary.Counter | sort_stage.Sorter
 
 # Beam's own DirectRunner first tries to download another program.
 LOCAL_RUNNER = "DirectRunner"
@@ -166,12 +172,21 @@ def _build(
   every = pipeline | "Partitions" >> beam.Create([
       (partition, None) for partition in left
   ])
-  _ = (
+  grouped = (
       (every, read[_BLOCKS])
       | "Flatten" >> beam.Flatten()
       | "ByPartition" >> beam.GroupByKey()
-      | "Sort" >> beam.ParDo(_Sort(plan), beam.pvalue.AsSingleton(merged))
   )
+  usable = beam.pvalue.AsSingleton(merged)
+  if plan.categorical:
+    counted = (
+        grouped
+        | "Count" >> beam.ParDo(_Task(plan, vocabulary.Counter), usable)
+        | "AllCounted" >> beam.combiners.ToList()
+        | "Vocabularies" >> beam.Map(_make_vocabularies, plan, usable)
+    )
+    usable = beam.pvalue.AsSingleton(counted)
+  _ = grouped | "Sort" >> beam.ParDo(_Task(plan, sort_stage.Sorter), usable)
 
 
 class _Read(beam.DoFn):
@@ -214,12 +229,32 @@ def _merge(found: list[str | None], plan: Plan) -> bool:
   return True
 
 
-class _Sort(beam.DoFn):
-  """(partition, its blocks) -> shards in the folder being built."""
+def _make_vocabularies(counted: list[int], plan: Plan, usable: bool) -> bool:
+  """Makes the vocabularies when all partitions are counted."""
+  if usable:
+    counts = [
+        resumable.finished(plan.work, vocabulary.name(number))
+        for number in range(plan.num_partitions)
+    ]
+    whole = [found for found in counts if found is not None]
+    if len(whole) < len(counts):
+      raise RuntimeError("the counts of some partitions have disappeared")
+    vocabulary.make(plan, whole)
+  return usable
 
-  def __init__(self, plan: Plan):
+
+class _Task(beam.DoFn):
+  """(partition, its blocks) -> what a counter or a sorter writes of it.
+
+  Args:
+    plan: of the run.
+    kind: makes the counter or the sorter; called once per worker.
+  """
+
+  def __init__(self, plan: Plan, kind: Callable[[Plan], _Stage]):
     self._plan = plan
-    self._sorter: sort_stage.Sorter | None = None
+    self._kind = kind
+    self._stage: _Stage | None = None
 
   def process(
       self, group: tuple[int, Iterable[Block | None]], usable: bool
@@ -227,16 +262,16 @@ class _Sort(beam.DoFn):
     if not usable:
       return
     partition, blocks = group
-    if self._sorter is None:
-      self._sorter = sort_stage.Sorter(self._plan)
+    if self._stage is None:
+      self._stage = self._kind(self._plan)
     with tempfile.TemporaryDirectory() as folder:
-      pieces = _spool(blocks, pathlib.Path(folder), self._plan.extras)
-      self._sorter.run(partition, pieces)
+      pieces = _spool(blocks, pathlib.Path(folder), self._plan.kinds)
+      self._stage.run(partition, pieces)
     yield partition
 
 
 class _Spooled:
-  """Blocks of one reading task, in a file; see `sort_stage.Pieces`."""
+  """Blocks of one reading task, in a file; see `partitions.Pieces`."""
 
   def __init__(self, path: pathlib.Path, kind: np.dtype):
     self._path = path
@@ -263,7 +298,7 @@ class _Spooled:
 def _spool(
     blocks: Iterable[Block | None],
     folder: pathlib.Path,
-    extras: Sequence[str],
+    extras: schema.Kinds,
 ) -> dict[int, _Spooled]:
   """Blocks in any order -> pieces by reading task, with rows on disk.
 

@@ -21,7 +21,7 @@ from behavior_lm.logs.builders import tf_example
 Example = dict[str, Any]
 
 NAME = "event_log"
-VERSION = "2.0.0"
+VERSION = "3.0.0"
 # Where the files are below the folder of a dataset's TFDS files.
 FOLDER = pathlib.PurePosixPath(NAME, VERSION)
 
@@ -30,8 +30,8 @@ _GROUP_EVENTS = 200_000
 _FILE_FORMAT = tfds.core.file_adapters.FileFormat.ARRAY_RECORD
 
 
-def features(extras: Sequence[str]) -> tfds.features.FeaturesDict:
-  """What an example holds; see the description of the dataset folder."""
+def features(extras: schema.Kinds) -> tfds.features.FeaturesDict:
+  """What an example holds: the events of a sequence, an array per column."""
   return tfds.features.FeaturesDict({
       schema.USER_ID: tfds.features.Text(),
       # Microseconds UTC of the first event.
@@ -41,8 +41,13 @@ def features(extras: Sequence[str]) -> tfds.features.FeaturesDict:
       schema.TIMESTAMP: tfds.features.Tensor(shape=(None,), dtype=np.int64),
       checksum.FIELD: tfds.features.Scalar(np.int64),
   } | {
-      name: tfds.features.Tensor(shape=(None,), dtype=np.float32)
-      for name in extras
+      # As bytes: TFDS would store numbers of 64 bits with 32 otherwise.
+      name: tfds.features.Tensor(
+          shape=(None,),
+          dtype=schema.EXTRA_DTYPES[kind].type,
+          encoding=tfds.features.Encoding.BYTES,
+      )
+      for name, kind in extras.items()
   })  # fmt: skip
 
 
@@ -52,14 +57,14 @@ def shard_name(split: str, number: int, count: int) -> str:
 
 
 def write_shard(
-    path: pathlib.Path, examples: Iterable[Example], extras: Sequence[str]
+    path: pathlib.Path, examples: Iterable[Example], extras: schema.Kinds
 ) -> int:
   """Writes the file of one shard and returns its number of examples.
 
   Args:
     path: of the file; one that is there is replaced.
     examples: user_id, start, pair, timestamp and extras, in their order.
-    extras: names of the extra columns.
+    extras: kinds of the extra columns.
   """
   count = 0
 
@@ -97,14 +102,14 @@ def _groups(examples: Iterable[Example]) -> Iterator[list[Example]]:
 def write_metadata(
     folder: pathlib.Path,
     shard_lengths: Mapping[str, Sequence[int]],
-    extras: Sequence[str],
+    extras: schema.Kinds,
 ) -> None:
   """Describes shards that are there, so that TFDS can read them.
 
   Args:
     folder: of the shards, under the names that `shard_name` gives.
     shard_lengths: for each split the number of examples of each shard.
-    extras: names of the extra columns.
+    extras: kinds of the extra columns.
   """
   splits = []
   for split, lengths in shard_lengths.items():

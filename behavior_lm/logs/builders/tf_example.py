@@ -15,8 +15,9 @@ from behavior_lm.logs import schema
 
 # Field number and wire type 2 (a length, then as many bytes).
 _FIELD_1, _FIELD_2 = b"\x0a", b"\x12"
-# Which kind of list a Feature holds.
-_BYTES, _FLOATS, _INTS = b"\x0a", b"\x12", b"\x1a"
+# Which kind of list a Feature holds. The lists of floats have 32 bits each,
+# so numbers of 64 bits are stored as bytes.
+_BYTES, _INTS = b"\x0a", b"\x1a"
 # Numbers encoded at once; bounds the memory for an example of any length.
 _BLOCK = 1 << 20
 
@@ -25,7 +26,7 @@ def encode(
     examples: Sequence[dict[str, Any]],
     checksums: Sequence[int],
     checksum_name: str,
-    extras: Sequence[str],
+    extras: schema.Kinds,
 ) -> Iterator[bytes]:
   """Yields the serialized form of each example.
 
@@ -33,7 +34,8 @@ def encode(
     examples: user_id, start, pair, timestamp and the extra columns.
     checksums: of the examples.
     checksum_name: name of the feature for them.
-    extras: names of the extra columns.
+    extras: kinds of the extra columns; their values are stored as the bytes of
+      `schema.EXTRA_DTYPES`.
   """
   last = np.cumsum([len(example["pair"]) for example in examples]) - 1
   each = np.arange(len(examples))
@@ -51,14 +53,15 @@ def encode(
           *_select(*varints(np.array(checksums, np.int64)), each),
       ),
   ]
-  for name in ("pair", schema.TIMESTAMP, *extras):
+  for name in ("pair", schema.TIMESTAMP):
     values = _join([example[name] for example in examples])
-    if name in extras:
-      data = np.ascontiguousarray(values, "<f4").tobytes()
-      columns.append((_head(name, _FLOATS), data, 4 * (last + 1)))
-    else:
-      encoded = varints(values.astype(np.int64, copy=False))
-      columns.append((_head(name, _INTS), *_select(*encoded, last)))
+    encoded = varints(values.astype(np.int64, copy=False))
+    columns.append((_head(name, _INTS), *_select(*encoded, last)))
+  for name, kind in extras.items():
+    values = _join([example[name] for example in examples])
+    dtype = schema.EXTRA_DTYPES[kind]
+    data = np.ascontiguousarray(values, dtype).tobytes()
+    columns.append((_head(name, _BYTES), data, dtype.itemsize * (last + 1)))
   cuts = [[0, *ends.tolist()] for _, _, ends in columns]
   for number in range(len(examples)):
     features = b"".join([

@@ -24,6 +24,7 @@ from behavior_lm.logs.formats.sasrec import SASREC
 from behavior_lm.logs.formats.sasrec_time import SASREC_TIME
 from behavior_lm.logs.formats.taobao import TAOBAO
 from behavior_lm.logs.formats.tianchi import TIANCHI
+from behavior_lm.logs.readers import columns as columns_lib
 from behavior_lm.logs.readers import delimited
 from behavior_lm.logs.readers import jsonl
 from behavior_lm.logs.readers import parquet_log
@@ -70,7 +71,7 @@ def read(
     log_format: a name in FORMATS, or auto or one of source_file.GENERIC: the
       format of `source` counts then.
     columns: {ours: theirs} of the columns that differ.
-    extras: further numeric columns, by our names.
+    extras: further columns, by our names.
     encoding: of text files.
     rejected: gets what is no event.
 
@@ -112,9 +113,27 @@ def describe() -> str:
   )
 
 
-def default_extras(log_format: str) -> tuple[str, ...]:
-  """Numeric columns that are read of this format when none are named."""
-  return FORMATS[log_format].extras if log_format in FORMATS else ()
+def extra_kinds(
+    log_format: str, declared: Sequence[str] | None
+) -> dict[str, str]:
+  """The further columns to read of a format, and what they hold.
+
+  Args:
+    log_format: auto, or any name that `check` accepts.
+    declared: declarations as `columns.parse_extras` returns them; None for the
+      columns that are read of this format when none are named.
+
+  Returns:
+    {name: schema.NUMERIC or schema.CATEGORICAL}.
+
+  Raises:
+    UserError: if a declaration is malformed.
+  """
+  known = FORMATS.get(log_format)
+  if declared is None:
+    declared = known.extras if known else ()
+  categories = known.categories if known else ()
+  return columns_lib.extra_kinds(declared, categories)
 
 
 def default_timezone(log_format: str) -> str | None:

@@ -4,8 +4,9 @@
    "unixReviewTime": 1441324800, "reviewText": "...", "verified": true}
 
 (on one line) becomes user A1 with the event (review, B09); the stars are the
-extra column `rating`. Times are whole days: the order inside of a day is the
-file's. The 2023 edition has other keys: --columns
+numeric extra column `rating`. Further keys are read by request, `verified` as
+a category: --extras rating,verified. Times are whole days: the order inside of
+a day is the file's. The 2023 edition has other keys: --columns
 user_id=user_id,design_id=parent_asin,timestamp=timestamp,rating=rating
 """
 
@@ -44,4 +45,5 @@ AMAZON = LogFormat(
     read=_read,
     files=("*.json", "*.json.gz", "*.jsonl", "*.jsonl.gz"),
     extras=("rating",),
+    categories=("verified",),
 )

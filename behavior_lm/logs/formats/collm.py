@@ -8,7 +8,7 @@ items that the user liked before:
 becomes user 4 with the event (like, 96), or (dislike, 96) for label 0. The
 history is not read: each of its items is a row with label 1 in one of the
 files train, valid or test, so give the folder of all three and cut with
---split_time. Other numeric columns are extras: --extras not_cold.
+--split_time. Other columns are read by request: --extras not_cold.
 """
 
 from collections.abc import Iterator

@@ -9,9 +9,10 @@ There is neither a user nor a time in it. So each row is one short sequence: a
 user of its own, named `FILE:LINE` or by its Id, whose events are the
 categorical fields that are filled, in their order: (C1, 05db9164),
 (C2, 8a4f1ed0), ... The place of the field stands for the time. The numeric
-fields and the label are no events; they are extra columns by request, the same
-for all events of the row: --extras i1,i2,label. The label tells what a model
-should predict: keep it out of its inputs.
+fields and the label are no events; they are numeric extra columns by request,
+and C1 .. C26 categorical ones, the same for all events of the row: --extras
+i1,i2,c1,label. The label tells what a model should predict: keep it out of its
+inputs.
 """
 
 from collections.abc import Iterator
@@ -30,7 +31,8 @@ from behavior_lm.logs.readers.source_file import Source
 _NUMBERS = tuple(f"I{place}" for place in range(1, 14))
 FIELDS = tuple(f"C{place}" for place in range(1, 27))
 NAMES = ("label", *_NUMBERS, *FIELDS)
-_EXTRAS = ("label", *(name.lower() for name in _NUMBERS))
+_CATEGORIES = tuple(name.lower() for name in FIELDS)
+_EXTRAS = ("label", *(name.lower() for name in _NUMBERS), *_CATEGORIES)
 
 
 def _read(source: Source, request: Request) -> Iterator[pl.DataFrame]:
@@ -105,5 +107,6 @@ CRITEO = LogFormat(
     summary="Criteo: label, I1-I13, C1-C26 (tabs, commas); a row is a user",
     read=_read,
     files=("*criteo*.txt", "*criteo*.csv", "train*.txt", "train*.csv"),
+    categories=_CATEGORIES,
     ordinal=True,
 )

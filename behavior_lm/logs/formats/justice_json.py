@@ -9,7 +9,7 @@ where the event has one, and the level is text with zeros in front:
     "timestamp": "2019-08-14 20:20:04"}]
 
 becomes user USER with the events (400027, 161) and (400031, none); the level
-is an extra column, missing where the log does not know it.
+is a numeric extra column, missing where the log does not know it.
 """
 
 from collections.abc import Iterator

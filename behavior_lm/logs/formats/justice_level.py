@@ -5,7 +5,7 @@ The file USER holds one JSON list of such texts, or one of them a line:
   ["2019-12-04 00:34:58#085#400587#0", "2019-12-04 01:23:25#085#400027#161"]
 
 becomes user USER with the events (400587, none) and (400027, 161); the level
-is an extra column.
+is a numeric extra column.
 """
 
 from collections.abc import Iterator

@@ -22,7 +22,7 @@ class Request:
 
   Attributes:
     columns: {ours: theirs} of the columns that differ.
-    extras: further numeric columns, by our names.
+    extras: further columns, by our names.
     encoding: of text files.
     rejected: gets what is no event.
   """
@@ -50,7 +50,9 @@ class LogFormat:
     summary: one line for people who look for theirs.
     read: a file -> batches as `clean.clean` takes them.
     files: patterns of the names that such files have in a folder.
-    extras: numeric columns that are read when none are named.
+    extras: further columns that are read when none are named.
+    categories: names of further columns that are categorical unless
+      --extras declares them otherwise; all others are numeric.
     timezone: of times without an offset when none is named; None is UTC.
     ordinal: whether the log knows the order of events and not their times;
       they get one second a line from 1970 on.
@@ -62,6 +64,7 @@ class LogFormat:
   read: Callable[[Source, Request], Iterator[pl.DataFrame]]
   files: tuple[str, ...]
   extras: tuple[str, ...] = ()
+  categories: tuple[str, ...] = ()
   timezone: str | None = None
   ordinal: bool = False
   parquet: bool = False

@@ -5,9 +5,10 @@ Tabs between the fields, and a header that names each field and its type:
   user_id:token	item_id:token	rating:float	timestamp:float
   5	88	4	881250949
 
-becomes user 5 with the event (interaction, 88). Other numeric fields are
-extra columns, by their names before the colon: --extras rating. Names that
-differ are mapped without their types: --columns design_id=movie_id.
+becomes user 5 with the event (interaction, 88). Other fields are extra
+columns by request, by their names before the colon; the types in the header
+do not count: --extras rating,genre:cat. Names that differ are mapped without
+their types: --columns design_id=movie_id.
 """
 
 from collections.abc import Iterator

@@ -6,10 +6,10 @@ No header line. The columns are user, item, category of the item, behaviour
   7,2001,88,pv,1511658000
   7,2001,88,buy,1511658300
 
-becomes user 7 with the events (pv, 2001) and (buy, 2001); the category is an
-extra column. Days are China's, as in the paper that the data comes with. The
-published file holds times far outside of its nine days; those that are no
-possible time are rejected, the others cut with --split_time.
+becomes user 7 with the events (pv, 2001) and (buy, 2001); the category is a
+categorical extra column. Days are China's, as in the paper that the data comes
+with. The published file holds times far outside of its nine days; those that
+are no possible time are rejected, the others cut with --split_time.
 """
 
 from collections.abc import Iterator
@@ -43,5 +43,6 @@ TAOBAO = LogFormat(
     read=_read,
     files=("userbehavior*.csv", "userbehavior*.csv.gz"),
     extras=("category",),
+    categories=("category",),
     timezone="Asia/Shanghai",
 )

@@ -7,9 +7,10 @@ A header line, behaviour codes 1 to 4 and whole hours:
   11,501,4,94ek6ke,77,2014-12-06 03
 
 becomes user 11 with the events (click, 501) and (buy, 501); 2 is fav and 3 is
-cart, and a code that is none of them is kept as it is. The category is an
-extra column. The geohash is text and left out. Times are China's. Within one
-hour the order is the file's.
+cart, and a code that is none of them is kept as it is. The category is a
+categorical extra column. The geohash, which most rows lack, is read by
+request: --extras category,user_geohash. Times are China's. Within one hour the
+order is the file's.
 """
 
 from collections.abc import Iterator
@@ -57,5 +58,6 @@ TIANCHI = LogFormat(
     read=_read,
     files=("*user*.csv", "*user*.csv.gz"),
     extras=("category",),
+    categories=("category", "user_geohash"),
     timezone="Asia/Shanghai",
 )

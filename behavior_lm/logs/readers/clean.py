@@ -1,6 +1,7 @@
 """Turns what a reader found into canonical events; rejects the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from types import MappingProxyType
 
 import polars as pl
 
@@ -13,6 +14,8 @@ ROW = "row"
 WHY = "why"
 # No column of a log has such a name here.
 _TIME, _TIME_WHY = "__time", "__time_why"
+# A larger number is taken for an error: models compute in float32.
+_MAX_NUMBER = 3.4028234663852886e38
 
 
 def clean(
@@ -21,7 +24,7 @@ def clean(
     file: str,
     times: timestamps.TimeReader,
     rejected: quarantine.Quarantine,
-    extras: Sequence[str] = (),
+    extras: schema.Kinds = MappingProxyType({}),
 ) -> pl.DataFrame:
   """Checks one batch.
 
@@ -32,11 +35,13 @@ def clean(
     file: where it comes from.
     times: reads the timestamps.
     rejected: gets the bad rows.
-    extras: further columns of `raw` that hold numbers, in any type.
+    extras: kinds of the further columns of `raw`, which may be of any plain
+      type.
 
   Returns:
     user_id, event_id, design_id, timestamp (Int64 microseconds UTC) and the
-    extras (Float32, NaN where there is none) of the good rows, in their order.
+    extras of the good rows, in their order. Numeric extras are Float64, NaN
+    where the log has no value; categorical ones are String, null there.
 
   Raises:
     UserError: if a column has a type that cannot hold what it should.
@@ -50,9 +55,14 @@ def clean(
       .alias(schema.DESIGN_ID),
       time.alias(_TIME),
       why.alias(_TIME_WHY),
-      *(_as_number(raw[name], file).alias("_" + name) for name in extras),
+      *(
+          _AS_KIND[kind](raw[name], file).alias("_" + name)
+          for name, kind in extras.items()
+      ),
   )
   ids = (schema.USER_ID, schema.EVENT_ID, schema.DESIGN_ID)
+  texts = [*ids]
+  texts += ["_" + n for n in extras if extras[n] == schema.CATEGORICAL]
   known = pl.col(WHY) if WHY in raw.columns else pl.lit(None, pl.String)
   reason = (
       pl.when(known.is_not_null())
@@ -63,17 +73,18 @@ def clean(
       .then(pl.lit(quarantine.NO_EVENT))
       .when(
           pl.any_horizontal(
-              pl.col(name).str.contains("\0", literal=True) for name in ids
+              pl.col(name).str.contains("\0", literal=True) for name in texts
           )
       )
       .then(pl.lit(quarantine.NUL_BYTE))
       .when(pl.col(_TIME_WHY).is_not_null())
       .then(pl.col(_TIME_WHY))
   )
-  for name in extras:
-    reason = reason.when(pl.col("_" + name).is_null()).then(
-        pl.lit(quarantine.not_a_number(name))
-    )
+  for name, kind in extras.items():
+    if kind == schema.NUMERIC:
+      reason = reason.when(pl.col("_" + name).is_null()).then(
+          pl.lit(quarantine.not_a_number(name))
+      )
   frame = frame.with_columns(reason.otherwise(None).alias(WHY))
   bad = frame.filter(pl.col(WHY).is_not_null())
   if bad.height:
@@ -87,7 +98,7 @@ def clean(
 
 
 def _as_number(values: pl.Series, file: str) -> pl.Series:
-  """Float32: NaN where the log has no value, null where it is no number."""
+  """Float64: NaN where the log has no value, null where it is no number."""
   kind = values.dtype
   if kind in (pl.Categorical, pl.Enum):
     values, kind = values.cast(pl.String), pl.String()
@@ -103,13 +114,37 @@ def _as_number(values: pl.Series, file: str) -> pl.Series:
         f"{file}: column {values.name!r} is of type {kind}, which is no"
         " number. Leave it out of --extras."
     )
-  number = pl.col("number").cast(pl.Float32, strict=False)
+  number = pl.col("number")
   return pl.DataFrame({"empty": empty, "number": numbers}).select(
       pl.when("empty")
-      .then(pl.lit(float("nan"), pl.Float32))
-      .when(~number.is_infinite())
+      .then(pl.lit(float("nan"), pl.Float64))
+      .when(number.is_nan() | (number.abs() <= _MAX_NUMBER))
       .then(number)
   ).to_series()
+
+
+def _as_category(values: pl.Series, file: str) -> pl.Series:
+  """String: the value as the log has it, null where it is empty."""
+  kind = values.dtype
+  if kind.is_float():
+    # pandas makes floats of whole numbers as soon as one is missing.
+    whole = pl.col("value").cast(pl.Int64, strict=False)
+    values = values.rename("value").to_frame().select(
+        pl.when(whole.cast(kind) == pl.col("value"))
+        .then(whole.cast(pl.String))
+        .when(pl.col("value").is_not_nan())
+        .then(pl.col("value").cast(pl.String))
+    ).to_series()
+  elif kind.is_nested() or kind.is_temporal() or kind == pl.Binary:
+    raise UserError(
+        f"{file}: column {values.name!r} is of type {kind}, which is no"
+        " category. Leave it out of --extras."
+    )
+  text = values.cast(pl.String)
+  return text.set(text.str.strip_chars() == "", None)
+
+
+_AS_KIND = {schema.NUMERIC: _as_number, schema.CATEGORICAL: _as_category}
 
 
 def _empty(name: str) -> pl.Expr:
@@ -121,7 +156,7 @@ def _reject(
     bad: pl.DataFrame,
     file: str,
     rejected: quarantine.Quarantine,
-    extras: Sequence[str],
+    extras: Iterable[str],
 ) -> None:
   if isinstance(bad[schema.TIMESTAMP].dtype, pl.Duration):
     bad = bad.with_columns(pl.col(schema.TIMESTAMP).dt.total_seconds())

@@ -1,6 +1,6 @@
 """Which columns of a log hold the user, the event, the design and the time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 import re
 
 from behavior_lm.common.errors import UserError
@@ -17,44 +17,82 @@ RESERVED = frozenset(
     | {"hour", "weekday", "account_age"}
 )
 _EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_EXTRA_KINDS = {"num": schema.NUMERIC, "cat": schema.CATEGORICAL}
 
 
 def parse_extras(text: str) -> tuple[str, ...]:
-  """Reads `level,price`, the names of further numeric columns.
+  """Reads `price,category:cat`, the declarations of further columns.
 
   Args:
     text: the value of --extras.
 
   Returns:
-    The names, in the order given.
+    The declarations in the order given: `NAME`, `NAME:num` or `NAME:cat`.
 
   Raises:
-    UserError: if a name is malformed, used by us, or there twice.
+    UserError: if a declaration is malformed, its name is one that the package
+      uses, or a name is there twice.
   """
-  names = tuple(filter(None, (part.strip() for part in text.split(","))))
-  check_extras(names)
-  return names
+  declared = tuple(filter(None, (part.strip() for part in text.split(","))))
+  extra_kinds(declared)
+  return declared
 
 
-def check_extras(names: Sequence[str]) -> None:
-  """Raises UserError if a column cannot have one of these names."""
-  for place, name in enumerate(names):
+def extra_kinds(
+    declared: Iterable[str], categorical: Collection[str] = ()
+) -> dict[str, str]:
+  """Says what each declared column holds.
+
+  Args:
+    declared: declarations, as `parse_extras` returns them.
+    categorical: names that are categorical unless declared otherwise; all
+      others are numeric.
+
+  Returns:
+    {name: schema.NUMERIC or schema.CATEGORICAL}, in the order given.
+
+  Raises:
+    UserError: as `parse_extras`.
+  """
+  kinds: dict[str, str] = {}
+  for declaration in declared:
+    name, sign, kind = declaration.partition(":")
+    if sign and kind not in _EXTRA_KINDS:
+      raise UserError(
+          f"--extras: {declaration!r} is not of the form NAME, NAME:num or"
+          " NAME:cat, for example --extras price,category:cat"
+      )
     if not _EXTRA_NAME.fullmatch(name):
       raise UserError(
           f"--extras: {name!r} is no name for a column; use small letters,"
-          " digits and _, beginning with a letter. Columns that are called"
-          " otherwise in the log: --extras level --columns level=THEIR_NAME"
+          " digits and _, beginning with a letter. Where the log has another"
+          " name: --extras level --columns level=THEIR_NAME"
       )
     if name in RESERVED:
       raise UserError(
-          f"--extras: {name!r} is a name of ours; choose another one and map"
-          f" it: --extras my_{name} --columns my_{name}={name}"
+          f"--extras: this package uses the name {name!r} itself; choose"
+          f" another one and map it: --extras my_{name} --columns"
+          f" my_{name}={name}"
       )
-    if name in names[:place]:
+    if name in kinds:
       raise UserError(f"--extras: {name} is given twice")
+    if sign:
+      kinds[name] = _EXTRA_KINDS[kind]
+    else:
+      known = name in categorical
+      kinds[name] = schema.CATEGORICAL if known else schema.NUMERIC
+  return kinds
 
 
-def parse_columns(text: str, extras: Sequence[str] = ()) -> dict[str, str]:
+def declare_extras(kinds: schema.Kinds) -> tuple[str, ...]:
+  """The declarations that `extra_kinds` reads as these kinds."""
+  return tuple(
+      f"{name}:cat" if kind == schema.CATEGORICAL else name
+      for name, kind in kinds.items()
+  )
+
+
+def parse_columns(text: str, extras: Collection[str] = ()) -> dict[str, str]:
   """Reads `user_id=uid,event_id=action` into {ours: theirs}.
 
   Args:
@@ -79,7 +117,7 @@ def parse_columns(text: str, extras: Sequence[str] = ()) -> dict[str, str]:
       raise UserError(
           f"--columns: {ours!r} is not a column of ours; they are"
           f" {', '.join((*schema.EVENT_COLUMNS, *extras))} (ours=theirs)."
-          " Further numeric columns are named with --extras first."
+          " Further columns are named with --extras first."
       )
     if ours in mapping:
       raise UserError(f"--columns: {ours} is given twice")

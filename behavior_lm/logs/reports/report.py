@@ -252,6 +252,13 @@ def _iso(moment: Any) -> str | None:
   return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
+def _left_out(table: pl.DataFrame) -> dict[str, int]:
+  """How many users have too few events for valid and test."""
+  totals = table.group_by("user_id").agg(pl.col("num_events").sum())
+  short = totals.filter(pl.col("num_events") < splits.LEAST_EVENTS)
+  return {"short_users": short.height, "least_events": splits.LEAST_EVENTS}
+
+
 def summarise(
     *,
     table: pl.DataFrame,
@@ -268,7 +275,8 @@ def summarise(
     table: as `sequences.number_sequences` returns it.
     pairs: event_id and design_id of each pair code.
     statistics: of all blocks.
-    settings: unit, timezone, drop_duplicates and sources are used.
+    settings: unit, timezone, drop_duplicates, leave_one_out and sources are
+      used.
     rows: number of rows read.
     rejected: what was rejected.
     time_kinds: {file: what its times were read as}.
@@ -282,6 +290,7 @@ def summarise(
       "start": _iso(table["start"].min()),
       "end": _iso(table["end"].max()),
       "unit": settings["unit"],
+      "leave_one_out": _left_out(table) if settings["leave_one_out"] else None,
       "times": {
           "zone": settings["timezone"],
           "read_as": sorted(set(time_kinds.values())),

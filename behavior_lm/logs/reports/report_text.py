@@ -9,6 +9,7 @@ from behavior_lm.common.markdown import table
 def to_markdown(report: dict[str, Any]) -> str:
   """The whole report."""
   parts = ["# Data report", _overview(report), _splits(report)]
+  parts += [_extras(report)] if report["extras"] else []
   parts += [_coverage(report), _growth(report), _lengths(report)]
   parts += [_gaps(report), _sessions(report), _top_events(report)]
   parts.append(_rejected(report))
@@ -60,11 +61,14 @@ def _overview(report: dict[str, Any]) -> str:
       f"- Times: {'; '.join(report['times']['read_as'])}",
       f"- Exact duplicates (user, event, design and time):"
       f" {report['duplicates']['rows']:,}",
-      *(
-          f"- Extra column `{name}`: {part['missing']:,} events without a value"
-          for name, part in report.get("extras", {}).items()
-      ),
   ]
+  left = report["leave_one_out"]
+  if left is not None:
+    lines.append(
+        f"- The last event of a user is in test and the one before it in valid;"
+        f" {left['short_users']:,} of {report['num_users']:,} users have fewer"
+        f" than {left['least_events']} events and are in train alone"
+    )
   return "\n".join(lines)
 
 
@@ -88,6 +92,35 @@ def _splits(report: dict[str, Any]) -> str:
       "events not in train", "first event", "last event",
   ]
   return "## Splits\n\n" + table(header, rows)
+
+
+def _extras(report: dict[str, Any]) -> str:
+  names = list(report["splits"])
+  rows = []
+  for name, part in report["extras"].items():
+    if part["kind"] == "numeric":
+      text = "no value in train"
+      if part["count"]:
+        text = (
+            f"mean {part['mean']:.6g}, deviation {part['std']:.6g}, from"
+            f" {part['min']:.6g} to {part['max']:.6g}"
+        )
+    else:
+      text = f"{part['categories'] - 1:,} categories"
+    rows.append([f"`{name}`", part["kind"], text])
+    for split in names:
+      cell = part["splits"][split]
+      rows[-1].append(f"{cell['missing']:,}")
+      unknown = cell.get("unknown_share")
+      rows[-1].append("" if unknown is None else f"{unknown:.3%}")
+  header = ["column", "kind", "values of train"]
+  for split in names:
+    header += [f"{split}: missing", f"{split}: unknown"]
+  return (
+      "## Extra columns\n\nMissing: events without a value. Unknown: the share"
+      " of the other events whose category is not in the vocabulary.\n\n"
+      + table(header, rows)
+  )
 
 
 def _coverage(report: dict[str, Any]) -> str:

@@ -23,11 +23,13 @@ from behavior_lm.logs import sequences
 from behavior_lm.logs import splits
 from behavior_lm.logs.builders import event_log
 from behavior_lm.logs.readers import timestamps
+from behavior_lm.logs.reports import extra_statistics
 from behavior_lm.logs.reports import report
 from behavior_lm.logs.reports import report_text
+from behavior_lm.logs.stages import partitions
 from behavior_lm.logs.stages import plan as plans
 from behavior_lm.logs.stages import read_results
-from behavior_lm.logs.stages import sort_stage
+from behavior_lm.logs.stages import vocabulary
 from behavior_lm.logs.stages.options import Options
 from behavior_lm.logs.stages.plan import Plan
 
@@ -56,15 +58,17 @@ def write(
   """
   building, cut = plan.building, plan.options.cut()
   progress.stage("finishing", 0, 1)
-  pairs = pl.read_parquet(sort_stage.pairs_path(plan))
+  pairs = pl.read_parquet(partitions.pairs_path(plan))
   table = sequences.number_sequences([
       pl.read_parquet(plan.work / found["table"]) for found in sorts
   ])
   _check_content(table, plan.options, cut)
   statistics = report.Statistics(pairs.height)
+  extras = extra_statistics.ExtraStatistics(plan.kinds)
   for found in sorts:
     with np.load(plan.work / found["statistics"]) as state:
       statistics.absorb(state)
+      extras.absorb(state)
   settings = _describe(cut, plan.options)
   summary = report.summarise(
       table=table,
@@ -77,10 +81,11 @@ def write(
       ),
       time_kinds=read_results.times(plan, reads).kinds,
   )
-  summary["extras"] = {
-      name: {"missing": count}
-      for name, count in read_results.missing(reads).items()
-  }
+  categories = _write_categories(plan)
+  summary["extras"] = extras.summary(
+      {name: part["num_events"] for name, part in summary["splits"].items()},
+      {name: table.height for name, table in categories.items()},
+  )
   # Counts of train alone: a vocabulary made from them knows no test day.
   counts = statistics.pair_counts[splits.SPLITS.index(splits.TRAIN)]
   pairs = pairs.with_columns(pl.Series("train_count", counts))
@@ -96,9 +101,15 @@ def write(
   hashes = checksum.total(
       [int(found["hashes"], 16) for found in sorts]
       + [checksum.pairs_hash(pairs)]
+      + [checksum.categories_hash(*item) for item in categories.items()]
   )
   meta = settings | {
       "settings": settings,
+      "command": plan.options.command,
+      "extras": {
+          name: {key: part[key] for key in part if key != "splits"}
+          for name, part in summary["extras"].items()
+      },
       "settings_hash": checksum.to_hex(
           checksum.text_hash(json.dumps(settings, sort_keys=True))
       ),
@@ -127,6 +138,17 @@ def write(
   return summary
 
 
+def _write_categories(plan: Plan) -> dict[str, pl.DataFrame]:
+  """Gives the vocabularies of the categorical columns to the dataset."""
+  tables = {}
+  for name in plan.categorical:
+    tables[name] = pl.read_parquet(vocabulary.path(plan, name))
+    path = plan.building / dataset.categories_file(name)
+    path.parent.mkdir(exist_ok=True)
+    tables[name].write_parquet(path)
+  return tables
+
+
 def _is_kept(name: str) -> bool:
   """Whether a file of the folder being built is one of the dataset's."""
   gone = (plans.PLAN_FILE, resumable.LOCK, dataset.META_FILE)
@@ -150,30 +172,38 @@ def _check_content(
           timestamps.format_moment(moments[1]),
       ),
       split_time=options.split_time,
+      valid_time=options.valid_time,
       user_fraction=options.user_fraction,
+      valid_fraction=options.valid_fraction,
+      leave_one_out=options.leave_one_out,
   )
-  splits.check_leaks(table, cut.split_time)
+  splits.check_leaks(table, cut)
 
 
 def _describe(cut: sequences.Cut, options: Options) -> dict[str, Any]:
   """The settings that decide what a dataset holds, beside the log."""
-  split_time, extras = cut.split_time, options.extras or ()
   return {
       "schema_version": schema.SCHEMA_VERSION,
       "unit": cut.unit,
       "timezone": cut.zone,
-      "split_time": None
-      if split_time is None
-      else timestamps.format_moment(split_time),
+      "split_time": _text_of(cut.split_time),
+      "valid_time": _text_of(cut.valid_time),
       "user_fraction": cut.user_fraction,
+      "valid_fraction": cut.valid_fraction,
+      "leave_one_out": cut.leave_one_out,
       "seed": cut.seed,
       "drop_duplicates": cut.drop_duplicates,
       "columns": {
           name: options.columns.get(name, name)
-          for name in (*schema.EVENT_COLUMNS, *extras)
+          for name in (*schema.EVENT_COLUMNS, *options.kinds)
       },
-      "extras": list(extras),
+      "extras": options.kinds,
+      "category_cap": options.category_cap,
   }
+
+
+def _text_of(moment: int | None) -> str | None:
+  return None if moment is None else timestamps.format_moment(moment)
 
 
 def _link_shards(plan: Plan, sorts: Sequence[Result]) -> dict[str, str]:
@@ -197,7 +227,7 @@ def _link_shards(plan: Plan, sorts: Sequence[Result]) -> dict[str, str]:
       hashes[name.as_posix()] = shard["sha256"]
     if shards:
       lengths[split] = [shard["examples"] for shard in shards]
-  event_log.write_metadata(plan.building / folder, lengths, plan.extras)
+  event_log.write_metadata(plan.building / folder, lengths, plan.kinds)
   return hashes
 
 

@@ -54,8 +54,15 @@ class Plan:
     return self.building / WORK
 
   @property
-  def extras(self) -> tuple[str, ...]:
-    return self.options.extras or ()
+  def kinds(self) -> dict[str, str]:
+    """Kinds of the extra columns, in their order."""
+    return self.options.kinds
+
+  @property
+  def categorical(self) -> list[str]:
+    """Names of the categorical extra columns."""
+    kinds = self.kinds
+    return [name for name in kinds if kinds[name] == schema.CATEGORICAL]
 
   @property
   def num_partitions(self) -> int:
@@ -217,7 +224,7 @@ def _look(part: Source, options: Options, now: float) -> dict[str, Any]:
         part,
         log_format=options.log_format,
         columns=options.columns,
-        extras=options.extras or (),
+        extras=list(options.kinds),
         encoding=options.encoding,
         rejected=rejected,
     )

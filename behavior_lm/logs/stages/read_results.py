@@ -85,15 +85,6 @@ def sources(plan: Plan, reads: Sequence[Result]) -> list[dict[str, Any]]:
   return found
 
 
-def missing(reads: Sequence[Result]) -> dict[str, int]:
-  """Events without a value, by extra column."""
-  found: dict[str, int] = {}
-  for read in reads:
-    for name, count in read["missing"].items():
-      found[name] = found.get(name, 0) + count
-  return found
-
-
 def _no_rows(plan: Plan) -> str:
   first = plan.sources[0]
   what = "has column names and no rows" if first.size else "is empty (0 bytes)"

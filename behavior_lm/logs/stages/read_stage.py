@@ -13,7 +13,7 @@ from behavior_lm.logs import formats
 from behavior_lm.logs import schema
 from behavior_lm.logs.readers import clean
 from behavior_lm.logs.readers import quarantine
-from behavior_lm.logs.stages import pair_table
+from behavior_lm.logs.stages import code_table
 from behavior_lm.logs.stages import plan as plans
 from behavior_lm.logs.stages import spill
 from behavior_lm.logs.stages.plan import Plan
@@ -41,6 +41,12 @@ def pairs_path(plan: Plan, number: int) -> pathlib.Path:
   return path.with_name(path.name + ".pairs.parquet")
 
 
+def values_path(plan: Plan, number: int, column: str) -> pathlib.Path:
+  """The values of a categorical column that a reading task found."""
+  path = prefix(plan, number)
+  return path.with_name(f"{path.name}.{column}.values.parquet")
+
+
 def rejected_path(plan: Plan, number: int) -> pathlib.Path:
   """The rows that a reading task rejected."""
   path = prefix(plan, number)
@@ -61,26 +67,29 @@ class Reader:
     self._number = number
     self._tell = tell
     self._source = plan.slices[number]
-    self._pairs = pair_table.PairTable()
+    self._pairs = code_table.CodeTable(code_table.PAIR)
+    self._categories = {
+        column: code_table.CodeTable(code_table.VALUE)
+        for column in plan.categorical
+    }
     self._times = plan.options.time_reader(plan.now)
     noted = plan.noted.get(self._source.name)
     if noted is not None:
       self._times.absorb(noted)
     self._events = 0
-    self._missing = dict.fromkeys(plan.extras, 0)
     prefix(plan, number).parent.mkdir(parents=True, exist_ok=True)
     self._rejected = quarantine.Quarantine(rejected_path(plan, number))
 
   def __iter__(self) -> Iterator[tuple[np.ndarray, pl.DataFrame]]:
     """Yields rows and users, as `spill.make_rows` returns them."""
-    options, extras = self._plan.options, self._plan.extras
+    options, kinds = self._plan.options, self._plan.kinds
     rejected, file = self._rejected, self._source.name
     try:
       for raw in formats.read(
           self._source,
           log_format=options.log_format,
           columns=options.columns,
-          extras=extras,
+          extras=list(kinds),
           encoding=options.encoding,
           rejected=rejected,
       ):
@@ -89,16 +98,15 @@ class Reader:
             file=file,
             times=self._times,
             rejected=rejected,
-            extras=extras,
+            extras=kinds,
         )
         self._events += good.height
-        for extra in extras:
-          self._missing[extra] += int(good[extra].is_nan().sum())
         yield spill.make_rows(
             good[schema.USER_ID],
             self._pairs.encode(good),
             good[schema.TIMESTAMP].to_numpy(),
-            {extra: good[extra].to_numpy() for extra in extras},
+            {column: self._numbers(good[column]) for column in kinds},
+            kinds,
         )
         rows = self._events + rejected.total
         self._tell(rows, file)
@@ -106,6 +114,13 @@ class Reader:
           rejected.check(rows, options.max_bad_fraction)
     finally:
       rejected.close()
+
+  def _numbers(self, values: pl.Series) -> np.ndarray:
+    """What a row holds of an extra column: its numbers, or codes of texts."""
+    table = self._categories.get(values.name)
+    if table is None:
+      return values.to_numpy()
+    return table.encode(values.to_frame().select(value=values.name))
 
   def finish(
       self, task: str, outputs: list[resumable.Output]
@@ -117,14 +132,16 @@ class Reader:
       outputs: the files that its rows were written to.
 
     Returns:
-      {"source", "rows", "events", "missing" (events without a value, by extra
-      column), "rejected", "times", "sha256" (of the source and of files read
-      with it, by name, if this is its first slice)}.
+      {"source", "rows", "events", "rejected", "times", "sha256" (of the source
+      and of files read with it, by name, if this is its first slice)}.
     """
     plans.check_unchanged(self._plan, self._source)
     work = self._plan.work
-    path = pairs_path(self._plan, self._number)
-    self._pairs.pairs.write_parquet(path)
+    tables = {pairs_path(self._plan, self._number): self._pairs}
+    for column, table in self._categories.items():
+      tables[values_path(self._plan, self._number, column)] = table
+    for path, table in tables.items():
+      table.values.write_parquet(path)
     groups = self._source.groups
     result = {
         "source": self._source.name,
@@ -132,13 +149,11 @@ class Reader:
         "events": self._events,
         "rejected": self._rejected.notes(),
         "times": self._times.notes(),
-        "missing": self._missing,
         "sha256": self._hashes() if not groups or not groups[0] else {},
     }
-    kept = [path, rejected_path(self._plan, self._number)]
+    kept = [*tables, rejected_path(self._plan, self._number)]
     outputs = [*outputs, *(resumable.output(work, file) for file in kept)]
     return resumable.finish(work, task, result, outputs)
-
 
   def _hashes(self) -> dict[str, str]:
     """The source's own is first."""

@@ -13,11 +13,14 @@ from behavior_lm.common.errors import Interrupted
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs.stages import read_stage
 from behavior_lm.logs.stages import sort_stage
+from behavior_lm.logs.stages import vocabulary
 from behavior_lm.logs.stages.plan import Plan
 
 Result = dict[str, Any]
 Task = Callable[[int], Result]
 
+# The stages, as progress names them.
+_READ, _COUNT, _SORT = "reading parts", "counting values", "sorting partitions"
 # Polars reads it when it is imported, so workers see it and this process not.
 _THREADS = "POLARS_MAX_THREADS"
 # Seconds until a worker notices that its run was killed.
@@ -37,20 +40,39 @@ def read_all(plan: Plan, progress: CommandProgress) -> list[Result]:
     before += result["rows"]
     return result
 
-  return _run_stage("reading parts", names, plan, read, progress)
+  return _run_stage(_READ, names, plan, read, progress)
+
+
+def count_all(plan: Plan, progress: CommandProgress) -> list[Result]:
+  """Results of all counting tasks, in the order of the partitions."""
+  names = [vocabulary.name(n) for n in range(plan.num_partitions)]
+  return _run_stage(_COUNT, names, plan, _lazily(_COUNT, plan), progress)
 
 
 def sort_all(plan: Plan, progress: CommandProgress) -> list[Result]:
   """Results of all sorting tasks, in the order of the partitions."""
   names = [sort_stage.name(n) for n in range(plan.num_partitions)]
-  sorter: list[sort_stage.Sorter] = []
+  return _run_stage(_SORT, names, plan, _lazily(_SORT, plan), progress)
 
-  def sort(partition: int) -> Result:
-    if not sorter:
-      sorter.append(sort_stage.Sorter(plan))
-    return sorter[0].run(partition)
 
-  return _run_stage("sorting partitions", names, plan, sort, progress)
+def _lazily(word: str, plan: Plan) -> Task:
+  """The task of a stage; its tables are read when it runs first."""
+  task: list[Task] = []
+
+  def run(number: int) -> Result:
+    if not task:
+      task.append(_make_task(word, plan))
+    return task[0](number)
+
+  return run
+
+
+def _make_task(word: str, plan: Plan) -> Task:
+  if word == _READ:
+    return lambda number: read_stage.run(plan, number, lambda rows, file: None)
+  if word == _COUNT:
+    return vocabulary.Counter(plan).run
+  return sort_stage.Sorter(plan).run
 
 
 def _run_stage(
@@ -115,23 +137,14 @@ def _in_processes(
     pool.shutdown(wait=False, cancel_futures=True)
 
 
-# In a worker process: the stages' tasks, by the word for them.
+# In a worker process: the tasks of the stages, by the words for them.
 _worker: dict[str, Task] = {}
 
 
 def _start_worker(plan: Plan, parent: int) -> None:
   threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-  sorter: list[sort_stage.Sorter] = []
-
-  def sort(partition: int) -> Result:
-    if not sorter:
-      sorter.append(sort_stage.Sorter(plan))
-    return sorter[0].run(partition)
-
-  _worker["reading parts"] = lambda number: read_stage.run(
-      plan, number, lambda rows, file: None
-  )
-  _worker["sorting partitions"] = sort
+  for word in (_READ, _COUNT, _SORT):
+    _worker[word] = _lazily(word, plan)
 
 
 def _work(word: str, number: int) -> Result:

@@ -54,6 +54,7 @@ def make_rows(
     pair: np.ndarray,
     time: np.ndarray,
     extras: Mapping[str, np.ndarray],
+    kinds: schema.Kinds,
 ) -> tuple[np.ndarray, pl.DataFrame]:
   """Packs events into rows.
 
@@ -61,7 +62,8 @@ def make_rows(
     users: [n] String.
     pair: [n] int32.
     time: [n] int64, microseconds UTC.
-    extras: [n] float32 for each extra column.
+    extras: [n] numbers, or codes of a category, for each extra column.
+    kinds: of the extra columns.
 
   Returns:
     [n] rows of `rows.row_type`; and the users: hash, user_id, in any order.
@@ -74,7 +76,7 @@ def make_rows(
   hashes = users.to_frame(schema.USER_ID).join(
       known, on=schema.USER_ID, how="left", maintain_order="left"
   )["hash"]
-  rows = np.empty(len(users), rows_lib.row_type(list(extras)))
+  rows = np.empty(len(users), rows_lib.row_type(kinds))
   rows["user"] = hashes.to_numpy()
   rows["pair"] = pair
   rows["time"] = time
@@ -204,11 +206,11 @@ class StoredPieces:
   Args:
     prefix: path of the files without their endings.
     partition: which one.
-    extras: names of the extra columns.
+    extras: kinds of the extra columns.
   """
 
   def __init__(
-      self, prefix: pathlib.Path, partition: int, extras: Sequence[str]
+      self, prefix: pathlib.Path, partition: int, extras: schema.Kinds
   ):
     self._prefix = prefix
     self._partition = partition

@@ -15,6 +15,7 @@ from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import ingest
 from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.logs.readers import parquet_log
+from behavior_lm.logs.stages import partitions
 from behavior_lm.logs.stages import plan
 from behavior_lm.logs.stages import sort_stage
 from behavior_lm.logs.stages import spill
@@ -55,7 +56,7 @@ def small_parts(monkeypatch):
   monkeypatch.setattr(spill, "partition_bits", lambda rows: 3)
   monkeypatch.setattr(spill, "MIN_CHUNK_ROWS", 150)
   monkeypatch.setattr(spill, "PIECE_ROWS", 0)
-  monkeypatch.setattr(sort_stage, "MAX_ROWS", 300)
+  monkeypatch.setattr(partitions, "MAX_ROWS", 300)
   monkeypatch.setattr(sort_stage, "SHARD_EVENTS", 200)
 
 

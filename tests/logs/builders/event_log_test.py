@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 import numpy as np
 import tensorflow_datasets as tfds
 
+from behavior_lm.logs import schema
 from behavior_lm.logs.builders import event_log
 
 _REPO = pathlib.Path(__file__).parents[3]
+_KINDS = {"level": schema.NUMERIC, "place": schema.CATEGORICAL}
 _EXAMPLES = st.lists(
     st.lists(
         st.tuples(
@@ -34,7 +36,8 @@ def examples(rows):
         "start": start,
         "pair": np.array(pair, np.int32),
         "timestamp": start + np.arange(len(pair)),
-        "level": np.array(pair, np.float32) / 4,
+        "level": np.array(pair, np.float64) / 4,
+        "place": np.array(pair, np.int32) % 3 - 1,
     }
 
 
@@ -44,10 +47,10 @@ def write(folder, shards):
       for number in range(len(shards))
   ]
   lengths = [
-      event_log.write_shard(folder / name, examples(rows), ["level"])
+      event_log.write_shard(folder / name, examples(rows), _KINDS)
       for name, rows in zip(names, shards, strict=True)
   ]
-  event_log.write_metadata(folder, {"train": lengths}, ["level"])
+  event_log.write_metadata(folder, {"train": lengths}, _KINDS)
 
 
 @given(_EXAMPLES)
@@ -65,8 +68,10 @@ def test_examples_come_back_in_their_order(tmp_path_factory, shards):
     assert example["timestamp"].tolist() == list(
         range(start, start + len(pair))
     )
-    assert example["level"].dtype == np.float32
-    assert example["level"].tolist() == [p / 4 for p in np.float32(pair)]
+    assert example["level"].dtype == np.float64
+    assert example["level"].tolist() == [p / 4 for p in pair]
+    assert example["place"].dtype == np.int32
+    assert example["place"].tolist() == [p % 3 - 1 for p in pair]
 
 
 def test_the_description_names_no_place_on_this_machine(tmp_path):

@@ -3,8 +3,10 @@ from hypothesis import strategies as st
 import numpy as np
 from tensorflow_datasets.proto import tf_example_pb2
 
+from behavior_lm.logs import schema
 from behavior_lm.logs.builders import tf_example
 
+_KINDS = {"level": schema.NUMERIC, "place": schema.CATEGORICAL}
 _INT64 = st.one_of(
     st.integers(-(2**63), 2**63 - 1),
     st.integers(0, 300),
@@ -48,12 +50,13 @@ def test_protobuf_reads_what_is_written(rows):
           "start": times[0],
           "pair": np.array(times, np.int64).astype(np.int32) & 0x7FFFFFFF,
           "timestamp": np.array(times, np.int64),
-          "level": np.array(times, np.float32),
+          "level": np.array(times, np.float64),
+          "place": np.array(times, np.int64).astype(np.int32),
       }
       for user, times in rows
   ]
   checksums = [7 * number for number in range(len(rows))]
-  records = tf_example.encode(examples, checksums, "_sum", ["level"])
+  records = tf_example.encode(examples, checksums, "_sum", _KINDS)
   for example, crc, record in zip(examples, checksums, records, strict=True):
     found = tf_example_pb2.Example.FromString(record).features.feature
     assert found["user_id"].bytes_list.value[0].decode() == example["user_id"]
@@ -61,5 +64,8 @@ def test_protobuf_reads_what_is_written(rows):
     assert list(found["_sum"].int64_list.value) == [crc]
     for name in ("pair", "timestamp"):
       assert list(found[name].int64_list.value) == example[name].tolist()
-    assert list(found["level"].float_list.value) == example["level"].tolist()
-    assert len(found) == 6
+    for name, kind in _KINDS.items():
+      [stored] = found[name].bytes_list.value
+      values = np.frombuffer(stored, schema.EXTRA_DTYPES[kind])
+      assert values.tolist() == example[name].tolist()
+    assert len(found) == 7

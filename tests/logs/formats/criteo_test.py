@@ -34,11 +34,12 @@ def test_commas_a_header_and_ids_are_understood(tmp_path):
       ",".join(["900", *row()]),
   )
   found = reading.events(
-      log, "criteo", tmp_path, extras=("label", "i1", "i2", "i3")
+      log, "criteo", tmp_path, extras=("label", "i1", "i2", "i3", "c1", "c2")
   )
+  extras = (1.0, 4.0, None, 7.0, "aa", None)
   assert found == [
-      ("900", "C1", "aa", "1970-01-01T00:00:01Z", 1.0, 4.0, None, 7.0),
-      ("900", "C3", "cc", "1970-01-01T00:00:03Z", 1.0, 4.0, None, 7.0),
+      ("900", "C1", "aa", "1970-01-01T00:00:01Z", *extras),
+      ("900", "C3", "cc", "1970-01-01T00:00:03Z", *extras),
   ]
 
 

@@ -19,20 +19,19 @@ def read(logs, log_format, folder, *, extras=None, columns=None):
     logs: a file, a folder or a glob.
     log_format: a name in formats.FORMATS, or a generic one.
     folder: where the list of rejected rows is written.
-    extras: numeric columns; None for the format's own.
+    extras: declarations of further columns; None for the format's own.
     columns: {ours: theirs}.
   """
   rejected = quarantine.Quarantine(folder / "quarantine.jsonl")
   times = timestamps.TimeReader(formats.default_timezone(log_format))
-  if extras is None:
-    extras = formats.default_extras(log_format)
+  kinds = formats.extra_kinds(log_format, extras)
   frames = []
   for source in sources.find_sources(str(logs), log_format):
     for raw in formats.read(
         source,
         log_format=log_format,
         columns=columns or {},
-        extras=extras,
+        extras=list(kinds),
         encoding="utf-8",
         rejected=rejected,
     ):
@@ -42,7 +41,7 @@ def read(logs, log_format, folder, *, extras=None, columns=None):
               file=source.name,
               times=times,
               rejected=rejected,
-              extras=extras,
+              extras=kinds,
           )
       )
   rejected.close()

@@ -16,11 +16,11 @@ def test_codes_get_names_and_hours_are_those_of_china(tmp_path):
       "11,501,9,94ek6ke,77,2014-12-06 23:30:00",
   )
   assert reading.events(log, "tianchi", tmp_path) == [
-      ("11", "click", "501", "2014-12-05T18:00:00Z", 77.0),
-      ("11", "fav", "501", "2014-12-05T18:00:00Z", 77.0),
+      ("11", "click", "501", "2014-12-05T18:00:00Z", "77"),
+      ("11", "fav", "501", "2014-12-05T18:00:00Z", "77"),
       ("11", "cart", "501", "2014-12-05T19:00:00Z", None),
-      ("11", "buy", "501", "2014-12-06T15:00:00Z", 77.0),
-      ("11", "9", "501", "2014-12-06T15:30:00Z", 77.0),
+      ("11", "buy", "501", "2014-12-06T15:00:00Z", "77"),
+      ("11", "9", "501", "2014-12-06T15:30:00Z", "77"),
   ]
 
 
@@ -31,10 +31,12 @@ def test_the_item_table_in_the_same_folder_is_no_log(tmp_path):
   assert len(reading.events(folder, "tianchi", tmp_path)) == 1
 
 
-def test_the_geohash_is_no_number(tmp_path):
+def test_the_geohash_is_a_category_by_request_and_no_number(tmp_path):
   log = reading.write(
       tmp_path / "user.csv", _HEAD, "11,501,1,94ek6ke,77,2014-12-06 02"
   )
+  [row] = reading.events(log, "tianchi", tmp_path, extras=("user_geohash",))
+  assert row[-1] == "94ek6ke"
   found, bad = reading.read(
       log,
       "tianchi",

@@ -1,11 +1,14 @@
 import datetime
 import json
 
+from hypothesis import given
+from hypothesis import strategies as st
 import polars as pl
 import pytest
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.readers import clean
+from behavior_lm.logs.readers import columns as columns_lib
 from behavior_lm.logs.readers import quarantine
 from behavior_lm.logs.readers import timestamps
 
@@ -26,7 +29,7 @@ def run(folder, extras=(), **columns):
       file="log",
       times=timestamps.TimeReader(None),
       rejected=rejected,
-      extras=extras,
+      extras=columns_lib.extra_kinds(extras),
   )
   rejected.close()
   lines = (folder / "quarantine.jsonl").read_text().splitlines()
@@ -50,9 +53,43 @@ def test_extras_become_numbers_and_gaps_nan(tmp_path, values, want):
   found, bad = run(tmp_path, ["level"], level=values)
   assert bad == []
   assert found.columns[-1] == "level"
-  assert found["level"].dtype == pl.Float32
+  assert found["level"].dtype == pl.Float64
   assert found["level"].null_count() == 0
   assert found["level"].fill_nan(None).to_list() == want
+
+
+@pytest.mark.parametrize(
+    ("values", "want"),
+    [
+        (["88", " 0 ", "é"], ["88", " 0 ", "é"]),
+        (["", None, " \t"], [None] * 3),
+        (pl.Series([1, None], dtype=pl.UInt8), ["1", None]),
+        (pl.Series([2.0, 2.5, float("nan"), None]), ["2", "2.5", None, None]),
+        (pl.Series([True, None]), ["true", None]),
+        (pl.Series(["7", None], dtype=pl.Categorical), ["7", None]),
+        (pl.Series([None, None]), [None, None]),
+    ],
+)
+def test_categories_stay_the_texts_of_the_log(tmp_path, values, want):
+  found, bad = run(tmp_path, ["place:cat"], place=values)
+  assert bad == []
+  assert found["place"].dtype == pl.String
+  assert found["place"].to_list() == want
+
+
+def test_a_column_of_times_is_no_category_and_a_nul_byte_is_no_text(tmp_path):
+  with pytest.raises(UserError, match="column 'place' is of type Date, which"):
+    run(tmp_path, ["place:cat"], place=[datetime.date(2024, 3, 4)])
+  _, bad = run(tmp_path, ["place:cat"], place=["a\0"])
+  assert bad[0][1] == quarantine.NUL_BYTE
+
+
+@given(st.integers(-(2**53), 2**53))
+def test_whole_numbers_up_to_2_to_53_survive(tmp_path_factory, number):
+  folder = tmp_path_factory.mktemp("number")
+  for values in ([str(number)], pl.Series([number], dtype=pl.Int64)):
+    found, _ = run(folder, ["price"], price=values)
+    assert int(found["price"][0]) == number
 
 
 def test_a_row_whose_extra_is_no_number_is_rejected(tmp_path):

@@ -1,6 +1,7 @@
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.logs import schema
 from behavior_lm.logs.readers import columns
 
 _OURS = ["user_id", "event_id", "design_id", "timestamp"]
@@ -25,8 +26,8 @@ def test_a_mapping_is_read():
         (
             "uid=user_id",
             "--columns: 'uid' is not a column of ours; they are user_id,"
-            " event_id, design_id, timestamp (ours=theirs). Further numeric"
-                " columns are named with --extras first.",
+            " event_id, design_id, timestamp (ours=theirs). Further"
+            " columns are named with --extras first.",
         ),
         ("user_id=a,user_id=b", "--columns: user_id is given twice"),
     ],
@@ -87,6 +88,17 @@ def test_a_column_that_is_not_there_is_named(mapping, found, message):
   assert str(caught.value) == message
 
 
+def test_extras_are_declared_as_numbers_or_categories():
+  declared = columns.parse_extras("price,shop:cat, level:num ,place")
+  assert declared == ("price", "shop:cat", "level:num", "place")
+  kinds = columns.extra_kinds(declared, categorical=("place", "level"))
+  assert list(kinds.items()) == [
+      ("price", schema.NUMERIC), ("shop", schema.CATEGORICAL),
+      ("level", schema.NUMERIC), ("place", schema.CATEGORICAL),
+  ]  # fmt: skip
+  assert columns.extra_kinds(columns.declare_extras(kinds)) == kinds
+
+
 def test_extras_are_named_and_may_be_mapped():
   assert columns.parse_extras(" level, price2 ,") == ("level", "price2")
   assert columns.parse_extras("") == ()
@@ -110,6 +122,10 @@ def test_extras_are_named_and_may_be_mapped():
         ("a b", "'a b' is no name"),
         ("_a", "'_a' is no name"),
         ("level,level", "level is given twice"),
+        ("level,level:cat", "level is given twice"),
+        ("level:text", "'level:text' is not of the form NAME, NAME:num or"),
+        ("level:", "'level:' is not of the form"),
+        (":cat", "'' is no name"),
         *[
             (name, f"--extras my_{name} --columns my_{name}={name}")
             for name in ("user_id", "timestamp", "start", "pair", "row", "why")

@@ -3,6 +3,7 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from behavior_lm.logs import schema
 from behavior_lm.logs.stages import external_sort
 from behavior_lm.logs.stages import rows as rows_lib
 
@@ -23,7 +24,7 @@ def make(chunks):
   """Rows whose pair says their place in the log."""
   made, place = [], 0
   for chunk in chunks:
-    rows = np.zeros(len(chunk), rows_lib.row_type(["x"]))
+    rows = np.zeros(len(chunk), rows_lib.row_type({"x": schema.NUMERIC}))
     rows["user"] = [user for user, _ in chunk]
     rows["time"] = [time for _, time in chunk]
     rows["pair"] = place + np.arange(len(chunk))
@@ -58,7 +59,7 @@ def test_ranges_follow_each_other_sorted_and_ties_keep_their_order(
 @pytest.mark.parametrize("users", [1, 3, 1_000])
 def test_no_range_is_much_larger_than_asked(tmp_path, users):
   rng = np.random.default_rng(0)
-  rows = np.zeros(100_000, rows_lib.row_type([]))
+  rows = np.zeros(100_000, rows_lib.row_type({}))
   rows["user"] = rng.integers(0, users, len(rows))
   rows["time"] = rng.permutation(len(rows))
   chunks = np.array_split(rows, 9)
@@ -74,7 +75,7 @@ def test_no_range_is_much_larger_than_asked(tmp_path, users):
 
 def test_a_range_that_came_out_too_large_is_cut_again(tmp_path, monkeypatch):
   monkeypatch.setattr(external_sort, "_SAMPLE_ROWS", 4)
-  rows = np.zeros(4_000, rows_lib.row_type([]))
+  rows = np.zeros(4_000, rows_lib.row_type({}))
   rows["time"] = np.random.default_rng(0).permutation(4_000)
   parts = list(
       external_sort.sorted_ranges(
@@ -87,7 +88,7 @@ def test_a_range_that_came_out_too_large_is_cut_again(tmp_path, monkeypatch):
 
 
 def test_a_sample_does_not_miss_what_is_between_its_places(tmp_path):
-  rows = np.zeros(1_000_000, rows_lib.row_type([]))
+  rows = np.zeros(1_000_000, rows_lib.row_type({}))
   # Every fifth row is of one time: where a regular sample would look.
   rows["time"] = np.where(np.arange(len(rows)) % 5, np.arange(len(rows)), -5)
   sizes = [

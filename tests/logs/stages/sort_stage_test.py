@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from behavior_lm.logs.stages import external_sort
+from behavior_lm.logs.stages import partitions
 from behavior_lm.logs.stages import sort_stage
 from behavior_lm.logs.stages import spill
 from tests.logs import log_files
@@ -56,7 +57,7 @@ def test_one_giant_user_is_sorted_through_the_disk(
       "sort_rows",
       lambda rows: ranges.append(len(rows)) or sort_rows(rows),
   )
-  monkeypatch.setattr(sort_stage, "MAX_ROWS", 500)
+  monkeypatch.setattr(partitions, "MAX_ROWS", 500)
   got, got_report = prepared(log, tmp_path / "got", **options)
   assert len(ranges) > 20 and max(ranges) <= 500
   assert got.meta["examples_hash"] == want.meta["examples_hash"]
@@ -74,7 +75,7 @@ def test_the_dataset_depends_on_no_size_of_anything(
   log = giant_log(folder / "log.parquet", count=400, seed=seed)
   want, want_report = prepared(log, folder / "want")
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(sort_stage, "MAX_ROWS", max_rows)
+    patch.setattr(partitions, "MAX_ROWS", max_rows)
     patch.setattr(sort_stage, "SHARD_EVENTS", max_rows)
     patch.setattr(spill, "partition_bits", lambda rows: bits)
     patch.setattr("behavior_lm.logs.readers.parquet_log.BATCH_ROWS", 70)

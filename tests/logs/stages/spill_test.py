@@ -6,9 +6,11 @@ import pytest
 
 from behavior_lm.common import resumable
 from behavior_lm.common.errors import Interrupted
+from behavior_lm.logs import schema
 from behavior_lm.logs import splits
 from behavior_lm.logs.stages import spill
 
+_KINDS = {"level": schema.NUMERIC}
 _BATCH = st.lists(
     st.tuples(
         st.integers(0, 9).map("u{}".format),
@@ -25,7 +27,8 @@ def make(batch):
       pl.Series(users, dtype=pl.String),
       np.array(pairs, np.int32),
       np.array(times, np.int64),
-      {"level": np.array(pairs, np.float32) / 2},
+      {"level": np.array(pairs, np.float64) / 2},
+      _KINDS,
   )
 
 
@@ -38,7 +41,7 @@ def write(folder, batches, bits):
 
 
 def read(folder, partition):
-  pieces = spill.StoredPieces(folder / "0", partition, ["level"])
+  pieces = spill.StoredPieces(folder / "0", partition, _KINDS)
   chunks = list(pieces.rows())
   assert sum(len(rows) for rows in chunks) == pieces.num_rows
   names = dict(spill.unique_users(pieces.users()).iter_rows())
