@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
-from behavior_lm.logs.splits import HELDOUT_USERS
+from behavior_lm.logs.splits import group_of
+from behavior_lm.logs.splits import GROUPS
 from behavior_lm.logs.splits import SPLITS
 
 # How a label may be written.
@@ -254,33 +256,35 @@ def check_label_leaks(
     UserError: names a user in tables of both sides, a user on one side whom
       the dataset has on the other one, or a table without such a split.
   """
-  found: dict[bool, dict[str, str]] = {False: {}, True: {}}
+  # For each group of users, the split whose table names each of them.
+  found: list[dict[str, str]] = [{} for _ in GROUPS]
   for split, table in tables.items():
     if split not in SPLITS:
       raise UserError(
           f"labels of {split!r}: no such split; there are {', '.join(SPLITS)}."
       )
     frame = table.table if isinstance(table, Labels) else table
-    side = SPLITS.index(split) >= SPLITS.index(HELDOUT_USERS)
-    found[side] |= dict.fromkeys(frame[schema.USER_ID].to_list(), split)
-  both = set(found[False]) & set(found[True])
-  if both:
-    user = min(both)
-    raise UserError(
-        f"{len(both)} users ({_some(both)}) have labels in"
-        f" {found[False][user]} and in {found[True][user]}: what is fitted to"
-        " the one is scored on the other. Keep each user on one side."
-    )
-  for split in dataset.splits:
-    side = SPLITS.index(split) >= SPLITS.index(HELDOUT_USERS)
-    here = set(dataset.sequences(split)[schema.USER_ID].to_list())
-    wrong = here & set(found[not side])
-    if wrong:
+    names = dict.fromkeys(frame[schema.USER_ID].to_list(), split)
+    found[group_of(split)] |= names
+  for one, other in itertools.combinations(found, 2):
+    both = set(one) & set(other)
+    if both:
+      user = min(both)
       raise UserError(
-          f"{len(wrong)} users ({_some(wrong)}) have labels for"
-          f" {found[not side][min(wrong)]}, but {dataset.path} has them in"
-          f" {split}. Give the labels of each split's own users."
+          f"{len(both)} users ({_some(both)}) have labels in {one[user]} and in"
+          f" {other[user]}: what is fitted to the one is scored on the other."
+          " Keep each user on one side."
       )
+  for split in dataset.splits:
+    here = set(dataset.sequences(split)[schema.USER_ID].to_list())
+    for group, names in enumerate(found):
+      wrong = here & set(names) if group != group_of(split) else set()
+      if wrong:
+        raise UserError(
+            f"{len(wrong)} users ({_some(wrong)}) have labels for"
+            f" {names[min(wrong)]}, but {dataset.path} has them in {split}."
+            " Give the labels of each split's own users."
+        )
 
 
 def _some(values: object) -> str:

@@ -131,6 +131,10 @@ def test_labels_of_users_on_both_sides_are_found():
     )
   with pytest.raises(UserError, match=r"1 users \('d'\) have labels for train"):
     check_label_leaks({"train": table("a", "d")}, dataset)
+  with pytest.raises(UserError, match="have labels in train and in valid_use"):
+    check_label_leaks(
+        {"train": table("a"), "valid_users": table("a")}, dataset
+    )
   with pytest.raises(UserError, match=r"\('b'\) have labels for heldout_users"):
     check_label_leaks({"heldout_users": table("c", "b")}, dataset)
   with pytest.raises(UserError, match="labels of 'dev': no such split"):

@@ -160,7 +160,8 @@ def test_help_names_every_flag():
       "logs", "out", "unit", "split_time", "user_fraction", "columns",
       "timezone", "time_unit", "format", "encoding", "max_bad_fraction",
       "seed", "overwrite", "drop_duplicates", "extras", "verify",
-      "list_formats", "restart", "workers", "beam_runner", "beam_options",
+      "list_formats", "restart", "valid_time", "valid_fraction",
+      "leave_one_out", "category_cap", "workers", "beam_runner", "beam_options",
   ):  # fmt: skip
     assert f"--{flag}:" in out or f"--[no]{flag}:" in out
 

@@ -125,14 +125,40 @@ def test_a_description_that_is_none_is_refused(copy, content):
     open_dataset(copy)
 
 
-def test_another_schema_version_is_refused(copy):
+@pytest.mark.parametrize(
+    ("changes", "command"),
+    [
+        (
+            {"command": "python experiments/prepare.py --logs a --out b"},
+            "python experiments/prepare.py --logs a --out b",
+        ),
+        (
+            {"extras": ["level"], "columns": {"event_id": "act"}, "seed": 3},
+            "python experiments/prepare.py --logs log.parquet --out DIR"
+            " --split_time 2024-03-16T00:00:00Z --seed 3 --columns event_id=act"
+            " --extras level",
+        ),
+        (
+            {
+                "unit": "user", "split_time": None, "leave_one_out": True,
+                "extras": {"shop": {"kind": "categorical"}}, "sources": [],
+            },
+            "python experiments/prepare.py --logs LOG --out DIR --unit user"
+            " --leave_one_out --extras shop:cat",
+        ),
+    ],
+)  # fmt: skip
+def test_another_schema_version_names_the_command(copy, changes, command):
   meta = json.loads((copy / "dataset.json").read_text())
-  (copy / "dataset.json").write_text(json.dumps(meta | {"schema_version": 99}))
+  assert meta["command"] == ""
+  meta |= {"schema_version": 2} | changes
+  (copy / "dataset.json").write_text(json.dumps(meta))
   with pytest.raises(UserError) as caught:
     open_dataset(copy)
   assert str(caught.value) == (
-      f"{copy}: has schema version 99, this program reads 2. Run"
-      " experiments/prepare.py again."
+      f"{copy}: was prepared as schema version 2, and this program reads"
+      " version 3. Prepare the log again (folders are left out here):"
+      f" {command} --overwrite"
   )
 
 

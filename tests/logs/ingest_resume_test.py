@@ -15,6 +15,8 @@ from tests.logs import killing
 from tests.logs import log_files
 from tests.logs.stages.sort_stage_test import giant_log
 
+_EXTRAS = ("level", "shop:cat")
+
 
 @pytest.fixture(scope="module")
 def processes():
@@ -47,7 +49,7 @@ def run(processes, options, kill_at, calls):
 
 def options(log, out):
   return Options(
-      logs=str(log), out=str(out), extras=("level",), split_time="2024-03-08"
+      logs=str(log), out=str(out), extras=_EXTRAS, split_time="2024-03-08"
   )
 
 
@@ -66,19 +68,20 @@ def contents(out):
       {k: v for k, v in dataset.meta.items() if k not in changing},
       {k: v for k, v in dataset.meta["files"].items() if "parquet" not in k},
       json.loads((out / "report.json").read_text()),
+      dataset.categories("shop").rows(),
       sorted(path.name for path in out.iterdir()),
       [path.name for path in out.parent.glob("out.*")],
   )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", [0, 4, 8])
+@pytest.mark.parametrize("part", [0, 6, 12])
 def test_a_run_killed_at_any_step_is_continued(
     processes, log, undisturbed, tmp_path_factory, part
 ):
   want, steps = undisturbed
   assert steps > 100
-  for kill_at in range(part, steps, 12):
+  for kill_at in range(part, steps, 18):
     folder = tmp_path_factory.mktemp("killed")
     out = folder / "out"
     status = run(processes, options(log, out), kill_at, folder.parent / "n")
@@ -130,7 +133,11 @@ def test_a_damaged_output_of_a_finished_task_is_made_again(
   out = tmp_path / "new" / "out"
   run(processes, options(log, out), steps // 2, tmp_path / "calls")
   work = out.with_name("out.building") / "work"
-  for pattern in ("read/00000.rows", "read/00001.users", "pairs.parquet"):
+  for pattern in (
+      "read/00000.rows", "read/00001.users", "pairs.parquet",
+      "categories/shop.values.parquet", "categories/shop.parquet",
+      "count/00000/counts.npz",
+  ):  # fmt: skip
     path = work / pattern
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -144,7 +151,7 @@ def test_several_processes_make_the_same_dataset(log, undisturbed, tmp_path):
   dataset = log_files.prepared(
       log,
       tmp_path / "out",
-      extras=("level",),
+      extras=_EXTRAS,
       split_time="2024-03-08",
       workers=2,
   )

@@ -18,16 +18,17 @@ from behavior_lm.logs.stages import partitions
 from behavior_lm.logs.stages import plan
 from behavior_lm.logs.stages import sort_stage
 from behavior_lm.logs.stages import spill
+from behavior_lm.logs.stages import vocabulary
 from behavior_lm.logs.stages.options import Options
 
 # Every function that writes something, or says that something is written.
 _STEPS = [
     (plan, "save"), (spill.SpillWriter, "add"), (resumable, "finish"),
     (code_table, "merge"), (external_sort, "_distribute"),
-    (external_sort, "sort_rows"), (event_log, "write_shard"),
-    (event_log, "write_metadata"), (dataset_writer, "_link"),
-    (dataset_writer, "_write_json"), (folder, "move_into_place"),
-    (shutil, "rmtree"), (os, "rename"),
+    (external_sort, "sort_rows"), (vocabulary, "make"),
+    (event_log, "write_shard"), (event_log, "write_metadata"),
+    (dataset_writer, "_link"), (dataset_writer, "_write_json"),
+    (folder, "move_into_place"), (shutil, "rmtree"), (os, "rename"),
 ]  # fmt: skip
 
 

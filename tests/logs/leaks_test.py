@@ -106,8 +106,8 @@ def test_a_user_who_crosses_is_named(changed):
   place = len(changed.examples["train"]) - 1
   found = "\n".join(problems(changed))
   assert f"user {user!r} is in train[{place}] and in heldout_users" in found
-  message = f"(?s)splits leak:\n.*user {user!r} is in "
-  with pytest.raises(UserError, match=message):
+  leak = f"(?s)splits leak:\n.*user {user!r} is in "
+  with pytest.raises(UserError, match=leak):
     leaks.check_dataset_leaks(changed)
 
 

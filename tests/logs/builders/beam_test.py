@@ -44,6 +44,7 @@ def log(tmp_path_factory):
         "event_id": rng.integers(0, 40, count).astype(str),
         "timestamp": np.where(rng.random(count) < 0.005, -5, times),
         "level": rng.random(count),
+        "shop": rng.zipf(1.5, count).clip(0, 99).astype(str),
     }).write_parquet(folder / f"{name}.parquet", row_group_size=100)
   return folder
 
@@ -62,7 +63,10 @@ def small_parts(monkeypatch):
 
 def options(log, out):
   return Options(
-      logs=str(log), out=str(out), extras=("level",), split_time="2024-03-06"
+      logs=str(log),
+      out=str(out),
+      extras=("level", "shop:cat"),
+      split_time="2024-03-06",
   )
 
 
@@ -75,11 +79,13 @@ def prepare(log, out, runner="DirectRunner", flags=()):
 
 
 def contents(out):
-  meta = open_dataset(out).meta
+  dataset = open_dataset(out)
+  meta = dataset.meta
   return (
       {k: v for k, v in meta.items() if k not in ("files", "self_hash")},
       json.loads((out / "report.json").read_text()),
       (out / "quarantine.jsonl").read_text(),
+      dataset.categories("shop").rows(),
       [path.name for path in out.parent.glob("out*")],
   )
 
@@ -108,7 +114,7 @@ def test_a_killed_local_run_is_continued_on_beam(
 ):
   out = tmp_path / "out"
   status = ingest_resume_test.run(
-      processes, options(log, out), 120, tmp_path / "calls"
+      processes, options(log, out), 160, tmp_path / "calls"
   )
   assert status == -signal.SIGKILL
   done = tmp_path / "out.building" / "work" / "done"

@@ -26,12 +26,15 @@ def giant_log(path, count=6_000, seed=0):
       "event_id": rng.integers(0, 30, count).astype(str),
       "timestamp": 1_709_500_000 + rng.integers(0, 200 * _HOUR, count) // 9 * 9,
       "level": rng.random(count),
+      "shop": rng.zipf(1.5, count).clip(0, 99).astype(str),
   }).write_parquet(path)
   return path
 
 
 def prepared(log, out, **options):
-  dataset = log_files.prepared(log, out, extras=("level",), **options)
+  dataset = log_files.prepared(
+      log, out, extras=("level", "shop:cat"), **options
+  )
   report = json.loads((out / "report.json").read_text())
   return dataset, report
 
@@ -43,6 +46,7 @@ def prepared(log, out, **options):
         {"unit": "user_day", "timezone": "Asia/Shanghai"},
         {"unit": "user_day", "drop_duplicates": True},
         {"unit": "user", "split_time": "2024-03-08", "user_fraction": 0.5},
+        {"unit": "user_day", "leave_one_out": True},
     ],
 )
 def test_one_giant_user_is_sorted_through_the_disk(
@@ -60,6 +64,7 @@ def test_one_giant_user_is_sorted_through_the_disk(
   monkeypatch.setattr(partitions, "MAX_ROWS", 500)
   got, got_report = prepared(log, tmp_path / "got", **options)
   assert len(ranges) > 20 and max(ranges) <= 500
+  assert got.categories("shop").equals(want.categories("shop"))
   assert got.meta["examples_hash"] == want.meta["examples_hash"]
   assert got.meta["fingerprint"] == want.meta["fingerprint"]
   assert got_report == want_report
@@ -94,6 +99,7 @@ def test_the_order_of_partitions_is_that_of_the_dataset(tmp_path, monkeypatch):
       "event_id": rng.zipf(1.3, 5_000).astype(str),
       "timestamp": 1_709_500_000 + np.arange(5_000) * 60,
       "level": rng.random(5_000),
+      "shop": rng.integers(0, 9, 5_000),
   }).write_parquet(log)
   want, want_report = prepared(log, tmp_path / "want")
   monkeypatch.setattr(spill, "partition_bits", lambda rows: 4)
