@@ -16,7 +16,6 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset as dataset_lib
 from behavior_lm.logs import schema
-from behavior_lm.logs import sequences
 from behavior_lm.logs import splits
 from behavior_lm.logs.readers import timestamps
 
@@ -146,7 +145,7 @@ def _rules(meta: dict[str, Any]) -> splits.Rules:
     text = meta[flag]
     return None if text is None else timestamps.parse_moment(text, "UTC", flag)
 
-  return sequences.Cut(
+  return splits.Rules(
       valid_time=moment("valid_time"),
       split_time=moment("split_time"),
       valid_fraction=meta["valid_fraction"],

@@ -34,7 +34,10 @@ NUMERIC, CATEGORICAL = "numeric", "categorical"
 # {name: NUMERIC or CATEGORICAL} of the extra columns, in their order.
 Kinds = Mapping[str, str]
 # How the values of an extra column are stored, one per event.
-EXTRA_DTYPES = {NUMERIC: np.dtype("<f8"), CATEGORICAL: np.dtype("<i4")}
+EXTRA_DTYPES: dict[str, np.dtype] = {
+    NUMERIC: np.dtype("<f8"),
+    CATEGORICAL: np.dtype("<i4"),
+}
 # Codes of a categorical column; the values of the vocabulary follow from 1 on.
 UNKNOWN_CATEGORY, MISSING_CATEGORY = 0, -1
 

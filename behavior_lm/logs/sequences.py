@@ -18,25 +18,17 @@ _STAMP = pl.Datetime("us", "UTC")
 
 
 @dataclasses.dataclass(frozen=True)
-class Cut:
-  """How events become sequences.
+class Cut(splits.Rules):
+  """How events become sequences, and in which split each one is.
 
   Attributes:
     unit: one of UNITS.
     zone: IANA name of the zone whose days count.
-    valid_time, split_time, valid_fraction, user_fraction, seed,
-      leave_one_out: see `splits.Rules`.
     drop_duplicates: keep only the first of equal rows.
   """
 
   unit: str = USER_DAY
   zone: str = "UTC"
-  valid_time: int | None = None
-  split_time: int | None = None
-  valid_fraction: float = 0.0
-  user_fraction: float = 0.0
-  seed: int = 0
-  leave_one_out: bool = False
   drop_duplicates: bool = False
 
 

@@ -13,8 +13,8 @@ are in train.
 """
 
 from collections.abc import Mapping, Sequence
+import dataclasses
 import hashlib
-from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -48,8 +48,9 @@ _CODES = np.array(
 LEAST_EVENTS = 3
 
 
-class Rules(Protocol):
-  """What decides the split of an event; `sequences.Cut` has it.
+@dataclasses.dataclass(frozen=True)
+class Rules:
+  """What decides the split of an event.
 
   Attributes:
     valid_time: microseconds UTC from which on events are in valid; None for no
@@ -62,12 +63,12 @@ class Rules(Protocol):
     leave_one_out: see the head of this file; excludes all others.
   """
 
-  valid_time: int | None
-  split_time: int | None
-  valid_fraction: float
-  user_fraction: float
-  seed: int
-  leave_one_out: bool
+  valid_time: int | None = None
+  split_time: int | None = None
+  valid_fraction: float = 0.0
+  user_fraction: float = 0.0
+  seed: int = 0
+  leave_one_out: bool = False
 
 
 def stable_hash(text: str, salt: str = "") -> int:

@@ -168,7 +168,7 @@ class ExtraStatistics:
     found = {key: _join(key, arrays) for key, arrays in self._found.items()}
     described: dict[str, dict[str, Any]] = {}
     for name, kind in self._kinds.items():
-      parts = {}
+      parts: dict[str, dict[str, Any]] = {}
       for code, split in enumerate(splits.SPLITS):
         if split in events:
           parts[split] = {"missing": int(found[f"{name}.missing"][code])}
