@@ -8,8 +8,6 @@ column user_id and columns of 0 and 1. Writes probe.json, and probe.md beside.
 """
 
 from pathlib import Path
-import shlex
-import sys
 
 from absl import flags
 
@@ -71,6 +69,8 @@ def main(argv: list[str]) -> None:
   from rich.console import Console
   from rich.table import Table
 
+  from behavior_lm.artifacts import probe
+  from behavior_lm.artifacts.commands import this_command
   from behavior_lm.downstream import probe_files
   from behavior_lm.logs.dataset import open_dataset
 
@@ -94,19 +94,19 @@ def main(argv: list[str]) -> None:
       "num_users": num_users,
       "oracle": oracle,
       "notes": notes,
-      "command": "python " + shlex.join([sys.argv[0], *sys.argv[1:]]),
+      "command": this_command(),
   }
   table = Table(title=f"{num_users:,} users")
-  for i, name in enumerate(probe_files.HEADER):
+  for i, name in enumerate(probe.HEADER):
     table.add_column(name, justify="left" if i < 2 else "right")
   for row in rows:
-    table.add_row(*probe_files.cells(row))
+    table.add_row(*probe.cells(row))
   console.print(table)
   for label, value in oracle.items():
     console.print(f"best AUC that label {label!r} allows: {value:.3f}")
   for note in notes:
     console.print(f"note: {note}", markup=False, highlight=False)
-  paths = probe_files.write(result, out)
+  paths = probe.write_probe(out, result)
   print("probe: " + ", ".join(str(path) for path in paths))
 
 

@@ -6,17 +6,14 @@ Writes RUN/report/index.html, which needs nothing else, and every figure as a
 PNG beside it. What is not there yet is left out, with the command for it.
 """
 
-import importlib.util
 from pathlib import Path
-import shlex
-from typing import Any
 
 from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 
-_RUN = flags.DEFINE_string("run", None, "A run folder of pretrain.py.")
+_RUN = flags.DEFINE_string("run", None, "A run folder that training made.")
 _LABELS = flags.DEFINE_string(
     "labels",
     "",
@@ -31,8 +28,6 @@ _OUT = flags.DEFINE_string(
     "out", "", "Folder to write; RUN/report if not given."
 )
 
-_CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-
 
 def main(argv: list[str]) -> None:
   """Reads, draws, writes."""
@@ -42,6 +37,7 @@ def main(argv: list[str]) -> None:
   # Late imports: --help and usage errors come at once.
   import ml_collections
 
+  from behavior_lm.artifacts.commands import this_command
   from behavior_lm.artifacts.run_folder import config_hash
   from behavior_lm.downstream.labels import read_labels
   from behavior_lm.reporting.run import read_run
@@ -75,41 +71,12 @@ def main(argv: list[str]) -> None:
   html, figures = make_report(
       run,
       config_hash=config_hash(ml_collections.ConfigDict(run.config)),
-      programs=_programs(run.config),
-      embeddings=embeddings,
+      command=this_command(),
       vectors=vectors,
       labels=labels,
-      report_flags=_flags(),
   )
   page = write_report(out, html, figures)
   print(f"report: {page} ({len(html) / 1e6:.1f} MB, {len(figures)} figures)")
-
-
-def _flags() -> str:
-  """The flags that were given, without folders."""
-  return "".join(
-      f" --{flag.name} {shlex.quote(Path(flag.value).name)}"
-      for flag in (_LABELS, _EMBEDDINGS)
-      if flag.value
-  )
-
-
-def _programs(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-  """What configs/pretrain.py gives for each size of the run's model."""
-  path = _CONFIGS / "pretrain.py"
-  spec = importlib.util.spec_from_file_location("pretrain_config", path)
-  assert spec and spec.loader
-  program = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(program)
-  model = config.get("model")
-  model = model if isinstance(model, dict) else {}
-  chosen = f"model={model.get('name')},time={model.get('time_encoding')}"
-  return {
-      f"configs/pretrain.py:size={size},{chosen}": program.get_config(
-          f"size={size},{chosen}"
-      ).to_dict()
-      for size in program.SIZES
-  }
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Reading what other commands wrote: whole, or one clear line."""
+"""JSON files that commands wrote: read whole, or one clear error."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from behavior_lm.common.errors import UserError
 
 
 def read_object(path: Path) -> dict[str, Any]:
-  """The JSON object in a file.
+  """Reads the JSON object in a file.
 
   Raises:
     UserError: if the file cannot be read or holds something else.
@@ -21,8 +21,7 @@ def read_object(path: Path) -> dict[str, Any]:
     raise UserError(f"{path}: cannot be read ({error}).") from error
   except json.JSONDecodeError as error:
     raise UserError(
-        f"{path}: not readable as JSON ({error}). Write it again, or delete it"
-        " if it is not needed."
+        f"{path}: not readable as JSON ({error}). Make it again, or delete it."
     ) from error
   if not isinstance(content, dict):
     raise UserError(
@@ -31,28 +30,24 @@ def read_object(path: Path) -> dict[str, Any]:
   return content
 
 
+def read_if_there(path: Path) -> dict[str, Any] | None:
+  """Reads the JSON object in a file; None if there is no file."""
+  return read_object(path) if path.exists() else None
+
+
 @contextlib.contextmanager
 def damage_named(where: str) -> Iterator[None]:
-  """Turns a missing or odd value met in the body into a UserError."""
+  """Turns a missing or odd value that the body meets into a UserError."""
   try:
     yield
   except UserError:
     raise
   except KeyError as error:
-    raise UserError(f"{where}: has no {error.args[0]!r}.") from error
+    raise UserError(
+        f"{where}: has no {error.args[0]!r}. Make it again, or delete it."
+    ) from error
   except (TypeError, ValueError, AttributeError, IndexError) as error:
     raise UserError(
-        f"{where}: not as this version writes it ({error}). Write it again, or"
-        " delete it to get the report without it."
+        f"{where}: is not as this version writes it ({error}). Make it again,"
+        " or delete it."
     ) from error
-
-
-def parse_file[T](
-    path: Path, parse: Callable[[dict[str, Any]], T]
-) -> T | None:
-  """What `parse` makes of the JSON object in a file; None without a file."""
-  if not path.exists():
-    return None
-  content = read_object(path)
-  with damage_named(str(path)):
-    return parse(content)

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from behavior_lm.artifacts.json_files import damage_named
+from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
 
 
@@ -85,9 +87,25 @@ def drop_after(path: Path, step: int) -> None:
 
 
 def read_metrics(path: str | Path) -> list[dict[str, float]]:
-  """The lines of a `metrics.jsonl`, in order."""
-  lines = Path(path).read_text(encoding="utf-8").splitlines()
-  return [json.loads(line) for line in lines]
+  """The lines of a `metrics.jsonl`, in order; values may be NaN or infinite.
+
+  A last line without its line end is left out: a run that was killed, or is
+  running, has not finished it.
+
+  Raises:
+    UserError: if the file cannot be read or a line holds no metrics.
+  """
+  try:
+    text = Path(path).read_text(encoding="utf-8")
+  except (OSError, UnicodeDecodeError) as error:
+    raise UserError(f"{path}: cannot be read ({error}).") from error
+  out = []
+  for number, line in enumerate(text.split("\n")[:-1], 1):
+    with damage_named(f"{path}, line {number}"):
+      content = json.loads(line)
+      values = {str(key): float(value) for key, value in content.items()}
+      out.append({**values, "step": int(content["step"])})
+  return out
 
 
 def run_logger(folder: str | Path) -> logging.Logger:

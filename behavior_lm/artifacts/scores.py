@@ -34,19 +34,40 @@ class SequenceScores:
   users: np.ndarray
 
   def summary(self) -> dict[str, float]:
-    """Perplexity a token, accuracy, bits a raw event."""
-    total = self.count.sum()
-    nats = self.nats.sum() / total
+    """Perplexity per token, and each of `ratios` over all sequences."""
+    nats = self.nats.sum() / self.count.sum()
     return {
         "perplexity": math.exp(min(nats, 700.0)),
-        "accuracy": float(self.correct.sum() / total),
-        "bits_per_event": float(self.bits.sum() / self.num_events.sum()),
+        **{
+            name: float(sums.sum() / weights.sum())
+            for name, (sums, weights) in self.ratios.items()
+        },
     }
 
   @property
+  def ratios(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Name of a measure -> (sums, weights), each [num_sequences].
+
+    Accuracy is per token. Bits are per raw event: `bits_per_event` is the sum
+    of `token_bits_per_event` and `charge_per_event`, which is the charge for
+    spelling out what the vocabulary leaves out.
+    """
+    return {
+        "accuracy": (self.correct, self.count),
+        "bits_per_event": (self.bits, self.num_events),
+        "token_bits_per_event": (self.token_bits, self.num_events),
+        "charge_per_event": (self.hidden_bits, self.num_events),
+    }
+
+  @property
+  def token_bits(self) -> np.ndarray:
+    """Bits of each sequence's predicted tokens, without the charge."""
+    return self.nats / math.log(2)
+
+  @property
   def bits(self) -> np.ndarray:
-    """Bits of each sequence's masked events, hidden ones included."""
-    return self.nats / math.log(2) + self.hidden_bits
+    """Bits of each sequence's events: those of the tokens and the charge."""
+    return self.token_bits + self.hidden_bits
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(SequenceScores))

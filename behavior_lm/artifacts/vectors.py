@@ -127,13 +127,15 @@ def read_embeddings(path: str | Path) -> tuple[pl.DataFrame, np.ndarray]:
     [num_rows, embed_dim] float32, row for row.
 
   Raises:
-    UserError: if there is nothing, it cannot be read, or a vector is missing,
-      of another length or not finite.
+    UserError: if there is no file, it cannot be read, a user or a number of
+      events is missing, or a vector is missing, of another length or not
+      finite.
   """
   path = Path(path)
   store = _existing(path)
   table = store.read(path)
   _check_columns(table.schema, path)
+  table = _with_ids(table, path)
   vectors = _matrix(table[EMBEDDING], path)
   return table.drop(EMBEDDING), vectors
 
@@ -159,6 +161,19 @@ def _check_columns(found: Mapping[str, Any], path: Path) -> None:
         f"{path}: no column {missing[0]!r}; embeddings have"
         f" {', '.join(COLUMNS)}."
     )
+
+
+def _with_ids(table: pl.DataFrame, path: Path) -> pl.DataFrame:
+  """The table with user_id as text; UserError if an id or a count is odd."""
+  if not table["num_events"].dtype.is_integer():
+    raise UserError(
+        f"{path}: column 'num_events' is {table['num_events'].dtype}, not"
+        " whole numbers. Embed again."
+    )
+  for name in ("user_id", "num_events"):
+    if table[name].null_count():
+      raise UserError(f"{path}: column {name!r} has empty cells. Embed again.")
+  return table.with_columns(pl.col("user_id").cast(pl.String))
 
 
 def _matrix(column: pl.Series, path: Path) -> np.ndarray:

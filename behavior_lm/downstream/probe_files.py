@@ -1,6 +1,6 @@
 """The probe from files to files: labels, dataset, embeddings -> probe.json."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import functools
 import json
@@ -12,7 +12,6 @@ import numpy as np
 from behavior_lm.baselines.counts import build_user_features
 from behavior_lm.baselines.counts import UserFeatures
 from behavior_lm.common.errors import UserError
-from behavior_lm.common.files import write_whole
 from behavior_lm.downstream import probe
 from behavior_lm.downstream.embeddings import read_user_embeddings
 from behavior_lm.downstream.labels import read_labels
@@ -163,57 +162,6 @@ def read_oracle(path: str | Path) -> dict[str, Any]:
       raise UserError(f"{path}: the AUC of {label!r} is {value!r}, no number.")
     out[label] = float(value)
   return out
-
-
-def to_markdown(result: Mapping[str, Any]) -> str:
-  """The table as Markdown, with what made it."""
-  lines = [
-      "| " + " | ".join(HEADER) + " |",
-      "|---|---|---|---|---|---|",
-      *("| " + " | ".join(cells(row)) + " |" for row in result["rows"]),
-      "",
-  ]
-  for label, value in result.get("oracle", {}).items():
-    lines += [f"Best AUC that label `{label}` allows: {value:.3f}.", ""]
-  lines += [NOTE, ""]
-  lines += [f"- {note}" for note in result["notes"]]
-  lines += ["", "Made by:", "", f"    {result['command']}", ""]
-  return "\n".join(lines)
-
-
-HEADER = ("label", "features", "AUC", "95 % interval", "F1", "p")
-NOTE = (
-    "Logistic regression unless it says forest; stratified folds by user,"
-    " columns, scale and penalty chosen on training folds. AUC: mean over folds"
-    " and repetitions, interval over users. p: paired, two-sided, against event"
-    " counts in logistic regression."
-)
-
-
-def cells(row: Mapping[str, Any]) -> list[str]:
-  """One row of the table, readable."""
-  low, high = row["auc_ci"]
-  p = row["p_vs_event_counts"]
-  return [
-      row["label"],
-      row["features"],
-      f"{row['auc']:.3f}",
-      f"{low:.3f} to {high:.3f}",
-      f"{row['f1']:.3f}",
-      "" if p is None else f"{p:.4f}",
-  ]
-
-
-def write(result: Mapping[str, Any], path: Path) -> list[Path]:
-  """Writes the JSON and, beside it, the table; each whole or not at all."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  texts = {
-      path: json.dumps(result, indent=1) + "\n",
-      path.with_suffix(".md"): to_markdown(result),
-  }
-  for target, text in texts.items():
-    write_whole(target, text)
-  return list(texts)
 
 
 def _tell(progress: Callable[[str], None], label: str, probe_name: str) -> None:

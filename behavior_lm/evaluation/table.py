@@ -1,134 +1,176 @@
-"""The evaluation table: models beside plain baselines, on the same events."""
+"""Rows of an evaluation: models beside baselines, on the same targets."""
 
-from collections.abc import Mapping
-import json
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+import math
+from typing import Any, Protocol
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from behavior_lm.artifacts.scores import SequenceScores
-from behavior_lm.baselines.count_baselines import FULL_CONTEXT
-from behavior_lm.common.files import write_whole
+from behavior_lm.artifacts import evaluation
 from behavior_lm.evaluation.statistics import bootstrap_difference
 from behavior_lm.evaluation.statistics import bootstrap_ratio
 
-# Columns of a terminal in which the table does not wrap.
+# Columns of `artifacts.scores.SequenceScores`.
+TOKEN_COLUMNS = (
+    dict(
+        name="perplexity",
+        title="perplexity per token",
+        format=".2f",
+        better="low",
+    ),
+    dict(name="accuracy", title="accuracy", format=".1%", better="high"),
+    dict(
+        name="bits_per_event",
+        title="bits per event",
+        format=".3f",
+        better="low",
+    ),
+    dict(
+        name="token_bits_per_event",
+        title="token bits per event",
+        format=".3f",
+        better="low",
+    ),
+    dict(
+        name="charge_per_event",
+        title="charge per event",
+        format=".3f",
+        better="low",
+    ),
+)
+TOKEN_MAIN = "bits_per_event"
+TOKEN_NOTE = (
+    "Bits per event are token bits plus a charge of 8 bits per byte for what a"
+    " capped vocabulary leaves out, so that tokenizers compare."
+)
+NOTE = (
+    "Intervals are 95 %, by a bootstrap over users. A difference is the row"
+    " minus the best baseline, paired by user."
+)
+
+# Characters of a terminal's line in which the table does not wrap.
 _WIDTH = 130
 
-_NOTE = (
-    "Masked events of later days or other users, one fixed mask for all rows."
-    " Bits per raw event charge 8 bits a byte for what a capped vocabulary"
-    " leaves out. Intervals: 95 %, bootstrap over users; difference: bits per"
-    " event to the best baseline that sees the same context, paired by user."
-    f" '{FULL_CONTEXT}' sees true neighbours even where they are masked: not a"
-    " fair rival, but a line to know."
-)
+
+class Scores(Protocol):
+  """What a table needs of a model's scores, such as `SequenceScores`.
+
+  `ratios` gives, for each measure that may be the main column, sums and
+  weights [n] whose totals' ratio is the measure; `users` [n] tells whose they
+  are. `summary` gives the value of every column.
+  """
+
+  @property
+  def users(self) -> np.ndarray: ...
+
+  @property
+  def ratios(self) -> Mapping[str, tuple[np.ndarray, np.ndarray]]: ...
+
+  def summary(self) -> Mapping[str, float]: ...
 
 
 def make_rows(
-    models: Mapping[str, SequenceScores],
-    seeds: Mapping[str, int],
-    baselines: Mapping[str, SequenceScores],
+    models: Mapping[str, Scores],
+    baselines: Mapping[str, Scores],
+    references: Mapping[str, Scores] | None = None,
+    *,
+    columns: Sequence[Mapping[str, Any]] = TOKEN_COLUMNS,
+    main: str = TOKEN_MAIN,
+    seeds: Mapping[str, int] | None = None,
+    config_hashes: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-  """One dict a row, models first.
+  """Rows of `artifacts.evaluation`: models, then baselines, then references.
 
   Args:
     models: name -> scores.
-    seeds: name -> seed of the model.
-    baselines: name -> scores on the same masked events.
+    baselines: name -> scores on the same targets, fair rivals of the models.
+    references: name -> scores on the same targets that are no fair rivals.
+    columns: of the record, each with a value in `summary()` of all scores.
+    main: the column that decides; its interval and difference are computed.
+    seeds: model name -> seed.
+    config_hashes: model name -> hash.
 
   Returns:
-    rows as in evaluation.json. With fewer than two users there are no
-    intervals: their fields are None.
+    The rows. Without two users who have targets there are neither intervals
+    nor differences; without a baseline there are no differences.
+
+  Raises:
+    ValueError: if a difference would be over other targets.
   """
-  fair = {k: v for k, v in baselines.items() if k != FULL_CONTEXT}
-  best = min(fair, key=lambda name: fair[name].summary()["bits_per_event"])
+  references, seeds = references or {}, seeds or {}
+  config_hashes = config_hashes or {}
+  (better,) = (c["better"] for c in columns if c["name"] == main)
+  best = _best(baselines, main, better)
+  groups = (models, baselines, references)
   rows = []
-  for name, scores in {**models, **baselines}.items():
-    row: dict[str, Any] = {"model": name, **scores.summary()}
-    many_users = len(set(scores.users[scores.count > 0])) > 1
-    row["bits_per_event_ci"] = (
-        bootstrap_ratio(scores.bits, scores.num_events, scores.users).interval
-        if many_users
-        else None
-    )
-    if name in models:
-      row["seed"] = seeds[name]
-      row["difference_to_best_baseline"] = None
-      if many_users:
-        gap = bootstrap_difference(
-            scores.bits, fair[best].bits, scores.num_events, scores.users
-        )
-        row["difference_to_best_baseline"] = {
-            "baseline": best,
-            "bits": gap.value,
-            "ci": gap.interval,
-            "p": gap.p,
-        }
-    rows.append(row)
+  for kind, group in zip(evaluation.KINDS, groups, strict=True):
+    for name, scores in group.items():
+      summary = scores.summary()
+      row: dict[str, Any] = {
+          "model": name,
+          "kind": kind,
+          "seed": seeds.get(name) if kind == "model" else None,
+          "config_hash": config_hashes.get(name) if kind == "model" else None,
+          "values": {c["name"]: float(summary[c["name"]]) for c in columns},
+      }
+      if _varies(scores, main):
+        estimate = bootstrap_ratio(*scores.ratios[main], scores.users)
+        row["ci"] = {main: estimate.interval}
+      gap = None
+      if kind == "model" and best is not None:
+        gap = difference(scores, baselines[best], main)
+      row["difference"] = gap and {"baseline": best, **gap}
+      rows.append(row)
   return rows
 
 
-def to_markdown(result: Mapping[str, Any]) -> str:
-  """The table as Markdown, with what made it."""
-  lines = [
-      f"Data: {result['data']}, split `{result['split']}`,"
-      f" {result['num_masked']:,} masked tokens; {result['num_events']:,}"
-      f" events of {result['num_users']:,} users; mask seed"
-      f" {result['mask_seed']}.",
-      "",
-      "| model | perplexity | accuracy | bits per event | difference |",
-      "|---|---|---|---|---|",
-  ]
-  for row in result["rows"]:
-    lines.append("| " + " | ".join(cells(row)) + " |")
-  lines += ["", _NOTE, "", "Made by:", "", f"    {result['command']}", ""]
-  return "\n".join(lines)
+def difference(
+    first: Scores, second: Scores, name: str
+) -> dict[str, Any] | None:
+  """`first` minus `second` in a measure: {"value", "ci", "p"}.
+
+  None if fewer than two users have targets, or a score is not finite.
+
+  Raises:
+    ValueError: if the two are not over the same targets.
+  """
+  sums, weights = first.ratios[name]
+  other, other_weights = second.ratios[name]
+  if not np.array_equal(weights, other_weights):
+    raise ValueError("scores over different targets have no difference")
+  if not (_varies(first, name) and _varies(second, name)):
+    return None
+  gap = bootstrap_difference(sums, other, weights, first.users)
+  return {"value": gap.value, "ci": gap.interval, "p": gap.p}
+
+
+def _varies(scores: Scores, name: str) -> bool:
+  """Whether a bootstrap over users is possible."""
+  sums, weights = scores.ratios[name]
+  users = set(scores.users[weights > 0])
+  return len(users) > 1 and bool(np.isfinite(sums).all())
+
+
+def _best(
+    baselines: Mapping[str, Scores], main: str, better: str
+) -> str | None:
+  values = {name: one.summary()[main] for name, one in baselines.items()}
+  finite = {name: v for name, v in values.items() if math.isfinite(v)}
+  if not finite:
+    return None
+  return (min if better == "low" else max)(finite, key=lambda n: finite[n])
 
 
 def show(result: Mapping[str, Any]) -> None:
-  """The table on the screen."""
-  table = Table(title=f"{result['data']}, {result['split']}")
-  table.add_column("model")
-  for name in ("perplexity", "accuracy", "bits per event", "difference"):
-    table.add_column(name, justify="right")
+  """Prints the table of a record of `artifacts.evaluation`."""
+  table = Table(
+      title=f"{result['title']}: {result['data']}, {result['split']}"
+  )
+  for place, name in enumerate(evaluation.header(result)):
+    table.add_column(name, justify="right" if place else "left")
   for row in result["rows"]:
-    table.add_row(*cells(row))
+    table.add_row(*evaluation.cells(result, row))
   # A log or a narrow terminal scrolls; wrapped figures cannot be compared.
   Console(width=max(Console().width, _WIDTH)).print(table)
-
-
-def write(result: Mapping[str, Any], folder: Path, name: str) -> list[Path]:
-  """Writes NAME.json and NAME.md, each whole or not at all."""
-  folder.mkdir(parents=True, exist_ok=True)
-  texts = {
-      folder / f"{name}.json": json.dumps(result, indent=1) + "\n",
-      folder / f"{name}.md": to_markdown(result),
-  }
-  for path, text in texts.items():
-    write_whole(path, text)
-  return list(texts)
-
-
-def cells(row: Mapping[str, Any]) -> list[str]:
-  """A row as text: model, perplexity, accuracy, bits per event, difference."""
-  interval = row["bits_per_event_ci"]
-  bits = f"{row['bits_per_event']:.3f}"
-  if interval:
-    bits += f" ({interval[0]:.3f} to {interval[1]:.3f})"
-  gap = row.get("difference_to_best_baseline")
-  difference = (
-      f"{gap['bits']:+.3f} ({gap['ci'][0]:+.3f} to {gap['ci'][1]:+.3f},"
-      f" p {gap['p']:.4f})"
-      if gap
-      else ""
-  )
-  return [
-      row["model"],
-      f"{row['perplexity']:.2f}",
-      f"{row['accuracy']:.1%}",
-      bits,
-      difference,
-  ]

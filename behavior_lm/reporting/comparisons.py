@@ -1,145 +1,88 @@
-"""Figures of the evaluation and the probe: points with their intervals."""
+"""Values with their intervals, one below the other."""
 
 from collections.abc import Sequence
 import dataclasses
+import math
 import textwrap
 
 from behavior_lm.reporting import plots
-from behavior_lm.reporting.plots import LIGHT
-from behavior_lm.reporting.records import Evaluation
-from behavior_lm.reporting.records import Probe
+from behavior_lm.reporting.plots import COLOURS
 
-_WIDTH = 5.0  # inches; wider ones are too small on a phone
-_MOST_LINES = 40
+_WIDTH = 5.0  # inches
+MOST_POINTS = 40
 
 
 @dataclasses.dataclass(frozen=True)
-class _Line:
+class Point:
+  """A value, how it is written, and its interval if there is one."""
+
   name: str
   value: float
-  interval: tuple[float, float] | None
+  text: str
+  interval: Sequence[float] | None
   colour: str
   marker: str
 
 
-def bits_figure(evaluation: Evaluation) -> plots.Figure:
-  """Bits a raw event of each row, the best first."""
-  rows = sorted(evaluation.rows, key=lambda row: row.bits)[:_MOST_LINES]
-  lines = [
-      _Line(
-          row.model if row.seed is None else f"{row.model}, seed {row.seed}",
-          row.bits,
-          row.interval,
-          "muted" if row.is_baseline else "blue",
-          "s" if row.is_baseline else "o",
-      )
-      for row in rows
-  ]
-  baselines = [
-      row.bits for row in evaluation.rows if row.is_baseline and row.is_fair
-  ]
-  return _points(
-      "evaluation_bits",
-      "Bits per raw event",
-      "Bits needed to write down a masked event: further left is better. Bars"
-      " are 95 % intervals; circles are models, squares are counts. The dashed"
-      " line is the best count model that sees no more than the models do. An"
-      " arrow stands for a value further right.",
-      lines,
-      "bits per raw event",
-      min(baselines, default=None),
-  )
-
-
-def probe_figure(probe: Probe) -> plots.Figure:
-  """AUC of each label by features."""
-  labels = list(dict.fromkeys(row.label for row in probe.rows))
-  lines = [
-      _Line(
-          f"{row.label}: {row.features}",
-          row.auc,
-          row.interval,
-          plots.SERIES[labels.index(row.label) % 4],
-          plots.MARKERS[labels.index(row.label) % 4],
-      )
-      for row in sorted(
-          probe.rows, key=lambda row: (labels.index(row.label), -row.auc)
-      )[:_MOST_LINES]
-  ]
-  return _points(
-      "probe_auc",
-      "Area under the ROC curve",
-      "Chance that a user with the label gets a higher score than one without:"
-      " 0.5 is guessing (dashed), 1 is perfect. Bars are 95 % intervals.",
-      lines,
-      "AUC",
-      0.5,
-  )
-
-
-def _points(
+def points_figure(
     name: str,
     title: str,
     caption: str,
-    lines: Sequence[_Line],
+    points: Sequence[Point],
     axis: str,
     mark: float | None,
 ) -> plots.Figure:
-  end = _end([line.value for line in lines])
+  """The finite points from top to bottom, at most 40; a dashed line at `mark`.
+
+  A value far from all others would press them together: an arrow at the end
+  of the axis stands for it.
+  """
+  points = [point for point in points if math.isfinite(point.value)]
+  points = points[:MOST_POINTS]
+  low, high = limits([point.value for point in points])
 
   def paint(axes: plots.Axes) -> None:
-    places = range(len(lines))[::-1]
-    for place, line in zip(places, lines, strict=True):
-      if line.value > end:
-        axes.plot(end, place, color=LIGHT[line.colour], marker=">")
-        continue
-      if line.interval:
-        axes.plot(
-            line.interval,
-            (place, place),
-            color=LIGHT[line.colour],
-            linewidth=2.4,
-            solid_capstyle="butt",
-        )
-      axes.plot(
-          line.value,
-          place,
-          color=LIGHT[line.colour],
-          marker=line.marker,
-          markersize=7,
-      )
-    # Beside the axes, where no line crosses the digits.
-    for place, line in zip(places, lines, strict=True):
+    for place, point in enumerate(points):
+      style = dict(color=COLOURS[point.colour], linewidth=2.4)
+      if not low <= point.value <= high:
+        end, arrow = (high, ">") if point.value > high else (low, "<")
+        axes.plot(end, place, marker=arrow, **style)
+      else:
+        if point.interval:
+          axes.plot(point.interval, (place, place), **style)
+        axes.plot(point.value, place, marker=point.marker, **style)
+      # Beside the axes, where no line crosses the digits.
       axes.text(
           1.02,
           place,
-          f"{line.value:.3f}",
+          point.text,
           transform=axes.get_yaxis_transform(),
           va="center",
       )
     if mark is not None:
-      axes.axvline(mark, color=LIGHT["muted"], linestyle="--", linewidth=1)
+      axes.axvline(mark, color=COLOURS["muted"], linestyle="--", linewidth=1)
     names = [
-        textwrap.fill(plots.label_text(line.name), 22) for line in lines
+        textwrap.fill(plots.label_text(point.name), 22) for point in points
     ]
-    axes.set_yticks(places, names)
-    axes.set_ylim(-0.6, len(lines) - 0.4)
-    axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
+    axes.set_yticks(range(len(points)), names)
+    axes.set_ylim(len(points) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(axis)
     axes.margins(x=0.08)
 
-  height = 0.8 + 0.4 * len(lines)
-  return plots.draw(name, title, caption, paint, (_WIDTH, height))
+  size = (_WIDTH, 0.8 + 0.4 * len(points))
+  return plots.draw(name, title, caption, paint, size)
 
 
-def _end(values: Sequence[float]) -> float:
-  """Where the axis ends: what lies far off would press the rest together."""
+def limits(values: Sequence[float]) -> tuple[float, float]:
+  """Where the axis ends: a value off by three times the others' span is out."""
   ordered = sorted(values)
-  end = ordered[-1]
+  low, high = (ordered[0], ordered[-1]) if ordered else (0.0, 1.0)
   if len(ordered) > 2:
-    span = ordered[-2] - ordered[0]
-    if end > ordered[-2] + span:
-      end = ordered[-2] + 0.25 * span
-  return end
+    second, last = ordered[1], ordered[-2]
+    if high - last > 3 * (last - low):
+      high = last + 0.25 * (last - low)
+    elif second - low > 3 * (high - second):
+      low = second - 0.25 * (high - second)
+  return low, high

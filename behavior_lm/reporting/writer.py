@@ -1,29 +1,28 @@
 """From a run folder to its report folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import contextlib
-import math
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from behavior_lm.artifacts import evaluation
+from behavior_lm.artifacts.json_files import damage_named
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.folders import atomic_folder
 from behavior_lm.reporting import markup
+from behavior_lm.reporting import training_section
 from behavior_lm.reporting.data_section import data_section
+from behavior_lm.reporting.evaluation_section import best_model
+from behavior_lm.reporting.evaluation_section import evaluation_section
 from behavior_lm.reporting.map_section import map_section
+from behavior_lm.reporting.model_section import commands_section
+from behavior_lm.reporting.model_section import model_section
 from behavior_lm.reporting.page import GENERATOR
 from behavior_lm.reporting.page import page
 from behavior_lm.reporting.plots import Figure
-from behavior_lm.reporting.records import EvaluationRow
-from behavior_lm.reporting.results import evaluation_section
-from behavior_lm.reporting.results import probe_section
+from behavior_lm.reporting.probe_section import probe_section
 from behavior_lm.reporting.run import Run
-from behavior_lm.reporting.section import Section
-from behavior_lm.reporting.training_section import model_section
-from behavior_lm.reporting.training_section import reproduce_section
-from behavior_lm.reporting.training_section import training_section
 from behavior_lm.reporting.vectors import Vectors
 
 PAGE = "index.html"
@@ -33,34 +32,51 @@ def make_report(
     run: Run,
     *,
     config_hash: str,
-    programs: Mapping[str, Mapping[str, Any]],
-    embeddings: Path | None = None,
+    command: str,
     vectors: Vectors | None = None,
     labels: pl.DataFrame | None = None,
-    report_flags: str = "",
 ) -> tuple[str, list[Figure]]:
   """The page and its figures; the same for the same inputs, to the byte.
 
   Args:
     run: what is in the run folder.
     config_hash: of its config.
-    programs: what config programs give, see `reproduce.pretrain_command`.
-    embeddings: the file of `vectors`.
+    command: that makes the report.
     vectors: for the map, if there are any.
-    labels: user_id, one row a user, and a 0/1 column a label.
-    report_flags: flags of the command after --run, to be shown.
+    labels: user_id, one row per user, and a 0/1 column per label.
+
+  Raises:
+    UserError: if an artifact of the run is damaged; it is named.
   """
-  sections: list[Section] = [
-      evaluation_section(run.evaluation, run.name, config_hash),
-      training_section(run),
+  with damage_named(str(run.folder / "data_report.json")):
+    data = data_section(run.data_report)
+    num_events = run.data_report and run.data_report["num_events"]
+  with damage_named(str(run.folder / "tokenizer" / "tokenizer.json")):
+    model = model_section(run, config_hash)
+  sections = [
+      evaluation_section(run.evaluations, run.name, config_hash),
+      training_section.training_section(run.metrics, run.config),
       probe_section(run.probe, run.name),
-      map_section(run.name, config_hash, embeddings, vectors, labels),
-      data_section(run.data_report),
-      model_section(run, config_hash),
-      reproduce_section(run, programs, report_flags),
+      map_section(run.name, config_hash, vectors, labels),
+      data,
+      model,
+      commands_section(run, command),
   ]
-  title, subtitle = f"Report on {run.name}", _subtitle(run, config_hash)
-  html = page(title, subtitle, _tiles(run), sections)
+  tiles = _evaluation_tiles(run)
+  if run.probe is not None:
+    tiles += [
+        (f"{row['auc']:.3f}", f"AUC for {row['label']} from the vectors")
+        for row in run.probe["rows"]
+        if row["features"] == "embedding"
+    ][:4]
+  if run.metrics:
+    spent = markup.duration(training_section.seconds(run.metrics))
+    steps = training_section.steps(run.metrics)
+    tiles.append((f"{steps:,}", f"training steps in {spent}"))
+  if num_events:
+    tiles.append((markup.short(num_events), "events in the dataset"))
+  subtitle = _subtitle(run, config_hash)
+  html = page(f"Report on {run.name}", subtitle, tiles, sections)
   return html, [figure for part in sections for figure in part.figures]
 
 
@@ -99,67 +115,35 @@ def _is_report(folder: Path) -> bool:
 
 def _subtitle(run: Run, config_hash: str) -> str:
   model = run.config.get("model")
-  words = []
-  if isinstance(model, Mapping) and "name" in model:
-    words.append(str(model["name"]))
+  words = [(run.record or {}).get("recipe")]
+  if isinstance(model, dict):
+    words.append(model.get("name"))
     if "time_encoding" in model:
-      words[-1] += f" with time encoding {model['time_encoding']}"
+      words.append(f"time encoding {model['time_encoding']}")
   if run.num_parameters is not None:
     words.append(f"{markup.short(run.num_parameters)} parameters")
-  if run.tokenizer is not None:
-    words.append(
-        f"{run.tokenizer.kind} tokenizer, {run.tokenizer.vocab_size:,} tokens"
-    )
-  if run.evaluation is not None:
-    words.append(f"data {run.evaluation.data}")
+  words += dict.fromkeys(
+      f"data {record['data']}" for record in run.evaluations.values()
+  )
   words.append(f"config {config_hash}")
-  return " · ".join(words)
-
-
-def _tiles(run: Run) -> list[tuple[str, str]]:
-  """The results at a glance, wins and losses alike."""
-  tiles = _evaluation_tiles(run) + _probe_tiles(run)
-  if run.metrics is not None:
-    step = int(run.metrics[-1]["step"])
-    seconds = max(line.get("seconds", 0.0) for line in run.metrics)
-    tiles.append((
-        markup.count(step), f"training steps in {markup.duration(seconds)}"
-    ))
-  if run.data_report is not None:
-    tiles.append((
-        markup.short(run.data_report.num_events),
-        f"events of {run.data_report.num_users:,} users",
-    ))
-  return tiles
+  return " · ".join(str(word) for word in words if word)
 
 
 def _evaluation_tiles(run: Run) -> list[tuple[str, str]]:
-  if run.evaluation is None:
-    return []
-  models = [row for row in run.evaluation.rows if not row.is_baseline]
-  models = [row for row in models if math.isfinite(row.bits)]
-  if not models:
-    return []
-  best: EvaluationRow = min(models, key=lambda row: row.bits)
-  tiles = [
-      (markup.fixed(best.bits, 3), "bits per event, fewer is better"),
-      (markup.fixed(best.perplexity, 2), "perplexity of masked events"),
-      (markup.percent(best.accuracy), "masked events guessed"),
-  ]
-  if best.difference:
-    tiles.insert(1, (
-        markup.signed(best.difference.bits, 3),
-        "bits to the best baseline; below zero is better",
-    ))
+  """The results at a glance, wins and losses alike."""
+  tiles = []
+  for record in run.evaluations.values():
+    best, main = best_model(record), evaluation.main_column(record)
+    columns = [main, *(c for c in record["columns"] if c != main)]
+    for column in columns[:3] if best else []:
+      value = evaluation.shown(column, best["values"][column["name"]])
+      tiles.append((value, f"{record['title']}: {column['title']}"))
+    if best and best["difference"]:
+      gap = evaluation.shown(main, best["difference"]["value"], "+")
+      better = "below" if main["better"] == "low" else "above"
+      tiles.append((
+          gap,
+          f"{record['title']}: {main['title']} to the best baseline;"
+          f" {better} zero is better",
+      ))
   return tiles
-
-
-def _probe_tiles(run: Run) -> list[tuple[str, str]]:
-  """The vectors alone, each label."""
-  if run.probe is None:
-    return []
-  return [
-      (markup.fixed(row.auc, 3), f"AUC for {row.label} from the vectors")
-      for row in run.probe.rows
-      if row.features == "embedding"
-  ][:4]

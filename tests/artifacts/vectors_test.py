@@ -77,6 +77,11 @@ def with_vector(row, value):
     [
         (table().drop("user_id"), "no column 'user_id'"),
         (table().drop("embedding"), "no column 'embedding'"),
+        (
+            table().with_columns(user_id=pl.Series(["a", None, "b"])),
+            "'user_id' has empty cells",
+        ),
+        (table().with_columns(num_events=pl.lit("x")), "'num_events' is Str"),
         (with_vector(1, np.nan), "the vector of row 1 is not finite"),
         (with_vector(2, np.inf), "the vector of row 2 is not finite"),
         (

@@ -37,6 +37,7 @@ def files(tmp_path):
   rng = np.random.default_rng(0)
   pl.DataFrame({
       "user_id": users,
+      "start": [None] * NUM_USERS,
       "num_events": [6] * NUM_USERS,
       "embedding": rng.normal(size=(NUM_USERS, 4)).tolist(),
   }).write_parquet(tmp_path / "users.parquet")
@@ -162,27 +163,6 @@ def test_bad_oracles_say_what_is_wrong(tmp_path, text, message):
   path.write_text(text)
   with pytest.raises(UserError, match=message):
     probe_files.read_oracle(path)
-
-
-def test_both_files_are_written_and_no_others(tmp_path):
-  row = {
-      "label": "odd", "features": "embedding", "auc": 0.91234,
-      "auc_ci": [0.85, 0.95], "f1": 0.8, "p_vs_event_counts": 0.0123,
-  }  # fmt: skip
-  result = {
-      "rows": [row, row | {"p_vs_event_counts": None}],
-      "oracle": {"odd": 0.97},
-      "notes": ["something"],
-      "command": "python experiments/probe.py",
-  }
-  paths = probe_files.write(result, tmp_path / "run" / "probe.json")
-  assert sorted((tmp_path / "run").iterdir()) == sorted(paths)
-  assert json.loads(paths[0].read_text()) == result
-  text = paths[1].read_text()
-  assert "| odd | embedding | 0.912 | 0.850 to 0.950 | 0.800 | 0.0123 |" in text
-  assert "| odd | embedding | 0.912 | 0.850 to 0.950 | 0.800 |  |" in text
-  assert "label `odd` allows: 0.970" in text
-  assert "- something" in text
 
 
 def test_contradicting_labels_are_refused_or_left_out(files, dataset):

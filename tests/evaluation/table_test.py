@@ -1,13 +1,13 @@
-import json
+"""Tests for the rows of an evaluation."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
 from behavior_lm.artifacts.scores import SequenceScores
-from behavior_lm.baselines.count_baselines import FULL_CONTEXT
-from behavior_lm.baselines.count_baselines import SAME_INFORMATION
-from behavior_lm.baselines.count_baselines import UNIGRAM
 from behavior_lm.evaluation import table
+from tests.reporting.example_run import EVALUATION
 
 USERS = np.repeat([f"user{i}" for i in range(20)], 3)
 
@@ -19,64 +19,81 @@ def scores(bits_per_event, seed=0, users=USERS):
   return SequenceScores(
       nats=count * (bits_per_event + noise) * np.log(2),
       correct=count * 0.5,
-      hidden_bits=np.zeros(len(users)),
+      hidden_bits=count * 0.25,
       count=count,
-      num_events=count,
+      num_events=count * 2,
       users=users,
   )
 
 
-def rows_of(model_bits, users=USERS):
-  baselines = {
-      UNIGRAM: scores(7.0, users=users),
-      SAME_INFORMATION: scores(2.0, users=users),
-      FULL_CONTEXT: scores(1.0, users=users),
-  }
-  model = scores(model_bits, users=users)
-  return table.make_rows({"bert": model}, {"bert": 3}, baselines)
+def rows_of(bits, users=USERS, **options):
+  return table.make_rows(
+      {"bert": scores(bits, users=users)},
+      {"unigram": scores(7.0, users=users), "near": scores(2.0, users=users)},
+      {"sees all": scores(1.0, users=users)},
+      seeds={"bert": 3},
+      config_hashes={"bert": "abc"},
+      **options,
+  )
 
 
 @pytest.mark.parametrize("bits, sign", [(1.5, -1), (2.5, 1)])
-def test_wins_and_losses_are_told_against_the_best_fair_baseline(bits, sign):
-  row = rows_of(bits)[0]
-  gap = row["difference_to_best_baseline"]
-  assert gap["baseline"] == SAME_INFORMATION
-  assert gap["bits"] == pytest.approx(0.5 * sign, abs=1e-6)
-  assert gap["ci"][0] <= gap["bits"] <= gap["ci"][1]
-  assert gap["p"] < 0.01
-  assert row["seed"] == 3
+def test_wins_and_losses_are_against_the_best_fair_baseline(bits, sign):
+  row, *others = rows_of(bits)
+  gap = row["difference"]
+  assert gap["baseline"] == "near"
+  assert gap["value"] == pytest.approx(0.25 * sign, abs=1e-6)
+  assert gap["ci"][0] <= gap["value"] <= gap["ci"][1]
+  assert gap["p"] <= 0.001
+  assert (row["seed"], row["config_hash"]) == (3, "abc")
+  assert [one["kind"] for one in others] == [
+      "baseline", "baseline", "reference"
+  ]
+  assert all(one["difference"] is None for one in others)
 
 
-def test_intervals_hold_the_value():
+def test_the_best_baseline_follows_what_is_better():
+  columns = [dict(name="accuracy", title="a", format=".1%", better="high")]
+  good = dataclasses.replace(scores(9.0), correct=scores(9.0).count * 0.75)
+  (row, *_) = table.make_rows(
+      {"bert": scores(1.0)},
+      {"near": scores(1.0), "good": good},
+      columns=columns,
+      main="accuracy",
+  )
+  assert row["difference"]["baseline"] == "good"
+  assert row["difference"]["value"] == pytest.approx(-0.25)
+  assert row["values"] == {"accuracy": 0.5}
+
+
+def test_bits_per_event_are_token_bits_and_the_charge():
   for row in rows_of(1.5):
-    low, high = row["bits_per_event_ci"]
-    assert low < row["bits_per_event"] < high
+    values = row["values"]
+    assert values["charge_per_event"] == pytest.approx(0.125)
+    assert values["bits_per_event"] == pytest.approx(
+        values["token_bits_per_event"] + values["charge_per_event"]
+    )
+    low, high = row["ci"]["bits_per_event"]
+    assert low < values["bits_per_event"] < high
 
 
 def test_one_user_has_no_interval_over_users():
   row = rows_of(1.5, users=np.asarray(["only"] * 5))[0]
-  assert row["bits_per_event_ci"] is None
-  assert row["difference_to_best_baseline"] is None
+  assert "ci" not in row and row["difference"] is None
 
 
-def result_of(rows):
-  return {
-      "data": "logs",
-      "split": "test",
-      "mask_seed": 0,
-      "num_masked": 1234,
-      "num_events": 8000,
-      "num_users": 20,
-      "command": "python experiments/evaluate.py",
-      "rows": rows,
-  }
+def test_a_model_that_diverged_has_a_row_without_interval():
+  (row,) = table.make_rows({"bert": scores(np.nan)}, {})
+  assert np.isnan(row["values"]["bits_per_event"]) and "ci" not in row
 
 
-def test_markdown_has_every_row_and_the_command(tmp_path):
-  paths = table.write(result_of(rows_of(1.5)), tmp_path, "evaluation")
-  assert json.loads(paths[0].read_text())["rows"][0]["model"] == "bert"
-  text = paths[1].read_text()
-  for name in ("bert", UNIGRAM, SAME_INFORMATION, FULL_CONTEXT):
-    assert f"| {name} |" in text
-  assert "python experiments/evaluate.py" in text
-  assert "1,234 masked tokens; 8,000 events of" in text
+def test_scores_over_other_targets_have_no_difference():
+  with pytest.raises(ValueError, match="different targets"):
+    table.make_rows({"bert": scores(1.5, seed=5)}, {"near": scores(2.0)})
+
+
+def test_the_terminal_shows_every_row_unwrapped(capsys):
+  table.show(EVALUATION)
+  lines = capsys.readouterr().out.splitlines()
+  for row in EVALUATION["rows"]:
+    assert any(row["model"] in line for line in lines)

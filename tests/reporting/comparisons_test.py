@@ -1,40 +1,40 @@
+"""Tests for points with their intervals."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from behavior_lm.reporting import comparisons
-from behavior_lm.reporting.records import parse_evaluation
-from behavior_lm.reporting.records import parse_probe
-from tests.reporting.example_run import changed
-from tests.reporting.example_run import EVALUATION
-from tests.reporting.example_run import PROBE
 
 
-def places(svg, texts):
-  found = [svg.index(f">{text}<") for text in texts]
-  assert found == sorted(found), "not in this order"
+def figure_of(values, interval=None):
+  points = [
+      comparisons.Point(f"row {n}", value, f"{value:g}", interval, "blue", "o")
+      for n, value in enumerate(values)
+  ]
+  return comparisons.points_figure("name", "t", "c", points, "bits", 2.0)
 
 
-def test_every_row_is_drawn_with_its_number():
-  svg = comparisons.bits_figure(parse_evaluation(EVALUATION)).svg
-  places(svg, ["1.742", "1.801", "2.072", "2.310", "7.443"])
+def test_every_finite_value_has_a_line_with_its_number():
+  axes = figure_of([1.5, 7.0, math.nan, 2.0], interval=[1.0, 8.0]).axes
+  assert [t.get_text() for t in axes.get_yticklabels()] == [
+      "row 0", "row 1", "row 3"
+  ]
+  assert [text.get_text() for text in axes.texts] == ["1.5", "7", "2"]
 
 
-def test_a_value_far_off_does_not_press_the_others_together():
-  svg = comparisons.bits_figure(parse_evaluation(EVALUATION)).svg
-  marks = [part.split("<")[0] for part in svg.split(">")]
-  assert "1.8" in marks and "7" not in marks
+def test_no_finite_value_is_an_empty_figure():
+  assert not len(figure_of([math.nan]).axes.texts)
 
 
-def test_rows_without_intervals_are_drawn():
-  content = EVALUATION
-  for row in range(len(content["rows"])):
-    content = changed(content, f"rows/{row}/bits_per_event_ci", None)
-  figure = comparisons.bits_figure(parse_evaluation(content))
-  assert ">1.801<" in figure.svg
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=8))
+def test_at_most_one_value_lies_outside_of_the_axis(values):
+  low, high = comparisons.limits(values)
+  assert sum(not low <= value <= high for value in values) <= 1
 
 
-def test_a_single_row_is_drawn():
-  content = changed(EVALUATION, "rows", EVALUATION["rows"][:1])
-  assert ">1.801<" in comparisons.bits_figure(parse_evaluation(content)).svg
-
-
-def test_labels_are_kept_together_the_best_features_first():
-  svg = comparisons.probe_figure(parse_probe(PROBE)).svg
-  places(svg, ["0.955", "0.953", "0.871", "0.802", "0.741"])
+def test_a_value_far_off_on_either_side_is_cut():
+  assert comparisons.limits([1.0, 2.0, 9.0]) == (1.0, 2.25)
+  assert comparisons.limits([-9.0, 1.0, 2.0]) == (0.75, 2.0)
+  assert comparisons.limits([1.0, 2.0, 2.5]) == (1.0, 2.5)

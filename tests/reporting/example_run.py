@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from behavior_lm.data.tokenizers.pair import PairTokenizer
-
 CONFIG = {
     "seed": 0,
     "total_steps": 4_000,
@@ -22,68 +20,92 @@ CONFIG = {
     },
     "eval": {"split": "test"},
 }
-EVALUATION = {
+OLD_EVALUATION = {
     "data": "logs_2019",
-    "split": "test",
     "mask_rate": 0.15,
-    "mask_seed": 0,
-    "num_masked": 181_904,
-    "num_events": 1_212_696,
-    "num_users": 100,
-    "rows": [
-        {
-            "model": "bert (gate)",
-            "perplexity": 3.412,
-            "accuracy": 0.6712,
-            "bits_per_event": 1.8013,
-            "bits_per_event_ci": [1.7611, 1.8409],
-            "seed": 0,
-            "difference_to_best_baseline": {
-                "baseline": "neighbours (masked context)",
-                "bits": -0.2711,
-                "ci": [-0.2933, -0.2506],
-                "p": 0.0001,
-            },
-        },
-        {
-            "model": "bert (none)",
-            "perplexity": 4.9,
-            "accuracy": 0.61,
-            "bits_per_event": 2.31,
-            "bits_per_event_ci": [2.26, 2.37],
-            "seed": 0,
-            "difference_to_best_baseline": {
-                "baseline": "neighbours (masked context)",
-                "bits": 0.2376,
-                "ci": [0.21, 0.26],
-                "p": 0.004,
-            },
-        },
-        {
-            "model": "unigram",
-            "perplexity": 171.9,
-            "accuracy": 0.0694,
-            "bits_per_event": 7.4431,
-            "bits_per_event_ci": [7.38, 7.51],
-        },
-        {
-            "model": "neighbours (masked context)",
-            "perplexity": 4.12,
-            "accuracy": 0.6401,
-            "bits_per_event": 2.0724,
-            "bits_per_event_ci": [2.03, 2.11],
-        },
-        {
-            "model": "neighbours (full context)",
-            "perplexity": 3.31,
-            "accuracy": 0.7,
-            "bits_per_event": 1.7424,
-            "bits_per_event_ci": [1.7, 1.78],
-        },
+    "rows": [{"model": "bert (gate)", "perplexity": 3.4}],
+}
+HASH = "0123456789ab"
+
+
+def _column(name, title, form, better):
+  return {"name": name, "title": title, "format": form, "better": better}
+
+
+def _row(model, kind, values, gap=None):
+  """Values of perplexity, accuracy and bits per event."""
+  row = {
+      "model": model,
+      "kind": kind,
+      "seed": 0 if kind == "model" else None,
+      "config_hash": HASH if kind == "model" else None,
+      "values": dict(
+          zip(("perplexity", "accuracy", "bits_per_event"), values, strict=True)
+      ),
+      "ci": {"bits_per_event": [values[2] - 0.04, values[2] + 0.04]},
+      "difference": None,
+  }
+  if gap is not None:
+    row["difference"] = {
+        "baseline": "neighbours (masked context)",
+        "value": gap,
+        "ci": [gap - 0.0222, gap + 0.0205],
+        "p": 0.0009995,
+    }
+  return row
+
+
+EVALUATION = {
+    "layout": 2,
+    "evaluator": "masked_events",
+    "title": "Masked events",
+    "command": "python experiments/evaluate.py --runs runs/gate"
+               " --data=/home/somebody/data/logs_2019",
+    "data": "logs_2019",
+    "data_fingerprint": "8b0fcffd0d04",
+    "split": "test",
+    "settings": {"mask_rate": 0.15, "mask_seed": 0},
+    "counts": {"targets": 181_904, "events": 1_212_696, "users": 100},
+    "columns": [
+        _column("perplexity", "perplexity per token", ".2f", "low"),
+        _column("accuracy", "accuracy", ".2%", "high"),
+        _column("bits_per_event", "bits per event", ".3f", "low"),
     ],
-    "command": "python /home/somebody/main/experiments/evaluate.py"
-               " --runs runs/gate --data=/home/somebody/data/logs_2019",
-    "config_hash": "0123456789ab",
+    "main": "bits_per_event",
+    "notes": ["The mask is the same for every row."],
+    "rows": [
+        _row("bert (gate)", "model", (3.412, 0.6712, 1.8013), -0.2711),
+        _row("bert (none)", "model", (4.9, 0.61, 2.31), 0.2376),
+        _row("unigram", "baseline", (171.9, 0.0694, 7.4431)),
+        _row("neighbours (masked context)", "baseline", (4.12, 0.6401, 2.0724)),
+        _row("sees everything", "reference", (3.31, 0.7, 1.7424)),
+    ],
+}
+# Another evaluator, whose main column is better when it is high.
+RANKING = {
+    **EVALUATION,
+    "evaluator": "ranking",
+    "title": "Next item",
+    "settings": {},
+    "columns": [_column("ndcg", "NDCG@10", ".4f", "high")],
+    "main": "ndcg",
+    "notes": [],
+    "rows": [
+        EVALUATION["rows"][0]
+        | {
+            "model": "tower",
+            "values": {"ndcg": 0.1234},
+            "ci": {},
+            "difference": {
+                "baseline": "popular",
+                "value": 0.0534,
+                "ci": [0.04, 0.07],
+                "p": 0.012,
+            },
+        },
+        EVALUATION["rows"][2]
+        | {"model": "popular", "values": {"ndcg": 0.07}, "ci": {}},
+    ],
 }
 
 
@@ -109,7 +131,7 @@ PROBE = {
         _probe_row("churn", "event counts", 0.802, 0.66, None),
     ],
     "num_users": 240,
-    "oracle": {"bot": 0.971, "churn": {"auc": 0.934}},
+    "oracle": {"bot": 0.971},
     "notes": ["2 users of the data without a label ('player0001', ...)"],
     "command": "python experiments/probe.py --labels labels.csv",
 }
@@ -255,16 +277,20 @@ DATA_REPORT = {
     ],
 }
 DATASET = {
-    "schema_version": 1,
-    "unit": "user_day",
-    "timezone": "UTC",
-    "split_time": "2019-12-15T00:00:00Z",
-    "user_fraction": 0.0,
-    "seed": 0,
-    "drop_duplicates": False,
-    "columns": {"user_id": "player", "event_id": "event_id"},
-    "sources": [{"name": "map.parquet", "bytes": 1, "rows": 2, "sha256": ""}],
     "fingerprint": "8b0fcffd0d04d8e93d43a28228ac8a7f3c33a88e89e580821914c51e",
+    "command": "python experiments/prepare.py --logs=/home/somebody/map.parquet"
+               " --out=runs/logs_2019",
+}
+TOKENIZER = {
+    "kind": "pair",
+    "pairs": [["a", "0"], ["a", "1"]],
+    "events": ["a", "b"],
+    "fingerprint": "5" * 64,
+}
+RUN = {
+    "layout": 2,
+    "recipe": "pretrain",
+    "command": "python experiments/train.py --workdir=/home/somebody/gate",
 }
 
 
@@ -286,9 +312,9 @@ def metrics_lines(num_lines=80, every=50):
     if n % (num_lines // 2) == 0:
       lines.append({
           "step": n * every,
-          "eval/perplexity": math.exp(loss) * 1.1,
-          "eval/accuracy": 0.6,
-          "eval/bits_per_event": 2.0,
+          "eval/next_days/perplexity": math.exp(loss) * 1.1,
+          "eval/new_users/perplexity": math.exp(loss) * 1.2,
+          "eval/new_users/ndcg": 0.2,
       })
   return lines
 
@@ -343,18 +369,15 @@ def write_bare_run(folder: Path) -> Path:
 def write_run(folder: Path, num_users=60) -> Path:
   """Everything; labels beside the run as labels.csv."""
   write_bare_run(folder)
-  write_json(folder / "evaluation.json", EVALUATION)
+  write_json(folder / "run.json", RUN)
+  write_json(folder / "evaluations" / "masked.json", EVALUATION)
+  write_json(folder / "evaluations" / "ranking.json", RANKING)
   write_json(folder / "probe.json", PROBE)
   write_json(folder / "data_report.json", DATA_REPORT)
   write_json(folder / "dataset.json", DATASET)
   lines = [json.dumps(line) + "\n" for line in metrics_lines()]
   (folder / "metrics.jsonl").write_text("".join(lines))
-  pairs = pl.DataFrame({
-      "event_id": ["a", "a", "b"],
-      "design_id": ["0", "1", "0"],
-      "train_count": [5, 4, 3],
-  })
-  PairTokenizer.train(pairs, 12).save(folder / "tokenizer")
+  write_json(folder / "tokenizer" / "tokenizer.json", TOKENIZER)
   write_json(
       folder / "checkpoints" / "4000" / "params" / "_METADATA",
       {

@@ -1,3 +1,5 @@
+"""Tests for HTML that no text can break."""
+
 import html.parser
 
 from hypothesis import example
@@ -35,52 +37,27 @@ def read(page):
 @example("</code></td><img src=x onerror='a'>")
 @example("&lt;b&gt; &amp; \ud800 \u202e \x00")
 def test_no_text_becomes_markup(text):
-  read_back = read(markup.tag("td", markup.code(text), title=text))
-  assert read_back.tags == ["td", "code"]
-  assert read_back.text == markup.plain(text)
-  assert read_back.attributes == [("title", markup.plain(text))]
-
-
-@given(st.text())
-def test_what_is_shown_can_be_written_as_utf8(text):
-  markup.escape(text).encode("utf-8")
+  page = markup.tag("td", markup.tag("code", text), title=text)
+  found = read(page)
+  assert found.tags == ["td", "code"]
+  assert found.text == markup.plain(text)
+  assert found.attributes == [("title", markup.plain(text))]
+  page.encode("utf-8")
 
 
 def test_text_that_turns_the_reading_direction_is_replaced():
   assert markup.plain("abc\u202edcba") == "abc\N{REPLACEMENT CHARACTER}dcba"
-
-
-def test_a_long_text_is_cut():
   assert markup.plain("x" * 999, longest=5) == "xxxx…"
 
 
-def test_none_between_the_parts_leaves_no_trace():
-  assert markup.join("a", None, "b") == "a\nb"
-
-
 def test_numbers_stand_to_the_right_of_text():
-  page = markup.table(["name", "n"], [["x", "1"]], row_classes=["best"])
+  page = markup.table(["name", "n"], [["x", "1"]])
   assert '<td class="text">x</td><td class="number">1</td>' in page
-  assert '<tr class="best">' in page
-
-
-def test_a_table_with_too_few_classes_is_refused():
-  with pytest.raises(ValueError):
-    markup.table(["name"], [["x"], ["y"]], row_classes=["best"])
 
 
 @pytest.mark.parametrize(
     ("got", "want"),
     [
-        (markup.fixed(1234.5, 2), "1,234.50"),
-        (markup.fixed(-0.5, 1), "−0.5"),
-        (markup.fixed(None, 1), "–"),
-        (markup.fixed(float("nan"), 1), "not finite"),
-        (markup.signed(0.25, 2), "+0.25"),
-        (markup.signed_interval((-0.5, 0.25), 2), "−0.50 to +0.25"),
-        (markup.interval(None, 2), ""),
-        (markup.probability(0.0004), "< 0.001"),
-        (markup.probability(0.021), "0.021"),
         (markup.percent(0.1234), "12.3 %"),
         (markup.percent(0.99999, 2), "> 99.99 %"),
         (markup.percent(1.0, 2), "100.00 %"),
@@ -92,7 +69,6 @@ def test_a_table_with_too_few_classes_is_refused():
         (markup.short(1_564_120), "1.56 M"),
         (markup.short(25_600), "25.6 k"),
         (markup.short(9_999), "9,999"),
-        (markup.count(1_000_000), "1,000,000"),
     ],
 )
 def test_numbers_are_written_for_people(got, want):

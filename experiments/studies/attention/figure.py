@@ -53,9 +53,9 @@ def draw_attention(
     for axes in grid.flat[len(panels) :]:
       axes.axis("off")
     for axes in grid[:, 0]:
-      axes.set_ylabel("query", fontsize=8, color=plots.LIGHT["muted"])
+      axes.set_ylabel("query", fontsize=8, color=plots.COLOURS["muted"])
     for axes in grid[-1]:
-      axes.set_xlabel("key", fontsize=8, color=plots.LIGHT["muted"])
+      axes.set_xlabel("key", fontsize=8, color=plots.COLOURS["muted"])
     file = io.BytesIO()
     figure.savefig(
         file, format="png", dpi=300, metadata={"Software": None}
@@ -69,9 +69,9 @@ def paint(
   """[length, length, 3] colours from 0 to 1: paper, padding, and the parts."""
   padding = segment_ids == 0
   image = np.full((*[len(segment_ids)] * 2, 3), _PAPER)
-  image[padding[:, None] | padding] = to_rgb(plots.LIGHT["grid"])
+  image[padding[:, None] | padding] = to_rgb(plots.COLOURS["grid"])
   for series, mask in zip(plots.SERIES, parts.values(), strict=False):
-    image[mask] = to_rgb(plots.LIGHT[series])
+    image[mask] = to_rgb(plots.COLOURS[series])
   return image
 
 
@@ -85,19 +85,19 @@ def _draw_panel(
   axes.imshow(paint(parts, segment_ids), interpolation="nearest")
   for start in np.flatnonzero(np.diff(segment_ids)) + 1:
     for line in (axes.axhline, axes.axvline):
-      line(start - 0.5, color=plots.LIGHT["faint"], linewidth=0.6)
-  axes.set_title(title, fontsize=8.5, color=plots.LIGHT["ink"], pad=4)
+      line(start - 0.5, color=plots.COLOURS["faint"], linewidth=0.6)
+  axes.set_title(title, fontsize=8.5, color=plots.COLOURS["ink"], pad=4)
   axes.set_xticks(_middles(segment_ids), _names(segment_ids), fontsize=6.5)
   axes.set_yticks([])
-  axes.tick_params(length=0, pad=2, colors=plots.LIGHT["muted"])
+  axes.tick_params(length=0, pad=2, colors=plots.COLOURS["muted"])
   axes.set(xlim=(-0.5, length - 0.5), ylim=(length - 0.5, -0.5))
   for spine in axes.spines.values():
-    spine.set(color=plots.LIGHT["faint"], linewidth=0.6)
+    spine.set(color=plots.COLOURS["faint"], linewidth=0.6)
   if len(parts) > 1:
     # Above the diagonal between two segments nobody sees anybody.
     axes.legend(
         handles=[
-            Patch(color=plots.LIGHT[series], label=name)
+            Patch(color=plots.COLOURS[series], label=name)
             for series, name in zip(plots.SERIES, parts, strict=False)
         ],
         loc="upper right",

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from behavior_lm.artifacts import evaluation
 from behavior_lm.baselines.count_baselines import FULL_CONTEXT
 from behavior_lm.common import markdown
 from behavior_lm.evaluation import table
+from experiments.studies.encoders.encoder_tables import COLUMNS
 
 _HEAD = (
     "run",
@@ -24,6 +26,7 @@ _HEAD = (
     "padding",
     "code",
 )
+_RECORD = {"columns": COLUMNS, "main": table.TOKEN_MAIN}
 _NO_RUN = 10  # columns that a baseline leaves empty
 
 _TOKENS = {
@@ -104,7 +107,7 @@ def to_markdown(result: Mapping[str, Any]) -> str:
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-  cells = table.cells(row)
+  cells = evaluation.cells(_RECORD, row)
   run = row.get("run")
   if run is None:
     return cells + [""] * _NO_RUN
@@ -128,7 +131,8 @@ def _change(gap: Mapping[str, Any] | None) -> str:
   if gap is None:
     return ""
   low, high = gap["ci"]
-  return f"{gap['bits']:+.3f} ({low:+.3f} to {high:+.3f}, p {gap['p']:.4f})"
+  p = evaluation.p_text(gap["p"])
+  return f"{gap['value']:+.3f} ({low:+.3f} to {high:+.3f}, p {p})"
 
 
 _NOTE = (

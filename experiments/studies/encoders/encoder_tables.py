@@ -11,6 +11,7 @@ from behavior_lm.artifacts.run_folder import load_config
 from behavior_lm.artifacts.scores import kept
 from behavior_lm.artifacts.scores import load_scores
 from behavior_lm.artifacts.scores import SequenceScores
+from behavior_lm.baselines.count_baselines import FULL_CONTEXT
 from behavior_lm.baselines.count_baselines import SAME_INFORMATION
 from behavior_lm.baselines.count_baselines import score_baselines
 from behavior_lm.common.errors import UserError
@@ -18,12 +19,13 @@ from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.evaluation import table
 from behavior_lm.evaluation.score_run import score_run
-from behavior_lm.evaluation.statistics import bootstrap_difference
 from behavior_lm.logs.dataset import Dataset
 from experiments.studies.encoders import equal_time
 from experiments.studies.encoders.encoder_study import SCORES
 from experiments.studies.encoders.encoder_study import SPANS
 
+# Perplexity, accuracy and bits per event.
+COLUMNS = table.TOKEN_COLUMNS[:3]
 _BASELINES = "baselines"
 Scores = dict[str, SequenceScores]
 
@@ -84,7 +86,7 @@ def make_result(
 def best_runs(result: Mapping[str, Any], names: list[str]) -> list[str]:
   """`names`, the fewest bits per event first; all of one tokenizer."""
   bits = {
-      row["model"]: row["bits_per_event"]
+      row["model"]: row["values"]["bits_per_event"]
       for group in result["groups"]
       for row in group["rows"]
   }
@@ -110,14 +112,23 @@ def _group(
           " the baselines. Move the run away to train it again."
       )
   seeds = {run["name"]: run["seed"] for run in runs}
-  rows = table.make_rows(models, seeds, baselines)
+  fair = {k: v for k, v in baselines.items() if k != FULL_CONTEXT}
+  rows = table.make_rows(
+      models,
+      fair,
+      {FULL_CONTEXT: baselines[FULL_CONTEXT]},
+      columns=COLUMNS,
+      seeds=seeds,
+  )
   best = min(models, key=lambda name: models[name].summary()["bits_per_event"])
   for row, run in zip(rows, runs, strict=False):
     run_folder = study / run["name"] / equal_time.RUN
     row["run"] = run
     row["curve"] = equal_time.curve(run_folder)
     if run["name"] != best:
-      row["difference_to_best"] = _difference(models[run["name"]], models[best])
+      row["difference_to_best"] = table.difference(
+          models[run["name"]], models[best], table.TOKEN_MAIN
+      )
   return {
       "tokens": runs[0]["tokens"],
       "vocab_size": runs[0]["vocab_size"],
@@ -169,7 +180,9 @@ def _same_events(
         "num_hidden_events": int(of_events.num_events.sum()),
         "bits_per_event_chains": of_chains.summary()["bits_per_event"],
         "bits_per_event_single": of_events.summary()["bits_per_event"],
-        "difference": _difference(of_chains, of_events),
+        "difference": table.difference(
+            of_chains, of_events, table.TOKEN_MAIN
+        ),
     })
   return rows
 
@@ -206,16 +219,6 @@ def _baselines(
     )
 
   return kept(study / _BASELINES / f"{name}.npz", count)
-
-
-def _difference(
-    a: SequenceScores, b: SequenceScores
-) -> dict[str, Any] | None:
-  """Bits per event of a minus b, paired by user; None for a single user."""
-  if len(set(a.users[a.count > 0])) < 2:
-    return None
-  gap = bootstrap_difference(a.bits, b.bits, a.num_events, a.users)
-  return {"bits": gap.value, "ci": gap.interval, "p": gap.p}
 
 
 def _tokenizer(study: Path, run: dict[str, Any]) -> Tokenizer:

@@ -44,10 +44,11 @@ def _points(axes: Axes, rows: list[Mapping[str, Any]], num_runs: int) -> None:
   """Bits of each row with their interval; the unigram's would hide the rest."""
   shown = [row for row in rows if row["model"] != "unigram"]
   for place, row in enumerate(shown):
-    low, high = row["bits_per_event_ci"] or [row["bits_per_event"]] * 2
+    bits = row["values"]["bits_per_event"]
+    low, high = row.get("ci", {}).get("bits_per_event", [bits, bits])
     colour = f"C{place % 10}" if place < num_runs else "0.4"
     axes.plot([low, high], [place, place], color=colour, linewidth=1.5)
-    axes.plot(row["bits_per_event"], place, "o", color=colour)
+    axes.plot(bits, place, "o", color=colour)
   axes.set_yticks(range(len(shown)), [row["model"] for row in shown])
   axes.invert_yaxis()
   axes.set_xlabel("bits per raw event (95 % over users)")

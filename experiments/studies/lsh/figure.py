@@ -22,7 +22,7 @@ def draw_recall(rows: Sequence[Row]) -> bytes:
     for place, name in enumerate(_kinds(rows)):
       found = [row for row in rows if row["vectors"] == name]
       rounds = [row["rounds"] for row in found]
-      colour = plots.LIGHT[plots.SERIES[place]]
+      colour = plots.COLOURS[plots.SERIES[place]]
       axes.plot(
           rounds,
           [row["recall"] for row in found],
@@ -47,7 +47,7 @@ def draw_recall(rows: Sequence[Row]) -> bytes:
         np.mean([row["keys_seen"] for row in rows if row["rounds"] == tick])
         for tick in ticks
     ]
-    axes.plot(ticks, seen, ":", color=plots.LIGHT["muted"], label="by chance")
+    axes.plot(ticks, seen, ":", color=plots.COLOURS["muted"], label="by chance")
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.set_ylim(0, 1)

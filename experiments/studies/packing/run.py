@@ -143,7 +143,7 @@ def _figure(part: dict[str, Any]) -> bytes:
       axes.plot(
           [row["capacity"] for row in rows],
           share,
-          color=plots.LIGHT[plots.SERIES[place % 4]],
+          color=plots.COLOURS[plots.SERIES[place % 4]],
           marker=plots.MARKERS[place % 4],
           linestyle="-" if place < 4 else "--",
           markersize=5,
@@ -158,7 +158,7 @@ def _figure(part: dict[str, Any]) -> bytes:
     axes.set_yscale("log")
     axes.set_ylim(min(shares) / 1.5, 1)
     axes.yaxis.set_major_formatter(plots.percent_ticks)
-    axes.axhline(0.02, color=plots.LIGHT["faint"], linewidth=1, linestyle=":")
+    axes.axhline(0.02, color=plots.COLOURS["faint"], linewidth=1, linestyle=":")
     axes.set_title(part["name"], fontsize=10)
     axes.set_xlabel("tokens a row")
     axes.set_ylabel("padding")

@@ -1,17 +1,20 @@
 """A result of experiments/studies/encoders/run.py, as its JSON holds it."""
 
-GAP = {"bits": -0.242, "ci": [-0.265, -0.222], "p": 0.0009995}
+GAP = {"value": -0.242, "ci": [-0.265, -0.222], "p": 0.0009995}
 
 
 def run_row(name, bits, perplexity, accuracy, **run):
   return {
       "model": name,
-      "perplexity": perplexity,
-      "accuracy": accuracy,
-      "bits_per_event": bits,
-      "bits_per_event_ci": [bits - 0.163, bits + 0.168],
+      "kind": "model",
+      "values": {
+          "perplexity": perplexity,
+          "accuracy": accuracy,
+          "bits_per_event": bits,
+      },
+      "ci": {"bits_per_event": [bits - 0.163, bits + 0.168]},
       "seed": run.get("seed", 0),
-      "difference_to_best_baseline": GAP | {"baseline": "neighbours"},
+      "difference": GAP | {"baseline": "neighbours"},
       "run": {
           "seed": 0,
           "length": 2048,
@@ -35,10 +38,10 @@ def run_row(name, bits, perplexity, accuracy, **run):
 def baseline_row(name, bits):
   return {
       "model": name,
-      "perplexity": 2.55,
-      "accuracy": 0.77,
-      "bits_per_event": bits,
-      "bits_per_event_ci": [bits - 0.1, bits + 0.1],
+      "kind": "baseline",
+      "values": {"perplexity": 2.55, "accuracy": 0.77, "bits_per_event": bits},
+      "ci": {"bits_per_event": [bits - 0.1, bits + 0.1]},
+      "difference": None,
   }
 
 
@@ -47,7 +50,7 @@ BASELINES = [
     baseline_row("neighbours (masked context)", 1.818),
     baseline_row("neighbours (full context)", 1.568),
 ]
-LATER = {"bits": 0.3, "ci": [0.25, 0.35], "p": 0.001}
+LATER = {"value": 0.3, "ci": [0.25, 0.35], "p": 0.001}
 RESULT = {
     "data": "logs",
     "split": "test",

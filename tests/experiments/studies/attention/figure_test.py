@@ -19,7 +19,7 @@ FAR = np.asarray([[0, 1, 0, 0]] + [[0] * 4] * 3, bool)
 def test_each_pair_has_the_colour_of_its_part():
   image = paint({"near": NEAR, "far": FAR}, IDS)
   named = {
-      tuple(to_rgb(plots.LIGHT[name])): name
+      tuple(to_rgb(plots.COLOURS[name])): name
       for name in ("blue", "orange", "grid")
   } | {(1.0, 1.0, 1.0): "paper"}
   got = [[named[tuple(pixel)] for pixel in row] for row in image]

@@ -109,11 +109,11 @@ def test_runs_stand_beside_the_baselines_and_the_best_run(dataset, tmp_path):
   assert group["best"] == "bert"
   bert, albert = group["rows"][:2]
   assert "difference_to_best" not in bert
-  assert albert["difference_to_best"]["bits"] == pytest.approx(
+  assert albert["difference_to_best"]["value"] == pytest.approx(
       0.5 / np.log(2)
   )
   assert albert["seed"] == 3
-  assert albert["difference_to_best_baseline"]["baseline"] == SAME_INFORMATION
+  assert albert["difference"]["baseline"] == SAME_INFORMATION
   assert bert["curve"] == [{"step": 4, "minutes": 8 / 60, "loss": 2.0}]
   assert group["num_masked"] == group["num_hidden_events"]
   assert (result["minutes"], result["split"]) == (15.0, "test")
@@ -143,7 +143,7 @@ def test_chains_have_a_table_of_their_own_and_one_of_the_same_events(
   assert bert["bits_per_event_chains"] == pytest.approx(
       2 * bpe["num_masked"] / bpe["num_hidden_events"] / np.log(2)
   )
-  assert bert["difference"]["bits"] == pytest.approx(
+  assert bert["difference"]["value"] == pytest.approx(
       bert["bits_per_event_chains"] - bert["bits_per_event_single"]
   )
   assert neighbours["model"] == SAME_INFORMATION
@@ -178,7 +178,7 @@ def test_baselines_are_counted_anew_for_other_hidden_events(dataset, tmp_path):
   second, lines = tables(tmp_path, dataset, ["bert"])
   assert lines == ["counting the baselines of pair tokens"]
   bits = lambda result: [
-      row["bits_per_event"] for row in result["groups"][0]["rows"][1:]
+      row["values"]["bits_per_event"] for row in result["groups"][0]["rows"][1:]
   ]
   assert bits(first) != bits(second)
 

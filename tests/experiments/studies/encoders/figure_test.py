@@ -21,5 +21,5 @@ def test_each_tokenizer_has_panels_of_its_own(tmp_path):
 def test_a_row_without_an_interval_is_drawn(tmp_path):
   result = copy.deepcopy(RESULT)
   for row in result["groups"][0]["rows"]:
-    row["bits_per_event_ci"] = None
+    row["ci"] = {}
   assert height_of(result, tmp_path / "a.png") > 100

@@ -1,0 +1,97 @@
+"""Sections about what was trained, and the commands that made it."""
+
+from collections.abc import Mapping
+import json
+from pathlib import PurePath
+from typing import Any
+
+from behavior_lm.artifacts.commands import without_folders
+from behavior_lm.reporting import markup
+from behavior_lm.reporting.page import Section
+from behavior_lm.reporting.run import Run
+
+_SIZES = ("name", "time_encoding", "num_layers", "embed_dim", "num_heads")
+
+
+def model_section(run: Run, config_hash: str) -> Section:
+  """What was trained: sizes, tokenizer, every value of the config."""
+  facts: list[tuple[str, object]] = [
+      ("config hash", markup.tag("code", config_hash))
+  ]
+  if run.num_parameters is not None:
+    facts.append(("parameters", f"{run.num_parameters:,}"))
+  model = run.config.get("model")
+  model = model if isinstance(model, dict) else {}
+  facts += [
+      (key.replace("_", " "), str(model[key])) for key in _SIZES if key in model
+  ]
+  if run.tokenizer is not None:
+    facts += [
+        ("tokenizer", run.tokenizer["kind"]),
+        (
+            "alphabet",
+            f"{len(run.tokenizer['pairs']):,} pairs,"
+            f" {len(run.tokenizer['events']):,} events alone",
+        ),
+        (
+            "tokenizer fingerprint",
+            markup.tag("code", run.tokenizer["fingerprint"][:12]),
+        ),
+    ]
+  rows = [
+      [markup.tag("code", key), markup.tag("code", shown(value))]
+      for key, value in sorted(flat(run.config).items())
+  ]
+  body = markup.join(
+      markup.definitions(facts),
+      markup.details(
+          f"All {len(rows)} values of the config",
+          markup.table(["name", "value"], rows, text_columns=2),
+          markup.paragraph(
+              "Paths are shortened to their last part.", class_="note"
+          ),
+      ),
+  )
+  return Section("model", "Model and config", body)
+
+
+def commands_section(run: Run, report_command: str) -> Section:
+  """The commands that made the dataset, the run and its results."""
+  made_by = [run.dataset, run.record, *run.evaluations.values(), run.probe]
+  lines = [str(one["command"]) for one in made_by if one and "command" in one]
+  lines = [without_folders(line) for line in [*lines, report_command]]
+  fingerprint = (run.dataset or {}).get("fingerprint")
+  body = markup.join(
+      markup.paragraph(
+          "These commands made what this page shows, as far as they were"
+          " recorded. Folders are shortened to their last part."
+      ),
+      markup.commands("\n\n".join(dict.fromkeys(lines))),
+      markup.definitions([
+          ("dataset fingerprint", markup.tag("code", fingerprint))
+      ])
+      if fingerprint
+      else None,
+  )
+  return Section("reproduce", "Reproduce", body)
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  """{"model": {"name": "bert"}} -> {"model.name": "bert"}."""
+  out: dict[str, Any] = {}
+  for key, value in config.items():
+    if isinstance(value, Mapping):
+      out |= flat(value, f"{prefix}{key}.")
+    else:
+      out[prefix + key] = value
+  return out
+
+
+def shown(value: Any) -> str:
+  """A value of a config; of a path, its last part alone.
+
+  Reports are passed around, and nobody else needs to know where files lie.
+  """
+  if isinstance(value, str):
+    return PurePath(value).name if PurePath(value).is_absolute() else value
+  return json.dumps(value)
