@@ -8,7 +8,6 @@ import textwrap
 from behavior_lm.reporting import plots
 from behavior_lm.reporting.plots import COLOURS
 
-_WIDTH = 5.0  # inches
 MOST_POINTS = 40
 
 
@@ -43,42 +42,33 @@ def points_figure(
 
   def paint(axes: plots.Axes) -> None:
     for place, point in enumerate(points):
-      style = dict(color=COLOURS[point.colour], linewidth=2.4)
-      if not low <= point.value <= high:
-        end, arrow = (high, ">") if point.value > high else (low, "<")
-        axes.plot(end, place, marker=arrow, **style)
-      else:
+      look = dict(color=COLOURS[point.colour], linewidth=2.4)
+      if low <= point.value <= high:
         if point.interval:
-          axes.plot(point.interval, (place, place), **style)
-        axes.plot(point.value, place, marker=point.marker, **style)
+          axes.plot(point.interval, (place, place), **look)
+        axes.plot(point.value, place, marker=point.marker, **look)
+      else:
+        end, arrow = (high, ">") if point.value > high else (low, "<")
+        axes.plot(end, place, marker=arrow, **look)
       # Beside the axes, where no line crosses the digits.
-      axes.text(
-          1.02,
-          place,
-          point.text,
-          transform=axes.get_yaxis_transform(),
-          va="center",
-      )
+      beside = axes.get_yaxis_transform()
+      axes.text(1.02, place, point.text, transform=beside, va="center")
     if mark is not None:
       axes.axvline(mark, color=COLOURS["muted"], linestyle="--", linewidth=1)
-    names = [
-        textwrap.fill(plots.label_text(point.name), 22) for point in points
-    ]
+    names = [textwrap.fill(plots.label_text(one.name), 22) for one in points]
     axes.set_yticks(range(len(points)), names)
-    axes.set_ylim(len(points) - 0.4, -0.6)
+    axes.set(ylim=(len(points) - 0.4, -0.6), xlabel=axis)
     axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
-    axes.set_xlabel(axis)
     axes.margins(x=0.08)
 
-  size = (_WIDTH, 0.8 + 0.4 * len(points))
+  size = (5.0, 0.8 + 0.4 * len(points))
   return plots.draw(name, title, caption, paint, size)
 
 
 def limits(values: Sequence[float]) -> tuple[float, float]:
   """Where the axis ends: a value off by three times the others' span is out."""
-  ordered = sorted(values)
-  low, high = (ordered[0], ordered[-1]) if ordered else (0.0, 1.0)
+  ordered = sorted(values) or [0.0]
+  low, high = ordered[0], ordered[-1]
   if len(ordered) > 2:
     second, last = ordered[1], ordered[-2]
     if high - last > 3 * (last - low):

@@ -23,62 +23,43 @@ _MORE_MOMENTS = {
 
 def data_figures(report: Mapping[str, Any]) -> list[plots.Figure]:
   """The figures for which the report has numbers."""
+  splits = report["splits"].items()
+  lengths = {k: v["lengths"] for k, v in splits if v["lengths"]["count"]}
+  coverage = {k: v["coverage"] for k, v in splits if v["coverage"]}
+  growth = [row for row in report["growth"] if row["events"] and row["pairs"]]
   figures = []
-  lengths = {
-      name: part["lengths"]
-      for name, part in report["splits"].items()
-      if part["lengths"]["count"]
-  }
   if lengths:
-    figures.append(_lengths(lengths, unit(report)))
+    figures.append(_lengths(lengths, report["unit"]))
   if report["gaps"]["count"]:
     figures.append(_gaps(report["gaps"]))
-  growth = [row for row in report["growth"] if row["events"] and row["pairs"]]
   if len(growth) > 1:
     figures.append(_growth(growth))
-  coverage = {
-      name: part["coverage"]
-      for name, part in report["splits"].items()
-      if part["coverage"]
-  }
   if coverage:
     figures.append(_coverage(coverage))
   return figures
 
 
-def unit(report: Mapping[str, Any]) -> str:
-  """What a sequence is, in words: user or user-day."""
-  return str(report["unit"]).replace("_", "-")
-
-
-def _lengths(parts: Mapping[str, Any], one: str) -> plots.Figure:
+def _lengths(parts: Mapping[str, Any], unit: str) -> plots.Figure:
   def paint(axes: plots.Axes) -> None:
-    for place, (name, lengths) in enumerate(parts.items()):
-      bars = lengths["histogram"]
-      axes.stairs(
-          [bar["count"] / lengths["count"] for bar in bars],
-          [bar["from"] for bar in bars] + [bars[-1]["to"]],
-          color=COLOURS[plots.SERIES[place % 4]],
-          linewidth=1.8,
-          linestyle=plots.LINES[place % 4],
-          label=plots.label_text(name),
-      )
     bins = [bar for part in parts.values() for bar in part["histogram"]]
+    for place, (name, part) in enumerate(parts.items()):
+      look = plots.style(place) | {"label": plots.label_text(name)}
+      del look["marker"]
+      shares = [bar["count"] / part["count"] for bar in part["histogram"]]
+      axes.stairs(shares, edges_of(part["histogram"]), **look)
     low, high = min(b["from"] for b in bins), max(b["to"] for b in bins)
     plots.log_axis(axes, "x", low, high)
-    axes.set_xlabel(f"events per {one}")
-    axes.set_ylabel("share of sequences")
+    axes.set(xlabel=f"events per {unit}", ylabel="share of sequences")
     axes.yaxis.set_major_formatter(plots.percent_ticks)
     axes.legend(loc="upper left")
 
-  name, first = next(iter(parts.items()))
-  return plots.draw(
-      "data_lengths",
-      "Length of sequences",
-      f"The median of {name} is {first['quantiles']['p50']:,.0f} events, its"
-      f" mean {first['mean']:,.0f}. The horizontal axis is logarithmic.",
-      paint,
-  )
+  facts = [
+      f"of {name} the median is {part['quantiles']['p50']:,.0f} events, the"
+      f" mean {part['mean']:,.0f}"
+      for name, part in parts.items()
+  ]
+  caption = f"The horizontal axis is logarithmic; {'; '.join(facts)}."
+  return plots.draw("data_lengths", "Length of sequences", caption, paint)
 
 
 def _gaps(gaps: Mapping[str, Any]) -> plots.Figure:
@@ -88,29 +69,16 @@ def _gaps(gaps: Mapping[str, Any]) -> plots.Figure:
     del bars[0]
 
   def paint(axes: plots.Axes) -> None:
-    edges = [bar["from"] for bar in bars] or [1.0]
-    shares = np.array([bar["count"] / gaps["count"] for bar in bars])
-    end = bars[-1]["to"] if bars else 10.0
-    floor = time_axis(axes, [*edges, end or 10 * edges[-1]], [*shares, ties])
-    axes.stairs(
-        np.maximum(shares, floor),
-        [*edges, end or 10 * edges[-1]],
-        baseline=floor,
-        fill=True,
-        color=COLOURS["blue"],
-    ) if bars else None
+    edges = edges_of(bars) if bars else [1.0, 10.0]
+    shares = [bar["count"] / gaps["count"] for bar in bars]
+    floor = time_axis(axes, edges, [*shares, ties])
+    if bars:
+      paint_bars(axes, edges, shares, floor, "blue")
     if ties:
-      axes.stairs(
-          [ties],
-          [edges[0] / 20, edges[0] / 4],
-          baseline=floor,
-          fill=True,
-          color=COLOURS["orange"],
-          label="0, a tie",
-      )
+      tie = [edges[0] / 20, edges[0] / 4]
+      paint_bars(axes, tie, [ties], floor, "orange", "0, a tie")
       axes.legend(loc="upper right")
-    axes.set_xlabel("time to the next event")
-    axes.set_ylabel("share of gaps")
+    axes.set(xlabel="time to the next event", ylabel="share of gaps")
 
   return plots.draw(
       "data_gaps",
@@ -120,6 +88,57 @@ def _gaps(gaps: Mapping[str, Any]) -> plots.Figure:
       f" over {time_text(quantiles['p99'])}. Both axes are logarithmic.",
       paint,
   )
+
+
+def _growth(points: list[Mapping[str, Any]]) -> plots.Figure:
+  events, pairs = (
+      np.array([row[name] for row in points], np.float64)
+      for name in ("events", "pairs")
+  )
+  slope = np.log(pairs[-1] / pairs[-2]) / np.log(events[-1] / events[-2])
+
+  def paint(axes: plots.Axes) -> None:
+    plots.lines(axes, {"train": (events, pairs)})
+    plots.log_axis(axes, "x", events.min(), events.max())
+    plots.log_axis(axes, "y", pairs.min(), pairs.max())
+    axes.set(xlabel="events of train, in order", ylabel="distinct pairs")
+
+  return plots.draw(
+      "data_growth",
+      "Growth of the vocabulary",
+      "Distinct (event, design) pairs after so many events of train. At its"
+      f" end the vocabulary grows with power {slope:.2f} of the events: near 0"
+      " everything has been seen, near 1 every event is a new pair.",
+      paint,
+  )
+
+
+def _coverage(parts: Mapping[str, Any]) -> plots.Figure:
+  curves = {
+      name: ([row["pairs"] for row in rows], [row["share"] for row in rows])
+      for name, rows in parts.items()
+  }
+  sizes = [size for found, _ in curves.values() for size in found]
+
+  def paint(axes: plots.Axes) -> None:
+    plots.lines(axes, curves)
+    plots.log_axis(axes, "x", min(sizes), max(sizes))
+    axes.yaxis.set_major_formatter(plots.percent_ticks)
+    axes.set(xlabel="most frequent pairs of train", ylabel="events covered")
+
+  return plots.draw(
+      "data_coverage",
+      "Coverage by a capped vocabulary",
+      "Share of the events whose pair is among the most frequent ones of"
+      " train. Other events fall back to their event id alone.",
+      paint,
+  )
+
+
+def edges_of(bars: list[Mapping[str, Any]]) -> list[float]:
+  """[n + 1] edges; the last bar ends at ten times its start if it is open."""
+  last = bars[-1]
+  return [bar["from"] for bar in bars] + [last["to"] or 10 * last["from"]]
 
 
 def time_axis(axes: plots.Axes, edges: Any, heights: Any) -> float:
@@ -133,9 +152,9 @@ def time_axis(axes: plots.Axes, edges: Any, heights: Any) -> float:
   Returns:
     Where the lowest bars start.
   """
-  shares = np.asarray(heights)
-  floor = 10.0 ** math.floor(math.log10(shares[shares > 0].min()) - 0.3)
-  axes.set(xscale="log", yscale="log", ylim=(floor, 4 * shares.max()))
+  least = min(height for height in heights if height > 0)
+  floor = 10.0 ** math.floor(math.log10(least) - 0.3)
+  axes.set(xscale="log", yscale="log", ylim=(floor, 4 * max(heights)))
   inside = lambda moments: {
       at: name for at, name in moments.items() if edges[0] <= at <= edges[-1]
   }
@@ -149,52 +168,22 @@ def time_axis(axes: plots.Axes, edges: Any, heights: Any) -> float:
   return floor
 
 
-def _growth(points: list[Mapping[str, Any]]) -> plots.Figure:
-  events = np.array([row["events"] for row in points], np.float64)
-  pairs = np.array([row["pairs"] for row in points], np.float64)
-  slope = np.log(pairs[-1] / pairs[-2]) / np.log(events[-1] / events[-2])
-
-  def paint(axes: plots.Axes) -> None:
-    axes.plot(events, pairs, "o-", color=COLOURS["blue"])
-    plots.log_axis(axes, "x", events.min(), events.max())
-    plots.log_axis(axes, "y", pairs.min(), pairs.max())
-    axes.set_xlabel("events of train, in the order of the dataset")
-    axes.set_ylabel("distinct pairs")
-
-  return plots.draw(
-      "data_growth",
-      "Growth of the vocabulary",
-      "Distinct (event, design) pairs after so many events of train. At its"
-      f" end the vocabulary grows with power {slope:.2f} of the events: near 0"
-      " everything has been seen, near 1 every event is a new pair.",
-      paint,
-  )
-
-
-def _coverage(parts: Mapping[str, Any]) -> plots.Figure:
-  def paint(axes: plots.Axes) -> None:
-    for place, (name, points) in enumerate(parts.items()):
-      axes.plot(
-          [point["pairs"] for point in points],
-          [point["share"] for point in points],
-          color=COLOURS[plots.SERIES[place % 4]],
-          marker=plots.MARKERS[place % 4],
-          linestyle=plots.LINES[place % 4],
-          label=plots.label_text(name),
-      )
-    sizes = [point["pairs"] for points in parts.values() for point in points]
-    plots.log_axis(axes, "x", min(sizes), max(sizes))
-    axes.yaxis.set_major_formatter(plots.percent_ticks)
-    axes.set_xlabel("most frequent pairs of train in the vocabulary")
-    axes.set_ylabel("events covered")
-    axes.legend(loc="lower right")
-
-  return plots.draw(
-      "data_coverage",
-      "Coverage by a capped vocabulary",
-      "Share of the events whose pair is among the most frequent ones of"
-      " train. Other events fall back to their event id alone.",
-      paint,
+def paint_bars(
+    axes: plots.Axes,
+    edges: Any,
+    heights: Any,
+    floor: float,
+    colour: str,
+    label: str | None = None,
+) -> None:
+  """Bars that stand on `floor`, which a logarithmic axis needs."""
+  axes.stairs(
+      np.maximum(heights, floor),
+      edges,
+      baseline=floor,
+      fill=True,
+      color=COLOURS[colour],
+      label=label,
   )
 
 

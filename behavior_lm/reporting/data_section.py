@@ -5,7 +5,6 @@ from typing import Any
 
 from behavior_lm.reporting import data_figures
 from behavior_lm.reporting import markup
-from behavior_lm.reporting.markup import Markup
 from behavior_lm.reporting.markup import paragraph
 from behavior_lm.reporting.markup import percent
 from behavior_lm.reporting.markup import tag
@@ -26,35 +25,93 @@ def data_section(report: Mapping[str, Any] | None) -> Section:
     return Section("data", "Data", body)
   figures = data_figures.data_figures(report)
   sessions, session_figures = sessions_part(report.get("sessions"))
+  rows, duplicates = report["rows"], report["duplicates"]
+  rejected, reasons = (
+      report["rejected"][key] for key in ("rows", "by_reason")
+  )
+  splits = [
+      {"name": name, **part, "unseen": percent(
+          part["events_not_in_train_share"], 2
+      )}
+      for name, part in report["splits"].items()
+  ]
+  events = [
+      [
+          tag("code", markup.plain(event["event_id"], longest=60)),
+          tag("meter", value=event["share"], max=most),
+          f"{event['count']:,}",
+          percent(event["share"], 2),
+          f"{event['designs']:,}",
+      ]
+      for most in [max((e["share"] for e in report["top_events"]), default=0)]
+      for event in report["top_events"]
+  ]
   body = markup.join(
-      _overview(report),
+      markup.definitions([
+          ("rows read", f"{rows:,}"),
+          ("events kept", f"{report['num_events']:,}"),
+          ("users", f"{report['num_users']:,}"),
+          ("distinct pairs", f"{report['num_pairs']:,}"),
+          ("first event", report["start"]),
+          ("last event", report["end"]),
+          (
+              "one sequence is",
+              f"a {report['unit']}, days in {report['times']['zone']}",
+          ),
+          ("rejected rows", _part(rejected, rows)),
+          (
+              "exact duplicates",
+              f"{_part(duplicates['rows'], rows)}, {duplicates['dropped']:,}"
+              " dropped",
+          ),
+      ]),
       tag("h3", "Splits"),
-      _splits(report["splits"]),
-      paragraph(
-          "Pairs are distinct (event, design) ids. No model can name a pair"
-          " that train never showed.",
-          class_="note",
+      markup.records(
+          splits,
+          {
+              "split": "{name}",
+              "sequences": "{num_sequences:,}",
+              "events": "{num_events:,}",
+              "users": "{num_users:,}",
+              "distinct (event, design) pairs": "{num_pairs:,}",
+              "pairs not in train": "{pairs_not_in_train:,}",
+              "events not in train": "{unseen}",
+              "first event": "{start}",
+              "last event": "{end}",
+          },
       ),
       figure_grid(figures),
       markup.details("Lengths and gaps as numbers", _quantiles(report)),
       sessions,
       tag("h3", "Most frequent events of train"),
-      _top_events(report["top_events"]),
+      markup.table(
+          ["event", "", "count", "share", "designs"], events, text_columns=2
+      ),
       tag("h3", "Rejected rows"),
-      _rejected(report),
+      markup.table(
+          ["reason", "rows", "of all rows"],
+          [
+              [reason, f"{number:,}", percent(number / max(rows, 1), 3)]
+              for reason, number in reasons.items()
+          ],
+      ),
+      paragraph(
+          "quarantine.jsonl of the dataset folder lists each of them, with its"
+          " file and row.",
+          class_="note",
+      )
+      if rejected
+      else paragraph("None."),
       markup.details(
           "Log files",
-          markup.table(
-              ["file", "times", "rows", "bytes"],
-              [
-                  [
-                      source["name"],
-                      source["times"],
-                      f"{source['rows']:,}",
-                      f"{source['bytes']:,}",
-                  ]
-                  for source in report["sources"]
-              ],
+          markup.records(
+              report["sources"],
+              {
+                  "file": "{name}",
+                  "times": "{times}",
+                  "rows": "{rows:,}",
+                  "bytes": "{bytes:,}",
+              },
               text_columns=2,
           ),
       ),
@@ -62,129 +119,28 @@ def data_section(report: Mapping[str, Any] | None) -> Section:
   return Section("data", "Data", body, [*figures, *session_figures])
 
 
-def _overview(report: Mapping[str, Any]) -> Markup:
-  duplicates, rows = report["duplicates"], report["rows"]
-  return markup.definitions([
-      ("rows read", f"{rows:,}"),
-      ("events kept", f"{report['num_events']:,}"),
-      ("users", f"{report['num_users']:,}"),
-      ("distinct pairs", f"{report['num_pairs']:,}"),
-      ("first event", _moment(report["start"])),
-      ("last event", _moment(report["end"])),
-      (
-          "one sequence is",
-          f"a {data_figures.unit(report)}, days in {report['times']['zone']}",
-      ),
-      ("rejected rows", _part(report["rejected"]["rows"], rows)),
-      (
-          "exact duplicates",
-          f"{_part(duplicates['rows'], rows)}, {duplicates['dropped']:,}"
-          " dropped",
-      ),
-  ])
-
-
-def _splits(splits: Mapping[str, Any]) -> Markup:
-  return markup.table(
-      [
-          "split", "sequences", "events", "users", "pairs",
-          "pairs not in train", "events not in train", "first event",
-          "last event",
-      ],
-      [
-          [
-              name,
-              f"{part['num_sequences']:,}",
-              f"{part['num_events']:,}",
-              f"{part['num_users']:,}",
-              f"{part['num_pairs']:,}",
-              f"{part['pairs_not_in_train']:,}",
-              percent(part["events_not_in_train_share"], 2),
-              _moment(part["start"]),
-              _moment(part["end"]),
-          ]
-          for name, part in splits.items()
-      ],
-  )
-
-
-def _quantiles(report: Mapping[str, Any]) -> Markup:
-  columns = {
+def _quantiles(report: Mapping[str, Any]) -> markup.Markup:
+  parts = {
       f"events per sequence, {name}": part["lengths"]
       for name, part in report["splits"].items()
   } | {"gap in seconds": report["gaps"]}
-  columns = {name: part for name, part in columns.items() if part["count"]}
-  names = dict.fromkeys(
-      name for part in columns.values() for name in part["quantiles"]
-  )
-  number = lambda value, form: (
-      markup.NONE if value is None else format(value, form)
-  )
-  rows = [["mean", *(f"{part['mean']:,.1f}" for part in columns.values())]]
-  rows += [
-      [
-          f"{name.removeprefix('p')} % are at most",
-          *(
-              number(part["quantiles"].get(name), ",.6g")
-              for part in columns.values()
-          ),
-      ]
-      for name in names
-  ]
-  rows.append([
-      "largest", *(number(part.get("max"), ",") for part in columns.values())
-  ])
-  return markup.table(["", *columns], rows)
-
-
-def _top_events(events: list[Mapping[str, Any]]) -> Markup:
-  if not events:
-    return paragraph("None.")
-  most = max(event["share"] for event in events)
+  parts = {name: part for name, part in parts.items() if part["count"]}
   return markup.table(
-      ["event", "", "count", "share", "designs"],
-      [
-          [
-              tag("code", markup.plain(event["event_id"], longest=60)),
-              tag("meter", value=event["share"], max=most),
-              f"{event['count']:,}",
-              percent(event["share"], 2),
-              f"{event['designs']:,}",
-          ]
-          for event in events
-      ],
-      text_columns=2,
-  )
-
-
-def _rejected(report: Mapping[str, Any]) -> Markup:
-  rejected, rows = report["rejected"], report["rows"]
-  if not rejected["rows"]:
-    return paragraph(f"None of {rows:,}.")
-  return markup.join(
-      markup.table(
-          ["reason", "rows", "of all rows"],
-          [
-              [reason, f"{number:,}", percent(number / rows, 3)]
-              for reason, number in rejected["by_reason"].items()
-          ],
-      ),
-      paragraph(
-          "quarantine.jsonl of the dataset folder lists each of them, with its"
-          " file and row.",
-          class_="note",
-      ),
+      ["quantile", *parts],
+      [["mean", *(f"{part['mean']:,.1f}" for part in parts.values())]]
+      + [
+          [name, *(f"{p['quantiles'][name]:,.6g}" for p in parts.values())]
+          for name in next(iter(parts.values()), {"quantiles": {}})["quantiles"]
+      ]
+      + [[
+          "largest",
+          *(
+              f"{part['max']:,}" if "max" in part else markup.NONE
+              for part in parts.values()
+          ),
+      ]],
   )
 
 
 def _part(part: int, whole: int) -> str:
-  if not part:
-    return "none"
   return f"{part:,} ({percent(part / max(whole, 1), 2)})"
-
-
-def _moment(text: str | None) -> str:
-  """2019-12-04T00:00:00Z -> 2019-12-04 00:00:00."""
-  if text is None:
-    return markup.NONE
-  return text.replace("T", " ").removesuffix("Z")

@@ -11,9 +11,9 @@ from behavior_lm.reporting.page import figure_grid
 from behavior_lm.reporting.page import Section
 from behavior_lm.reporting.plots import COLOURS
 from behavior_lm.reporting.projection import project
+from behavior_lm.reporting.projection import Projection
 from behavior_lm.reporting.vectors import Vectors
 
-_WIDTH = 4.5  # inches
 MOST_LABELS = 8  # maps that a person compares
 UNKNOWN = -1
 
@@ -32,81 +32,59 @@ def map_section(
     vectors: to map, if there are any.
     labels: user_id, one row per user, and a 0/1 column per label.
   """
-  embed = (
-      f"python experiments/embed.py --run runs/{run_name} --data DATA"
-      " --unit user"
-  )
-  colour = (
-      f"python experiments/report.py --run runs/{run_name} --labels labels.csv"
-  )
+  where, title = f"--run runs/{run_name}", "Map of the embeddings"
+  embed = f"python experiments/embed.py {where} --data DATA --unit user"
+  colour = f"python experiments/report.py {where} --labels labels.csv"
   if vectors is None:
-    body = markup.missing(
-        "No embeddings yet. To make a vector of every user, then a map coloured"
-        " by labels (a table of user_id and 0/1 columns):",
-        embed,
-        colour,
-    )
-    return Section("map", "Map of the embeddings", body)
+    what = "No embeddings yet. To make a vector of every user, and its map:"
+    return Section("map", title, markup.missing(what, embed, colour))
   found = project(vectors.values)
   if found is None:
-    body = markup.paragraph(
-        f"{vectors.file} holds fewer than five different vectors: too few for a"
-        " map."
-    )
-    return Section("map", "Map of the embeddings", body)
+    few = f"{vectors.file} holds fewer than five different vectors."
+    return Section("map", title, markup.paragraph(few))
   values = {} if labels is None else label_values(labels, vectors.users)
   figures = map_figures(found.points, vectors.num_events, values)
-  made = vectors.settings.get("config_hash", config_hash)
-  body = markup.join(
-      markup.paragraph(
-          f"These vectors were made with another config: {made}, not"
-          f" {config_hash}. Embed again.",
-          class_="notice",
-      )
-      if made != config_hash
-      else None,
-      markup.paragraph(
-          f"{_facts(vectors)} They were reduced to {found.components} principal"
-          f" components ({markup.percent(found.kept, 0)} of the variance), then"
-          f" laid out by t-SNE (perplexity {found.perplexity:.3g}, fixed seed)."
-          " Neighbours on the map are alike; distances between clusters, their"
-          " sizes and directions mean nothing."
-      ),
-      markup.paragraph(
-          f"The first {MOST_LABELS} of {len(values)} labels are shown."
-      )
-      if len(values) > MOST_LABELS
-      else None,
-      figure_grid(figures),
-      None
-      if values
-      else markup.missing(
-          "To colour the map by labels, give a table of user_id and 0/1"
-          " columns:",
-          colour,
-      ),
-  )
-  return Section("map", "Map of the embeddings", body, figures)
+  made, other, to_colour = vectors.settings.get("config_hash"), None, None
+  if made not in (None, config_hash):
+    other = markup.paragraph(
+        f"These vectors were made with another config: {made}, not"
+        f" {config_hash}. Embed again.",
+        class_="notice",
+    )
+  if not values:
+    what = "To colour the map, give a table of user_id and 0/1 columns:"
+    to_colour = markup.missing(what, colour)
+  facts = _facts(vectors, found, len(values))
+  body = markup.join(other, facts, figure_grid(figures), to_colour)
+  return Section("map", title, body, figures)
 
 
-def _facts(vectors: Vectors) -> str:
-  settings, shown = vectors.settings, len(vectors.values)
-  one = "user in a split" if settings.get("unit") == "user" else "sequence"
-  how = ", ".join(
-      f"{name} {settings[name]}"
-      for name in ("pooling", "layer", "step")
-      if name in settings
-  )
-  number = (
-      f"All {shown:,} are shown"
-      if shown == vectors.total_rows
-      else f"{shown:,} of {vectors.total_rows:,}, chosen by a fixed seed, are"
-      " shown"
-  )
-  return (
-      f"Each point is the vector of a {one}, {vectors.values.shape[1]:,}"
-      f" numbers, from {vectors.file}{f' ({how})' if how else ''}. {number};"
-      f" there are {len(vectors.all_users):,} users."
+def _facts(
+    vectors: Vectors, found: Projection, num_labels: int
+) -> markup.Markup:
+  shown = f"{len(vectors.values):,} of {vectors.total_rows:,}"
+  settings = [
+      (name, str(vectors.settings[name]))
+      for name in ("unit", "pooling", "layer", "step")
+      if name in vectors.settings
+  ]
+  return markup.join(
+      markup.definitions([
+          ("file", vectors.file),
+          ("vectors shown, by a fixed seed", shown),
+          ("users", f"{len(vectors.all_users):,}"),
+          ("numbers per vector", f"{vectors.values.shape[1]:,}"),
+          *settings,
+          ("labels shown", f"{min(num_labels, MOST_LABELS)} of {num_labels}"),
+          ("principal components", f"{found.components}"),
+          ("variance in them", markup.percent(found.kept, 0)),
+          ("perplexity of t-SNE", f"{found.perplexity:.3g}"),
+      ]),
+      markup.paragraph(
+          "Neighbours on the map are alike; distances between clusters, their"
+          " sizes and directions mean nothing.",
+          class_="note",
+      ),
   )
 
 
@@ -151,27 +129,22 @@ def map_figures(
     }
     # The rarer class lies on top, or the other would hide it.
     order = sorted((0, 1), key=lambda value: -(values == value).sum())
-    groups = [(styles[value], values == value) for value in (UNKNOWN, *order)]
     figures.append(
         _map(
             plots.file_name("embeddings", place, label),
             f"Map by {name}",
-            "Points of one kind that lie together are told apart by the"
-            " vectors alone, without having seen a label.",
+            "What lies apart is told apart by vectors that never saw a label.",
             points,
-            groups,
+            [(*styles[one], values == one) for one in (UNKNOWN, *order)],
         )
     )
   edges = np.unique(np.quantile(num_events, np.linspace(0, 1, 6)).round())
   classes = np.searchsorted(edges[1:-1], num_events, side="right")
-  present = np.unique(classes)
-  shades = np.linspace(1, 5, max(len(present), 2)).round().astype(int)
   groups = []
-  for shade, one in zip(shades, present, strict=False):
+  for one in np.unique(classes):
     inside = num_events[classes == one]
-    low, high = inside.min(), inside.max()
-    text = f"{low:,}" if low == high else f"{low:,} to {high:,} events"
-    groups.append(((f"ramp{shade}", "o", text), classes == one))
+    text = f"{inside.min():,} to {inside.max():,} events"
+    groups.append((f"ramp{one + 1}", "o", text, classes == one))
   by_length = _map(
       "embeddings_num_events",
       "Map by number of events",
@@ -188,12 +161,12 @@ def _map(
     title: str,
     caption: str,
     points: np.ndarray,
-    groups: list[tuple[tuple[str, str, str], np.ndarray]],
+    groups: list[tuple[str, str, str, np.ndarray]],
 ) -> plots.Figure:
-  """Points by group: (colour, marker, text), and which points [n] bool."""
+  """Points by group: colour, marker, text, and which points, [n] bool."""
 
   def paint(axes: plots.Axes) -> None:
-    for (colour, marker, text), chosen in groups:
+    for colour, marker, text, chosen in groups:
       if chosen.any():
         axes.plot(
             *points[chosen].T,
@@ -209,4 +182,4 @@ def _map(
     axes.set_axis_off()
     axes.figure.legend(loc="outside lower center", ncols=2, markerscale=1.8)
 
-  return plots.draw(name, title, caption, paint, (_WIDTH, _WIDTH))
+  return plots.draw(name, title, caption, paint, (4.5, 4.5))

@@ -4,8 +4,9 @@ Texts come from logs, and logs are hostile: an event id may be a script. All
 that is not `Markup` is escaped where it is put into the page.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import html
+from typing import Any
 import unicodedata
 
 NONE = "–"
@@ -108,6 +109,16 @@ def table(
   )
   # A region that scrolls has to be reachable by keyboard.
   return tag("div", inside, class_="scroll", tabindex=0)
+
+
+def records(
+    rows: Iterable[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    text_columns: int = 1,
+) -> Markup:
+  """A table of dicts: {header: format}, "{share:.1%}" for instance."""
+  cells = [[form.format_map(row) for form in columns.values()] for row in rows]
+  return table(list(columns), cells, text_columns=text_columns)
 
 
 def definitions(pairs: Iterable[tuple[str, object]]) -> Markup:

@@ -7,50 +7,38 @@ from typing import Any
 
 from behavior_lm.artifacts.commands import without_folders
 from behavior_lm.reporting import markup
+from behavior_lm.reporting.markup import tag
 from behavior_lm.reporting.page import Section
 from behavior_lm.reporting.run import Run
-
-_SIZES = ("name", "time_encoding", "num_layers", "embed_dim", "num_heads")
 
 
 def model_section(run: Run, config_hash: str) -> Section:
   """What was trained: sizes, tokenizer, every value of the config."""
-  facts: list[tuple[str, object]] = [
-      ("config hash", markup.tag("code", config_hash))
-  ]
+  facts: list[tuple[str, object]] = [("config hash", tag("code", config_hash))]
   if run.num_parameters is not None:
     facts.append(("parameters", f"{run.num_parameters:,}"))
-  model = run.config.get("model")
-  model = model if isinstance(model, dict) else {}
-  facts += [
-      (key.replace("_", " "), str(model[key])) for key in _SIZES if key in model
-  ]
+  values = flat(run.config)
+  for name in ("name", "time_encoding", "num_layers", "embed_dim", "num_heads"):
+    if f"model.{name}" in values:
+      facts.append((f"model.{name}", shown(values[f"model.{name}"])))
   if run.tokenizer is not None:
     facts += [
         ("tokenizer", run.tokenizer["kind"]),
-        (
-            "alphabet",
-            f"{len(run.tokenizer['pairs']):,} pairs,"
-            f" {len(run.tokenizer['events']):,} events alone",
-        ),
+        ("pairs in its alphabet", f"{len(run.tokenizer['pairs']):,}"),
+        ("events alone in it", f"{len(run.tokenizer['events']):,}"),
         (
             "tokenizer fingerprint",
-            markup.tag("code", run.tokenizer["fingerprint"][:12]),
+            tag("code", run.tokenizer["fingerprint"][:12]),
         ),
     ]
   rows = [
-      [markup.tag("code", key), markup.tag("code", shown(value))]
-      for key, value in sorted(flat(run.config).items())
+      [tag("code", name), tag("code", shown(value))]
+      for name, value in sorted(values.items())
   ]
+  table = markup.table(["name", "value"], rows, text_columns=2)
   body = markup.join(
       markup.definitions(facts),
-      markup.details(
-          f"All {len(rows)} values of the config",
-          markup.table(["name", "value"], rows, text_columns=2),
-          markup.paragraph(
-              "Paths are shortened to their last part.", class_="note"
-          ),
-      ),
+      markup.details(f"All {len(rows)} values of the config", table),
   )
   return Section("model", "Model and config", body)
 
@@ -60,18 +48,14 @@ def commands_section(run: Run, report_command: str) -> Section:
   made_by = [run.dataset, run.record, *run.evaluations.values(), run.probe]
   lines = [str(one["command"]) for one in made_by if one and "command" in one]
   lines = [without_folders(line) for line in [*lines, report_command]]
-  fingerprint = (run.dataset or {}).get("fingerprint")
+  fingerprint = (run.dataset or {}).get("fingerprint", "unknown")
   body = markup.join(
       markup.paragraph(
           "These commands made what this page shows, as far as they were"
           " recorded. Folders are shortened to their last part."
       ),
       markup.commands("\n\n".join(dict.fromkeys(lines))),
-      markup.definitions([
-          ("dataset fingerprint", markup.tag("code", fingerprint))
-      ])
-      if fingerprint
-      else None,
+      markup.definitions([("dataset fingerprint", tag("code", fingerprint))]),
   )
   return Section("reproduce", "Reproduce", body)
 

@@ -1,10 +1,11 @@
 """Figures in one style, as PNG."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import io
 import math
 import re
+from typing import Any
 import warnings
 
 import matplotlib
@@ -39,10 +40,7 @@ COLOURS = {
 }
 SERIES = ("blue", "orange", "green", "pink")
 MARKERS = ("o", "s", "^", "D")
-LINES = ("-", "--", "-.", ":")
-
-_PANEL = (4.5, 3.0)  # inches
-_DPI = 200
+_LINES = ("-", "--", "-.", ":")
 _RC = {
     "axes.axisbelow": True,
     "axes.edgecolor": COLOURS["faint"],
@@ -50,7 +48,6 @@ _RC = {
     "axes.labelcolor": COLOURS["muted"],
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "font.size": 10,
     "grid.color": COLOURS["grid"],
     "legend.fontsize": 9.5,
     "legend.frameon": False,
@@ -88,7 +85,7 @@ def draw(
     title: str,
     caption: str,
     paint: Callable[[Axes], None],
-    size: tuple[float, float] = _PANEL,
+    size: tuple[float, float] = (4.5, 3.0),
 ) -> Figure:
   """Lets `paint` draw into one pair of axes, `size` in inches."""
   with matplotlib.style.context(["default", _RC]), warnings.catch_warnings():
@@ -98,8 +95,28 @@ def draw(
     axes = figure.add_subplot()
     paint(axes)
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
+    figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
   return Figure(name, title, caption, file.getvalue(), axes)
+
+
+def style(place: int) -> dict[str, Any]:
+  """Colour, marker and line of the curve at a place of a legend."""
+  return dict(
+      color=COLOURS[SERIES[place % 4]],
+      marker=MARKERS[place % 4],
+      linestyle=_LINES[place % 4],
+  )
+
+
+def lines(
+    axes: Axes, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+) -> None:
+  """Draws curves by label, {label: (x, y)}; long ones without markers."""
+  for place, (label, (x, y)) in enumerate(curves.items()):
+    look = style(place) | ({"marker": ""} if len(x) >= 40 else {})
+    axes.plot(x, y, label=label_text(label), **look)
+  if len(curves) > 1:
+    axes.legend(loc="best")
 
 
 def file_name(*words: object) -> str:
@@ -117,31 +134,27 @@ def log_axis(axes: Axes, name: str, low: float, high: float) -> None:
     low, high: the range of what is drawn, above zero.
   """
   axis = axes.xaxis if name == "x" else axes.yaxis
-  if high / low < 1.5:
-    axis.set_major_formatter(readable)
-    return
-  axes.set(**{f"{name}scale": "log"})
-  decades = math.log10(high / low)
-  steps = [1.0, 2.0, 5.0]
-  if decades > 3.2:
-    steps = [1.0]
-  elif decades > 2:
-    steps = [1.0, 3.0]
-  elif decades < 1:
-    steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0]
-  axis.set_major_locator(matplotlib.ticker.LogLocator(subs=steps, numticks=12))
+  if high / low >= 1.5:
+    axes.set(**{f"{name}scale": "log"})
+    decades = math.log10(high / low)
+    steps = [1.0, 2.0, 5.0]
+    if decades > 3.2:
+      steps = [1.0]
+    elif decades > 2:
+      steps = [1.0, 3.0]
+    elif decades < 1:
+      steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0]
+    locator = matplotlib.ticker.LogLocator(subs=steps, numticks=12)
+    axis.set_major_locator(locator)
+    axis.set_minor_locator(matplotlib.ticker.NullLocator())
   axis.set_major_formatter(readable)
-  axis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
 def _readable(value: float, place: int | None = None) -> str:
   del place
-  size = abs(value)
-  if size >= 1e6:
+  if abs(value) >= 1e6:
     return f"{value / 1e6:,.10g} M"
-  if size >= 1_000:
-    return f"{value:,.0f}"
-  return f"{value:.6g}"
+  return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.6g}"
 
 
 readable = matplotlib.ticker.FuncFormatter(_readable)

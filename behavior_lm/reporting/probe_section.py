@@ -8,16 +8,20 @@ from behavior_lm.reporting import markup
 from behavior_lm.reporting import plots
 from behavior_lm.reporting.comparisons import Point
 from behavior_lm.reporting.comparisons import points_figure
-from behavior_lm.reporting.markup import cell
 from behavior_lm.reporting.page import figure_grid
 from behavior_lm.reporting.page import Section
+
+_HEADER = (
+    "label", "features", "AUC", "F1", "p against event counts", "AUC ceiling",
+    "folds × seeds",
+)
 
 
 def probe_section(probe: Mapping[str, Any] | None, run_name: str) -> Section:
   """A table and a figure of labels and features."""
   if probe is None:
     vectors = f"runs/{run_name}/embeddings/users.parquet"
-    body = markup.missing(
+    missing = markup.missing(
         "No probe yet. To see what the vectors say about a label, beside plain"
         " event counts:",
         f"python experiments/embed.py --run runs/{run_name} --data DATA"
@@ -25,71 +29,54 @@ def probe_section(probe: Mapping[str, Any] | None, run_name: str) -> Section:
         f"python experiments/probe.py --embeddings {vectors} --data DATA"
         f" --labels labels.csv --out runs/{run_name}/probe.json",
     )
-    return Section("probe", "Probe", body)
-  by_label: dict[str, list[dict[str, Any]]] = {}
-  for row in sorted(probe["rows"], key=lambda row: -row["auc"]):
-    by_label.setdefault(row["label"], []).append(row)
+    return Section("probe", "Probe", missing)
   labels = list(dict.fromkeys(row["label"] for row in probe["rows"]))
-  rows, points = [], []
-  for place, label in enumerate(labels):
-    best = {
-        name: max(row[name] for row in by_label[label])
-        for name in ("auc", "f1")
-    }
-    for row in by_label[label]:
-      low, high = row["auc_ci"]
-      p, ceiling = row["p_vs_event_counts"], probe["oracle"].get(label)
-      auc = f"{row['auc']:.3f}"
-      rows.append([
-          label,
-          row["features"],
-          cell(auc, f"{low:.3f} to {high:.3f}", bold=row["auc"] == best["auc"]),
-          cell(f"{row['f1']:.3f}", bold=row["f1"] == best["f1"]),
-          markup.NONE if p is None else p_text(p),
-          markup.NONE if ceiling is None else f"{ceiling:.3f}",
-          f"{row['folds']} × {len(row['seeds'])}",
-      ])
-      points.append(
-          Point(
-              f"{label}: {row['features']}",
-              row["auc"],
-              auc,
-              row["auc_ci"],
-              plots.SERIES[place % 4],
-              plots.MARKERS[place % 4],
-          )
+  best = {
+      (label, name): max(
+          row[name] for row in probe["rows"] if row["label"] == label
       )
+      for label in labels
+      for name in ("auc", "f1")
+  }
+  cells, points = [], []
+  for row in sorted(
+      probe["rows"], key=lambda row: (labels.index(row["label"]), -row["auc"])
+  ):
+    label, p = row["label"], row["p_vs_event_counts"]
+    low, high = row["auc_ci"]
+    ceiling = probe["oracle"].get(label)
+    bold = lambda name, row=row: row[name] == best[row["label"], name]
+    auc, f1 = f"{row['auc']:.3f}", f"{row['f1']:.3f}"
+    cells.append([
+        label,
+        row["features"],
+        markup.cell(auc, f"{low:.3f} to {high:.3f}", bold=bold("auc")),
+        markup.cell(f1, bold=bold("f1")),
+        markup.NONE if p is None else p_text(p),
+        markup.NONE if ceiling is None else f"{ceiling:.3f}",
+        f"{row['folds']} × {len(row['seeds'])}",
+    ])
+    place = labels.index(label) % 4
+    name = f"{label}: {row['features']}"
+    look = plots.SERIES[place], plots.MARKERS[place]
+    points.append(Point(name, row["auc"], auc, row["auc_ci"], *look))
   figure = points_figure(
       "probe_auc",
       "Area under the ROC curve",
-      "The dashed line, 0.5, is guessing and 1 is perfect. Bars are 95 %"
-      " intervals.",
+      "The chance that a user with the label scores higher than one without:"
+      " 0.5 (dashed) is guessing, 1 is perfect. Bars are 95 % intervals.",
       points,
       "AUC",
       0.5,
   )
   body = markup.join(
       markup.paragraph(
-          "A plain classifier (logistic regression unless another is named)"
-          " predicts each label from fixed features of"
-          f" {probe['num_users']:,} users. The model that made the vectors"
-          " never saw a label, and no user is in training and test folds at"
-          " once."
+          "A plain classifier predicts each label from fixed features of"
+          f" {probe['num_users']:,} users, who are in training folds or in test"
+          " folds. The model that made the vectors never saw a label. The"
+          " ceiling is what the hidden truth itself reaches where it is known."
       ),
-      markup.table(
-          [
-              "label", "features", "AUC", "F1", "p against event counts",
-              "AUC ceiling", "folds × seeds",
-          ],
-          rows,
-          text_columns=2,
-      ),
-      markup.paragraph(
-          "AUC is the chance that a user with the label scores higher than one"
-          " without. The ceiling is what the hidden truth itself reaches where"
-          " it is known. The best features of each label are bold.",
-          class_="note",
-      ),
+      markup.table(_HEADER, cells, text_columns=2),
       figure_grid([figure]),
   )
   return Section("probe", "Probe", body, [figure])

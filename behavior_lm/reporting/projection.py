@@ -37,6 +37,7 @@ def project(vectors: np.ndarray) -> Projection | None:
   Returns:
     The map; None if there are fewer than five different vectors.
   """
+  vectors = vectors.astype(np.float64)
   if len(np.unique(vectors, axis=0)) < LEAST_POINTS:
     return None
   # Late: scikit-learn takes a second to import.
@@ -50,16 +51,11 @@ def project(vectors: np.ndarray) -> Projection | None:
     reduced = pca.fit_transform(vectors)
     # One number for all: t-SNE starts from components of that size.
     reduced /= reduced[:, 0].std()
-    if count == 1:
-      # t-SNE starts from two components.
+    if count == 1:  # t-SNE starts from two components.
       reduced = np.hstack([reduced, np.zeros_like(reduced)])
     perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3)
     points = TSNE(
         2, init="pca", perplexity=perplexity, random_state=_SEED, n_jobs=1
     ).fit_transform(reduced)
-  return Projection(
-      points=points,
-      components=count,
-      kept=float(pca.explained_variance_ratio_.sum()),
-      perplexity=perplexity,
-  )
+  kept = float(pca.explained_variance_ratio_.sum())
+  return Projection(points, count, kept, perplexity)

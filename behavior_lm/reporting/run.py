@@ -11,6 +11,8 @@ from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.artifacts.probe import read_probe
 from behavior_lm.common.errors import UserError
 
+Content = dict[str, Any]
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -18,7 +20,6 @@ class Run:
 
   Attributes:
     folder: where it is.
-    name: of the folder.
     config: config.json.
     record: run.json, with the command that made the run.
     metrics: lines of metrics.jsonl, in order.
@@ -32,17 +33,20 @@ class Run:
   """
 
   folder: Path
-  name: str
-  config: dict[str, Any]
-  record: dict[str, Any] | None
+  config: Content
+  record: Content | None
   metrics: list[dict[str, float]]
-  data_report: dict[str, Any] | None
-  dataset: dict[str, Any] | None
-  evaluations: dict[str, dict[str, Any]]
-  probe: dict[str, Any] | None
-  tokenizer: dict[str, Any] | None
+  data_report: Content | None
+  dataset: Content | None
+  evaluations: dict[str, Content]
+  probe: Content | None
+  tokenizer: Content | None
   num_parameters: int | None
-  embeddings: tuple[Path, ...]
+  embeddings: list[Path]
+
+  @property
+  def name(self) -> str:
+    return self.folder.resolve().name
 
 
 def read_run(folder: str | Path) -> Run:
@@ -59,35 +63,30 @@ def read_run(folder: str | Path) -> Run:
         f"--run {folder}: has no config.json, so it is no run folder. Name a"
         " folder that training made."
     )
+  read = lambda name: json_files.read_if_there(folder / f"{name}.json")
   metrics, probe = folder / "metrics.jsonl", folder / "probe.json"
   return Run(
       folder=folder,
-      name=folder.resolve().name,
       config=json_files.read_object(folder / "config.json"),
-      record=json_files.read_if_there(folder / "run.json"),
+      record=read("run"),
       metrics=read_metrics(metrics) if metrics.exists() else [],
-      data_report=json_files.read_if_there(folder / "data_report.json"),
-      dataset=json_files.read_if_there(folder / "dataset.json"),
+      data_report=read("data_report"),
+      dataset=read("dataset"),
       evaluations=read_evaluations(folder),
       probe=read_probe(probe) if probe.exists() else None,
-      tokenizer=json_files.read_if_there(
-          folder / "tokenizer" / "tokenizer.json"
-      ),
+      tokenizer=read("tokenizer/tokenizer"),
       num_parameters=_count_parameters(folder / "checkpoints"),
-      embeddings=tuple(sorted((folder / "embeddings").glob("*.parquet"))),
+      embeddings=sorted((folder / "embeddings").glob("*.parquet")),
   )
 
 
 def _count_parameters(checkpoints: Path) -> int | None:
-  """Sum over the shapes of parameters that the last checkpoint lists.
+  """Sum over the shapes of parameters that Orbax lists in the last checkpoint.
 
-  Orbax writes them as JSON beside the arrays; None if there is no such file.
+  None if there is no checkpoint, or no such list in it.
   """
-  steps = [path for path in checkpoints.glob("*") if path.name.isdigit()]
-  if not steps:
-    return None
-  last = max(steps, key=lambda path: int(path.name))
-  path = last / "params" / "_METADATA"
+  steps = [int(one.name) for one in checkpoints.glob("*") if one.name.isdigit()]
+  path = checkpoints / str(max(steps, default="")) / "params" / "_METADATA"
   content = json_files.read_if_there(path)
   if content is None:
     return None

@@ -11,91 +11,77 @@ from behavior_lm.reporting import markup
 from behavior_lm.reporting import plots
 from behavior_lm.reporting.page import figure_grid
 from behavior_lm.reporting.page import Section
-from behavior_lm.reporting.plots import COLOURS
 
-# Metrics of every run; others have their name as a title.
-_TITLES = {
-    "loss": "Loss",
-    "learning_rate": "Learning rate",
-    "events_per_second": "Events per second",
-    "tokens_per_second": "Tokens per second",
-}
 # A smoothed point is the mean over this share of the run around it.
 _WINDOW = 1 / 20
 # From this ratio of the largest to the smallest value an axis is logarithmic.
 _LOG_FROM = 20.0
 Curve = tuple[np.ndarray, np.ndarray]
+Metrics = Sequence[Mapping[str, float]]
 
 
-def training_section(
-    metrics: Sequence[Mapping[str, float]], config: Mapping[str, Any]
-) -> Section:
+def training_section(metrics: Metrics, config: Mapping[str, Any]) -> Section:
   """The curves of a run, as far as it is."""
   if not metrics:
-    body = markup.paragraph("metrics.jsonl has no lines yet.")
-    return Section("training", "Training", body)
+    missing = markup.paragraph("metrics.jsonl has no lines yet.")
+    return Section("training", "Training", missing)
   figures = training_figures(metrics)
   planned = config.get("total_steps")
   of = f" of {planned:,}" if isinstance(planned, int) else ""
+  steps, spent = progress(metrics)
   lost = sum(not math.isfinite(line.get("loss", 0.0)) for line in metrics)
+  diverged = None
+  if lost:
+    diverged = markup.paragraph(
+        f"The loss is not a finite number in {lost:,} lines: this run diverged."
+        " Those lines are not drawn. A lower learning rate or clip_norm is the"
+        " first thing to try.",
+        class_="notice",
+    )
   body = markup.join(
       markup.paragraph(
-          f"{steps(metrics):,}{of} steps in"
-          f" {markup.duration(seconds(metrics))}, {len(metrics):,} lines of"
+          f"{steps}{of} steps in {spent}, {len(metrics):,} lines of"
           " metrics.jsonl. Each point of training is a mean over the steps"
           " since the line before. A smoothed curve is a moving mean over a"
           " twentieth of the run."
       ),
-      markup.paragraph(
-          f"The loss is not a finite number in {lost:,} lines: this run"
-          " diverged. Those lines are not drawn. A lower learning rate or"
-          " clip_norm is the first thing to try.",
-          class_="notice",
-      )
-      if lost
-      else None,
+      diverged,
       figure_grid(figures),
   )
   return Section("training", "Training", body, figures)
 
 
-def steps(metrics: Sequence[Mapping[str, float]]) -> int:
-  """The step of the last line."""
-  return int(metrics[-1]["step"])
+def progress(metrics: Metrics) -> tuple[str, str]:
+  """The step of the last line and the time until then, as text."""
+  seconds = max(line.get("seconds", 0.0) for line in metrics)
+  return f"{int(metrics[-1]['step']):,}", markup.duration(seconds)
 
 
-def seconds(metrics: Sequence[Mapping[str, float]]) -> float:
-  """Seconds of training up to the last line."""
-  return max(line.get("seconds", 0.0) for line in metrics)
-
-
-def training_figures(
-    metrics: Sequence[Mapping[str, float]],
-) -> list[plots.Figure]:
+def training_figures(metrics: Metrics) -> list[plots.Figure]:
   """One figure per metric; "eval/NAME/METRIC" joins the one of METRIC."""
-  names = dict.fromkeys(name for line in metrics for name in line)
   curves: dict[str, dict[str, Curve]] = {}
-  for name in names:
-    curve = series(metrics, name)
-    if name in ("step", "seconds") or not len(curve[0]):
+  for name in dict.fromkeys(name for line in metrics for name in line):
+    at, values = series(metrics, name)
+    if name in ("step", "seconds") or not len(at):
       continue
-    source, metric = "", name
     if name.startswith("eval/"):
       source, _, metric = name.removeprefix("eval/").rpartition("/")
-      source = source or "evaluation"
-    curves.setdefault(metric, {})[source] = curve
+      curves.setdefault(metric, {})[source or "evaluation"] = at, values
+    elif len(at) < 2 / _WINDOW:
+      curves.setdefault(name, {})["training"] = at, values
+    else:
+      curves.setdefault(name, {})["smoothed"] = at, smooth(values)
+      curves[name]["each log line"] = at, values
   return [_figure(metric, found) for metric, found in curves.items()]
 
 
-def series(metrics: Sequence[Mapping[str, float]], name: str) -> Curve:
+def series(metrics: Metrics, name: str) -> Curve:
   """Steps and finite values of one metric, [n] and [n]."""
-  points = [
-      (line["step"], line[name])
-      for line in metrics
-      if math.isfinite(line.get(name, math.nan))
+  lines = [
+      line for line in metrics if math.isfinite(line.get(name, math.nan))
   ]
-  found, values = zip(*points, strict=True) if points else ((), ())
-  return np.asarray(found), np.asarray(values, np.float64)
+  steps = np.array([line["step"] for line in lines])
+  return steps, np.array([line[name] for line in lines], np.float64)
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
@@ -116,58 +102,23 @@ def smooth(values: np.ndarray) -> np.ndarray:
 
 
 def _figure(metric: str, curves: Mapping[str, Curve]) -> plots.Figure:
-  title = _TITLES.get(metric, metric.replace("_", " "))
+  title = plots.label_text(metric.replace("_", " "))
+  low = min(values.min() for _, values in curves.values())
+  high = max(values.max() for _, values in curves.values())
 
   def paint(axes: plots.Axes) -> None:
-    evaluations = 0
-    for source, (at, values) in curves.items():
-      if not source:
-        _paint_training(axes, at, values)
-        continue
-      axes.plot(
-          at,
-          values,
-          color=COLOURS[plots.SERIES[(evaluations + 1) % 4]],
-          marker=plots.MARKERS[(evaluations + 1) % 4],
-          markersize=5,
-          linewidth=1.2,
-          label=plots.label_text(source),
-      )
-      evaluations += 1
-    low, high = (
-        choose(choose(values) for _, values in curves.values())
-        for choose in (min, max)
-    )
-    if low > 0 and high / low > _LOG_FROM:
-      plots.log_axis(axes, "y", low, high)
-    else:
-      axes.yaxis.set_major_formatter(plots.readable)
-    axes.set_xlabel("step")
-    axes.set_ylabel(plots.label_text(title))
+    plots.lines(axes, curves)
+    for line in axes.get_lines():
+      if line.get_label() == "each log line":
+        line.set(color=plots.COLOURS["faint"], zorder=1, linewidth=0.8)
+    axes.set(xlabel="step", ylabel=title)
+    axes.yaxis.set_major_formatter(plots.readable)
     axes.xaxis.set_major_formatter(plots.readable)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    if len(axes.get_lines()) > 1 or evaluations:
-      axes.legend(loc="best")
+    if low > 0 and high / low > _LOG_FROM:
+      plots.log_axis(axes, "y", low, high)
 
-  facts = [
-      f"{source or 'training'} ends at {values[-1]:.4g}"
-      f" (lowest {values.min():.4g}, highest {values.max():.4g})"
-      for source, (_, values) in curves.items()
-  ]
-  return plots.draw(
-      plots.file_name("training", metric), title, "; ".join(facts) + ".", paint
-  )
-
-
-def _paint_training(
-    axes: plots.Axes, at: np.ndarray, values: np.ndarray
-) -> None:
-  smoothed = smooth(values)
-  # Few points are drawn as points: nothing was smoothed away.
-  if len(values) < 2 / _WINDOW:
-    axes.plot(at, values, "o-", color=COLOURS["blue"], label="training")
-    return
-  axes.plot(
-      at, values, color=COLOURS["faint"], linewidth=0.8, label="each log line"
-  )
-  axes.plot(at, smoothed, color=COLOURS["blue"], label="smoothed")
+  ends = [f"{name} {values[-1]:.4g}" for name, (_, values) in curves.items()]
+  caption = f"From {low:.4g} to {high:.4g}; at the end {', '.join(ends)}."
+  name = plots.file_name("training", metric)
+  return plots.draw(name, title, caption, paint)

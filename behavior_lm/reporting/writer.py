@@ -13,8 +13,8 @@ from behavior_lm.common.folders import atomic_folder
 from behavior_lm.reporting import markup
 from behavior_lm.reporting import training_section
 from behavior_lm.reporting.data_section import data_section
-from behavior_lm.reporting.evaluation_section import best_model
 from behavior_lm.reporting.evaluation_section import evaluation_section
+from behavior_lm.reporting.evaluation_section import sorted_rows
 from behavior_lm.reporting.map_section import map_section
 from behavior_lm.reporting.model_section import commands_section
 from behavior_lm.reporting.model_section import model_section
@@ -48,11 +48,11 @@ def make_report(
   Raises:
     UserError: if an artifact of the run is damaged; it is named.
   """
+  with damage_named(str(run.folder / "tokenizer" / "tokenizer.json")):
+    model = model_section(run, config_hash)
   with damage_named(str(run.folder / "data_report.json")):
     data = data_section(run.data_report)
     num_events = run.data_report and run.data_report["num_events"]
-  with damage_named(str(run.folder / "tokenizer" / "tokenizer.json")):
-    model = model_section(run, config_hash)
   sections = [
       evaluation_section(run.evaluations, run.name, config_hash),
       training_section.training_section(run.metrics, run.config),
@@ -70,9 +70,8 @@ def make_report(
         if row["features"] == "embedding"
     ][:4]
   if run.metrics:
-    spent = markup.duration(training_section.seconds(run.metrics))
-    steps = training_section.steps(run.metrics)
-    tiles.append((f"{steps:,}", f"training steps in {spent}"))
+    steps, spent = training_section.progress(run.metrics)
+    tiles.append((steps, f"training steps in {spent}"))
   if num_events:
     tiles.append((markup.short(num_events), "events in the dataset"))
   subtitle = _subtitle(run, config_hash)
@@ -130,20 +129,20 @@ def _subtitle(run: Run, config_hash: str) -> str:
 
 
 def _evaluation_tiles(run: Run) -> list[tuple[str, str]]:
-  """The results at a glance, wins and losses alike."""
+  """The best model of each evaluation, wins and losses alike."""
   tiles = []
   for record in run.evaluations.values():
-    best, main = best_model(record), evaluation.main_column(record)
-    columns = [main, *(c for c in record["columns"] if c != main)]
-    for column in columns[:3] if best else []:
-      value = evaluation.shown(column, best["values"][column["name"]])
-      tiles.append((value, f"{record['title']}: {column['title']}"))
-    if best and best["difference"]:
-      gap = evaluation.shown(main, best["difference"]["value"], "+")
-      better = "below" if main["better"] == "low" else "above"
-      tiles.append((
-          gap,
-          f"{record['title']}: {main['title']} to the best baseline;"
-          f" {better} zero is better",
-      ))
+    main, title = evaluation.main_column(record), record["title"]
+    models = [one for one in sorted_rows(record) if one["kind"] == "model"]
+    for row in models[:1]:
+      for column in record["columns"]:
+        value = evaluation.shown(column, row["values"][column["name"]])
+        tiles.append((value, f"{title}: {column['title']}"))
+      if row["difference"]:
+        value = evaluation.shown(main, row["difference"]["value"], "+")
+        tiles.append((
+            value,
+            f"{title}: {main['title']} to the best baseline; {main['better']}"
+            " is better",
+        ))
   return tiles

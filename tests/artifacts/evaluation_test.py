@@ -8,9 +8,9 @@ import pytest
 
 from behavior_lm.artifacts import evaluation
 from behavior_lm.common.errors import UserError
-from tests.reporting.example_run import changed
-from tests.reporting.example_run import EVALUATION
-from tests.reporting.example_run import OLD_EVALUATION
+from tests.artifacts.example_records import changed
+from tests.artifacts.example_records import EVALUATION
+from tests.artifacts.example_records import OLD_EVALUATION
 
 
 def test_what_is_written_is_read(tmp_path):

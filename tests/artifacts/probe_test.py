@@ -6,8 +6,8 @@ import pytest
 
 from behavior_lm.artifacts import probe
 from behavior_lm.common.errors import UserError
-from tests.reporting.example_run import changed
-from tests.reporting.example_run import PROBE
+from tests.artifacts.example_records import changed
+from tests.artifacts.example_records import PROBE
 
 
 def test_what_is_written_is_read(tmp_path):

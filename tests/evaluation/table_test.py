@@ -7,7 +7,7 @@ import pytest
 
 from behavior_lm.artifacts.scores import SequenceScores
 from behavior_lm.evaluation import table
-from tests.reporting.example_run import EVALUATION
+from tests.artifacts.example_records import EVALUATION
 
 USERS = np.repeat([f"user{i}" for i in range(20)], 3)
 

@@ -23,6 +23,7 @@ def folder(tmp_path_factory):
   users = [f"u{i}" for i in range(24)]
   pl.DataFrame({
       "user_id": users,
+      "start": [None] * 24,
       "num_events": [10] * 24,
       "embedding": np.random.default_rng(0).normal(size=(24, 3)).tolist(),
   }).write_parquet(path / "users.parquet")

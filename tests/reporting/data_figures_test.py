@@ -4,7 +4,7 @@ import pytest
 
 from behavior_lm.reporting.data_figures import data_figures
 from behavior_lm.reporting.data_figures import time_text
-from tests.reporting.example_run import changed
+from tests.artifacts.example_records import changed
 from tests.reporting.example_run import DATA_REPORT
 
 

@@ -8,7 +8,7 @@ import pytest
 from behavior_lm.logs.reports import report
 from behavior_lm.logs.reports.session_statistics import SessionStatistics
 from behavior_lm.reporting.data_section import data_section
-from tests.reporting.example_run import changed
+from tests.artifacts.example_records import changed
 from tests.reporting.example_run import DATA_REPORT
 from tests.reporting.markup_test import read
 
@@ -24,8 +24,8 @@ def test_the_report_is_on_the_page():
   assert [f.name for f in section.figures] == [*NAMES, "data_sessions"]
   text = read(section.body).text
   for part in (
-      "4,399,629", "2019-12-18 23:59:59", "unreadable time", "map.parquet",
-      "400001", "user-day",
+      "4,399,629", "2019-12-18T23:59:59Z", "unreadable time", "map.parquet",
+      "400001", "user_day",
   ):
     assert part in text, part
 

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from behavior_lm.reporting.evaluation_section import evaluation_section
-from tests.reporting.example_run import changed
-from tests.reporting.example_run import EVALUATION
-from tests.reporting.example_run import HASH
-from tests.reporting.example_run import RANKING
+from tests.artifacts.example_records import changed
+from tests.artifacts.example_records import EVALUATION
+from tests.artifacts.example_records import HASH
+from tests.artifacts.example_records import RANKING
 from tests.reporting.markup_test import read
 
 

@@ -1,12 +1,15 @@
 """A made-up run folder, whole, small, and hostile where one asks for it."""
 
-import copy
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+
+from tests.artifacts.example_records import EVALUATION
+from tests.artifacts.example_records import PROBE
+from tests.artifacts.example_records import RANKING
 
 CONFIG = {
     "seed": 0,
@@ -20,149 +23,31 @@ CONFIG = {
     },
     "eval": {"split": "test"},
 }
-OLD_EVALUATION = {
-    "data": "logs_2019",
-    "mask_rate": 0.15,
-    "rows": [{"model": "bert (gate)", "perplexity": 3.4}],
-}
-HASH = "0123456789ab"
+_QUANTILES = ("p5", "p25", "p50", "p75", "p90", "p95", "p99")
 
 
-def _column(name, title, form, better):
-  return {"name": name, "title": title, "format": form, "better": better}
-
-
-def _row(model, kind, values, gap=None):
-  """Values of perplexity, accuracy and bits per event."""
-  row = {
-      "model": model,
-      "kind": kind,
-      "seed": 0 if kind == "model" else None,
-      "config_hash": HASH if kind == "model" else None,
-      "values": dict(
-          zip(("perplexity", "accuracy", "bits_per_event"), values, strict=True)
-      ),
-      "ci": {"bits_per_event": [values[2] - 0.04, values[2] + 0.04]},
-      "difference": None,
-  }
-  if gap is not None:
-    row["difference"] = {
-        "baseline": "neighbours (masked context)",
-        "value": gap,
-        "ci": [gap - 0.0222, gap + 0.0205],
-        "p": 0.0009995,
-    }
-  return row
-
-
-EVALUATION = {
-    "layout": 2,
-    "evaluator": "masked_events",
-    "title": "Masked events",
-    "command": "python experiments/evaluate.py --runs runs/gate"
-               " --data=/home/somebody/data/logs_2019",
-    "data": "logs_2019",
-    "data_fingerprint": "8b0fcffd0d04",
-    "split": "test",
-    "settings": {"mask_rate": 0.15, "mask_seed": 0},
-    "counts": {"targets": 181_904, "events": 1_212_696, "users": 100},
-    "columns": [
-        _column("perplexity", "perplexity per token", ".2f", "low"),
-        _column("accuracy", "accuracy", ".2%", "high"),
-        _column("bits_per_event", "bits per event", ".3f", "low"),
-    ],
-    "main": "bits_per_event",
-    "notes": ["The mask is the same for every row."],
-    "rows": [
-        _row("bert (gate)", "model", (3.412, 0.6712, 1.8013), -0.2711),
-        _row("bert (none)", "model", (4.9, 0.61, 2.31), 0.2376),
-        _row("unigram", "baseline", (171.9, 0.0694, 7.4431)),
-        _row("neighbours (masked context)", "baseline", (4.12, 0.6401, 2.0724)),
-        _row("sees everything", "reference", (3.31, 0.7, 1.7424)),
-    ],
-}
-# Another evaluator, whose main column is better when it is high.
-RANKING = {
-    **EVALUATION,
-    "evaluator": "ranking",
-    "title": "Next item",
-    "settings": {},
-    "columns": [_column("ndcg", "NDCG@10", ".4f", "high")],
-    "main": "ndcg",
-    "notes": [],
-    "rows": [
-        EVALUATION["rows"][0]
-        | {
-            "model": "tower",
-            "values": {"ndcg": 0.1234},
-            "ci": {},
-            "difference": {
-                "baseline": "popular",
-                "value": 0.0534,
-                "ci": [0.04, 0.07],
-                "p": 0.012,
-            },
-        },
-        EVALUATION["rows"][2]
-        | {"model": "popular", "values": {"ndcg": 0.07}, "ci": {}},
-    ],
-}
-
-
-def _probe_row(label, features, auc, f1, p):
-  return {
-      "label": label,
-      "features": features,
-      "auc": auc,
-      "auc_ci": [auc - 0.03, min(auc + 0.03, 1.0)],
-      "f1": f1,
-      "folds": 5,
-      "seeds": [0, 1, 2],
-      "p_vs_event_counts": p,
-  }
-
-
-PROBE = {
-    "rows": [
-        _probe_row("bot", "embedding", 0.953, 0.88, 0.0004),
-        _probe_row("bot", "event counts", 0.871, 0.79, None),
-        _probe_row("bot", "embedding + event counts", 0.955, 0.89, 0.0002),
-        _probe_row("churn", "embedding", 0.741, 0.61, 0.021),
-        _probe_row("churn", "event counts", 0.802, 0.66, None),
-    ],
-    "num_users": 240,
-    "oracle": {"bot": 0.971},
-    "notes": ["2 users of the data without a label ('player0001', ...)"],
-    "command": "python experiments/probe.py --labels labels.csv",
-}
-
-
-def _lengths(counts, first):
-  return {
-      "count": sum(counts),
-      "mean": 2_897.2,
-      "min": first,
-      "max": 20_491,
-      "quantiles": {"p5": 534.4, "p50": 2_058.5, "p95": 9_058.9},
-      "histogram": [
-          {"from": first * 2**n, "to": first * 2 ** (n + 1), "count": count}
-          for n, count in enumerate(counts)
-      ],
-  }
-
-
-def _split(counts, start, end, unseen):
+def _split(counts, day, unseen):
+  bars = [
+      {"from": 2**n, "to": 2 ** (n + 1), "count": count}
+      for n, count in enumerate(counts, 6)
+  ]
   return {
       "num_sequences": sum(counts),
       "num_events": 2_897 * sum(counts),
       "num_users": 100,
-      "start": start,
-      "end": end,
-      "lengths": _lengths(counts, 64),
+      "start": f"2019-12-{day}T00:00:00Z",
+      "end": "2019-12-18T23:59:59Z",
+      "lengths": {
+          "count": sum(counts),
+          "mean": 2_897.2,
+          "min": 64,
+          "max": 20_491,
+          "quantiles": dict.fromkeys(_QUANTILES, 2_058.5),
+          "histogram": bars,
+      },
       "num_pairs": 15_621,
       "coverage": [
           {"pairs": 1_000, "share": 0.953 - unseen},
-          {"pairs": 7_000, "share": 0.997 - unseen},
           {"pairs": 50_000, "share": 1 - unseen},
       ],
       "pairs_not_in_train": round(700_000 * unseen),
@@ -170,6 +55,7 @@ def _split(counts, start, end, unseen):
   }
 
 
+_ROW = {"mean": 29, "quantiles": {"p5": 1, "p50": 7, "p95": 90, "p99": 400}}
 DATA_REPORT = {
     "rows": 4_399_629,
     "num_events": 4_399_500,
@@ -180,41 +66,22 @@ DATA_REPORT = {
     "unit": "user_day",
     "times": {"zone": "UTC", "read_as": ["without an offset, read as UTC"]},
     "splits": {
-        "train": _split(
-            [12, 14, 29, 47, 444, 383, 102, 66, 3],
-            "2019-12-04T00:00:00Z",
-            "2019-12-14T23:59:57Z",
-            0.0,
-        ),
-        "test": _split(
-            [10, 4, 9, 16, 150, 140, 47, 22, 2],
-            "2019-12-15T00:00:00Z",
-            "2019-12-18T23:59:59Z",
-            0.0027,
-        ),
+        "train": _split([12, 14, 29, 47, 444, 383, 102, 66, 3], "04", 0.0),
+        "test": _split([10, 4, 9, 16, 150, 140, 47, 22, 2], "15", 0.0027),
     },
     "growth": [
-        {"events": 1_000, "pairs": 187},
-        {"events": 10_000, "pairs": 714},
-        {"events": 100_000, "pairs": 2_481},
-        {"events": 1_000_000, "pairs": 9_267},
-        {"events": 3_186_933, "pairs": 15_621},
+        {"events": 10**n, "pairs": 2 * 4**n} for n in range(3, 7)
     ],
     "gaps": {
         "count": 4_398_129,
         "mean": 25.5,
         "zero_share": 0.579,
-        "quantiles": {"p5": 0.0, "p50": 0.0, "p99": 591.0},
+        "quantiles": dict.fromkeys(_QUANTILES, 3.5),
         "histogram": [
             {"from": 0.0, "to": 1e-6, "count": 2_548_627},
-            *(
-                {"from": 10.0**n, "to": 10.0 ** (n + 1), "count": 0}
-                for n in range(-6, 0)
-            ),
+            {"from": 1e-6, "to": 1.0, "count": 0},
             {"from": 1.0, "to": 10.0, "count": 1_308_524},
-            {"from": 10.0, "to": 100.0, "count": 418_973},
-            {"from": 100.0, "to": 1e3, "count": 102_809},
-            {"from": 1e3, "to": 1e4, "count": 18_490},
+            {"from": 10.0, "to": 1e4, "count": 540_272},
             {"from": 1e4, "to": None, "count": 706},
         ],
     },
@@ -232,20 +99,10 @@ DATA_REPORT = {
         },
         "not_learned": None,
         "at_learned": {
-            "seconds": 42.5,
-            "sessions": 110_000,
-            "mean": 28.97,
-            "quantiles_at": 45,
-            "quantiles": {"p5": 1, "p50": 7, "p95": 90, "p99": 400},
+            "seconds": 42.5, "sessions": 110_000, "quantiles_at": 45, **_ROW
         },
         "by_threshold": [
-            {
-                "seconds": seconds,
-                "sessions": 3_300_000 // seconds,
-                "mean": 0.9657 * seconds,
-                "quantiles": {"p5": 1, "p50": seconds, "p95": 5 * seconds,
-                              "p99": 9 * seconds},
-            }
+            {"seconds": seconds, "sessions": 3_300_000 // seconds, **_ROW}
             for seconds in (1, 10, 30, 45, 60, 600, 1_800)
         ],
         "histogram": [
@@ -254,26 +111,13 @@ DATA_REPORT = {
         ],
     },
     "top_events": [
-        {
-            "event_id": f"4000{n:02d}",
-            "count": 221_158 // n,
-            "share": 0.0694 / n,
-            "designs": 1 + 300 * (n % 3),
-        }
-        for n in range(1, 21)
+        {"event_id": f"4000{n:02d}", "count": n, "share": n / 99, "designs": 7}
+        for n in range(20, 0, -1)
     ],
     "duplicates": {"rows": 4_916, "dropped": 0},
-    "rejected": {
-        "rows": 129,
-        "by_reason": {"unreadable time": 120, "no user": 9},
-    },
+    "rejected": {"rows": 129, "by_reason": {"unreadable time": 129}},
     "sources": [
-        {
-            "name": "map.parquet",
-            "rows": 4_399_629,
-            "bytes": 13_905_878,
-            "times": "without an offset, read as UTC",
-        }
+        {"name": "map.parquet", "rows": 4_399_629, "bytes": 13, "times": "UTC"}
     ],
 }
 DATASET = {
@@ -303,10 +147,9 @@ def metrics_lines(num_lines=80, every=50):
     lines.append({
         "step": n * every,
         "loss": loss,
-        "accuracy": 0.68 - 0.6 * math.exp(-n / 12) + 0.005 * rng.normal(),
         "perplexity": math.exp(loss),
         "learning_rate": 0.002 * min(n / 8, 1) * (1 - n / (num_lines + 9)),
-        "events_per_second": 14_000 - 9_000 / n + 400 * rng.normal(),
+        "events_per_second": 14_000 - 9_000 / n,
         "seconds": 11.0 * n,
     })
     if n % (num_lines // 2) == 0:
@@ -327,10 +170,8 @@ def write_json(path, content):
 def write_embeddings(path, num_users=60, days=2, dim=12, prefix="player"):
   """Three clouds of users; every third user is a bot. Returns the users."""
   rng = np.random.default_rng(1)
-  users = [f"{prefix}{n:04d}" for n in range(num_users)]
-  centres = rng.normal(size=(3, dim)) * 4
-  kinds = np.arange(num_users) % 3
-  rows = num_users * days
+  users, rows = [f"{prefix}{n:04d}" for n in range(num_users)], num_users * days
+  kinds, centres = np.arange(num_users) % 3, rng.normal(size=(3, dim)) * 4
   vectors = np.repeat(centres[kinds], days, axis=0) + rng.normal(
       size=(rows, dim)
   )
@@ -392,14 +233,3 @@ def write_run(folder: Path, num_users=60) -> Path:
   )
   write_labels(folder.parent / "labels.csv", users)
   return folder
-
-
-def changed(content, path, value):
-  """A copy of a JSON value with the place `path`, "rows/0/model", set."""
-  out = copy.deepcopy(content)
-  place = out
-  *steps, last = path.split("/")
-  for step in steps:
-    place = place[int(step) if isinstance(place, list) else step]
-  place[int(last) if isinstance(place, list) else last] = value
-  return out

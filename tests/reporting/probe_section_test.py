@@ -3,7 +3,7 @@
 import re
 
 from behavior_lm.reporting.probe_section import probe_section
-from tests.reporting.example_run import PROBE
+from tests.artifacts.example_records import PROBE
 
 
 def test_the_best_features_of_each_label_are_bold_and_come_first():

@@ -29,7 +29,7 @@ def test_a_run_just_begun_has_nothing_but_its_config(tmp_path):
   assert run.config["model"]["name"] == "bert"
   assert run.record is run.probe is run.dataset is run.data_report is None
   assert run.tokenizer is run.num_parameters is None
-  assert run.metrics == [] and run.evaluations == {} and run.embeddings == ()
+  assert run.metrics == [] and run.evaluations == {} and run.embeddings == []
 
 
 def test_the_number_of_parameters_is_of_the_last_checkpoint(run_folder):

@@ -1,7 +1,7 @@
 """Tests for sessions on the page."""
 
 from behavior_lm.reporting.sessions_part import sessions_part
-from tests.reporting.example_run import changed
+from tests.artifacts.example_records import changed
 from tests.reporting.example_run import DATA_REPORT
 from tests.reporting.markup_test import read
 
