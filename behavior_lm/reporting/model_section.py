@@ -1,11 +1,11 @@
 """Sections about what was trained, and the commands that made it."""
 
-from collections.abc import Mapping
 import json
 from pathlib import PurePath
 from typing import Any
 
 from behavior_lm.artifacts.commands import without_folders
+from behavior_lm.artifacts.run_folder import flatten
 from behavior_lm.reporting import markup
 from behavior_lm.reporting.markup import tag
 from behavior_lm.reporting.page import Section
@@ -17,7 +17,7 @@ def model_section(run: Run, config_hash: str) -> Section:
   facts: list[tuple[str, object]] = [("config hash", tag("code", config_hash))]
   if run.num_parameters is not None:
     facts.append(("parameters", f"{run.num_parameters:,}"))
-  values = flat(run.config)
+  values = flatten(run.config)
   for name in ("name", "time_encoding", "num_layers", "embed_dim", "num_heads"):
     if f"model.{name}" in values:
       facts.append((f"model.{name}", shown(values[f"model.{name}"])))
@@ -58,17 +58,6 @@ def commands_section(run: Run, report_command: str) -> Section:
       markup.definitions([("dataset fingerprint", tag("code", fingerprint))]),
   )
   return Section("reproduce", "Reproduce", body)
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  """{"model": {"name": "bert"}} -> {"model.name": "bert"}."""
-  out: dict[str, Any] = {}
-  for key, value in config.items():
-    if isinstance(value, Mapping):
-      out |= flat(value, f"{prefix}{key}.")
-    else:
-      out[prefix + key] = value
-  return out
 
 
 def shown(value: Any) -> str:
