@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import dataclasses
 import math
 import textwrap
+from typing import Any
 
 from behavior_lm.reporting import plots
 from behavior_lm.reporting.plots import COLOURS
@@ -42,7 +43,7 @@ def points_figure(
 
   def paint(axes: plots.Axes) -> None:
     for place, point in enumerate(points):
-      look = dict(color=COLOURS[point.colour], linewidth=2.4)
+      look: dict[str, Any] = dict(color=COLOURS[point.colour], linewidth=2.4)
       if low <= point.value <= high:
         if point.interval:
           axes.plot(point.interval, (place, place), **look)

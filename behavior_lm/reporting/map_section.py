@@ -133,7 +133,7 @@ def map_figures(
         _map(
             plots.file_name("embeddings", place, label),
             f"Map by {name}",
-            "What lies apart is told apart by vectors that never saw a label.",
+            "The model that made the vectors never saw a label.",
             points,
             [(*styles[one], values == one) for one in (UNKNOWN, *order)],
         )

@@ -1,7 +1,9 @@
 """Figures in one style, as PNG."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
 import dataclasses
+import functools
 import io
 import math
 import re
@@ -69,15 +71,22 @@ class Figure:
     name: of its PNG file, without the ending.
     title: what it shows, in a few words.
     caption: how to read it.
-    png: the file.
     axes: what was painted.
   """
 
   name: str
   title: str
   caption: str
-  png: bytes
   axes: Axes
+
+  @functools.cached_property
+  def png(self) -> bytes:
+    """The file."""
+    file, figure = io.BytesIO(), self.axes.get_figure(root=True)
+    assert figure is not None
+    with _style():
+      figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
+    return file.getvalue()
 
 
 def draw(
@@ -88,15 +97,19 @@ def draw(
     size: tuple[float, float] = (4.5, 3.0),
 ) -> Figure:
   """Lets `paint` draw into one pair of axes, `size` in inches."""
-  with matplotlib.style.context(["default", _RC]), warnings.catch_warnings():
-    # Labels in scripts that the font lacks are drawn as boxes.
-    warnings.filterwarnings("ignore", message="Glyph .* missing from")
+  with _style():
     figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     paint(axes)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
-  return Figure(name, title, caption, file.getvalue(), axes)
+  return Figure(name, title, caption, axes)
+
+
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+  with matplotlib.style.context(["default", _RC]), warnings.catch_warnings():
+    # Labels in scripts that the font lacks are drawn as boxes.
+    warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    yield
 
 
 def style(place: int) -> dict[str, Any]:
@@ -109,11 +122,17 @@ def style(place: int) -> dict[str, Any]:
 
 
 def lines(
-    axes: Axes, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    axes: Axes, curves: Mapping[str, tuple[Any, Any]], faint: str = ""
 ) -> None:
-  """Draws curves by label, {label: (x, y)}; long ones without markers."""
+  """Draws curves by label, {label: (x, y)}; long ones without markers.
+
+  The curve with the label `faint` is thin, grey and behind the others.
+  """
   for place, (label, (x, y)) in enumerate(curves.items()):
     look = style(place) | ({"marker": ""} if len(x) >= 40 else {})
+    if label == faint:
+      look |= dict(color=COLOURS["faint"], linestyle="-", linewidth=0.8)
+      look["zorder"] = 1
     axes.plot(x, y, label=label_text(label), **look)
   if len(curves) > 1:
     axes.legend(loc="best")
@@ -138,9 +157,9 @@ def log_axis(axes: Axes, name: str, low: float, high: float) -> None:
     axes.set(**{f"{name}scale": "log"})
     decades = math.log10(high / low)
     steps = [1.0, 2.0, 5.0]
-    if decades > 3.2:
+    if decades > 2.6:
       steps = [1.0]
-    elif decades > 2:
+    elif decades > 1.8:
       steps = [1.0, 3.0]
     elif decades < 1:
       steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0]

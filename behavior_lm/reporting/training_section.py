@@ -16,6 +16,7 @@ from behavior_lm.reporting.page import Section
 _WINDOW = 1 / 20
 # From this ratio of the largest to the smallest value an axis is logarithmic.
 _LOG_FROM = 20.0
+_RAW = "each log line"
 Curve = tuple[np.ndarray, np.ndarray]
 Metrics = Sequence[Mapping[str, float]]
 
@@ -71,7 +72,7 @@ def training_figures(metrics: Metrics) -> list[plots.Figure]:
       curves.setdefault(name, {})["training"] = at, values
     else:
       curves.setdefault(name, {})["smoothed"] = at, smooth(values)
-      curves[name]["each log line"] = at, values
+      curves[name][_RAW] = at, values
   return [_figure(metric, found) for metric, found in curves.items()]
 
 
@@ -107,10 +108,7 @@ def _figure(metric: str, curves: Mapping[str, Curve]) -> plots.Figure:
   high = max(values.max() for _, values in curves.values())
 
   def paint(axes: plots.Axes) -> None:
-    plots.lines(axes, curves)
-    for line in axes.get_lines():
-      if line.get_label() == "each log line":
-        line.set(color=plots.COLOURS["faint"], zorder=1, linewidth=0.8)
+    plots.lines(axes, curves, faint=_RAW)
     axes.set(xlabel="step", ylabel=title)
     axes.yaxis.set_major_formatter(plots.readable)
     axes.xaxis.set_major_formatter(plots.readable)
@@ -118,7 +116,11 @@ def _figure(metric: str, curves: Mapping[str, Curve]) -> plots.Figure:
     if low > 0 and high / low > _LOG_FROM:
       plots.log_axis(axes, "y", low, high)
 
-  ends = [f"{name} {values[-1]:.4g}" for name, (_, values) in curves.items()]
+  ends = [
+      f"{name} {values[-1]:.4g}"
+      for name, (_, values) in curves.items()
+      if name != _RAW
+  ]
   caption = f"From {low:.4g} to {high:.4g}; at the end {', '.join(ends)}."
   name = plots.file_name("training", metric)
   return plots.draw(name, title, caption, paint)

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -6,6 +7,7 @@ from behavior_lm.artifacts.metrics import drop_after
 from behavior_lm.artifacts.metrics import MetricWriter
 from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.artifacts.metrics import Window
+from behavior_lm.common.errors import UserError
 
 
 def test_a_window_survives_json_to_the_last_bit():
@@ -47,3 +49,23 @@ def test_written_metrics_are_read_back(tmp_path):
   writer.write(5, {"loss": 1.25})
   writer.close()
   assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 5, "loss": 1.25}]
+
+
+def test_a_line_that_is_being_written_is_left_out(tmp_path):
+  path = tmp_path / "metrics.jsonl"
+  path.write_text('{"step": 1, "loss": NaN}\n{"step": 2, "lo')
+  (line,) = read_metrics(path)
+  assert line["step"] == 1 and math.isnan(line["loss"])
+
+
+@pytest.mark.parametrize(
+    "line", [b"nonsense", b'{"loss": 1}', b'{"step": 1, "a": "b"}', b"3"]
+)
+def test_a_damaged_line_is_named(tmp_path, line):
+  path = tmp_path / "metrics.jsonl"
+  path.write_bytes(b'{"step": 1}\n' + line + b"\n")
+  with pytest.raises(UserError, match=r"metrics.jsonl, line 2"):
+    read_metrics(path)
+  path.write_bytes(b"\x80\xff\x00\n")
+  with pytest.raises(UserError, match=r"metrics.jsonl: cannot be read"):
+    read_metrics(path)

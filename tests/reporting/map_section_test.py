@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from behavior_lm.reporting import map_section
+from behavior_lm.reporting.vectors import Vectors
 
 POINTS = np.random.default_rng(0).normal(size=(40, 2))
 NUM_EVENTS = np.arange(1, 41) * 100
@@ -55,3 +56,21 @@ def test_no_more_labels_are_shown_than_somebody_compares():
   labels = {f"label{n}": np.repeat([0, 1], 20) for n in range(11)}
   figures = map_section.map_figures(POINTS, NUM_EVENTS, labels)
   assert len(figures) == map_section.MOST_LABELS + 1
+
+
+def test_vectors_of_another_config_and_too_few_are_marked():
+  def body(num_rows):
+    users = tuple(f"user{n}" for n in range(num_rows))
+    vectors = Vectors(
+        file="days.parquet",
+        values=np.eye(num_rows),
+        num_events=np.ones(num_rows, int),
+        users=users,
+        all_users=users,
+        total_rows=num_rows,
+        settings={"config_hash": "ffffffffffff"},
+    )
+    return map_section.map_section("gate", "0123456789ab", vectors).body
+
+  assert "ffffffffffff" in body(6)
+  assert "fewer than five" in body(4)

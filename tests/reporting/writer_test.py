@@ -138,19 +138,6 @@ def test_a_damaged_file_is_named(tmp_path, name, path, value):
     report(folder)
 
 
-def test_vectors_of_another_run_and_too_few_are_marked(tmp_path):
-  folder = example_run.write_run(tmp_path / "gate")
-  path = folder / "embeddings" / "days.parquet"
-  table = pl.read_parquet(path).head(4)
-  settings = {"behavior_lm": json.dumps({"config_hash": "ffffffffffff"})}
-  table.write_parquet(path, metadata=settings)
-  assert "fewer than five" in report(folder)[0]
-  pl.concat([table, table.with_columns(pl.col("embedding") * 2)]).write_parquet(
-      path, metadata=settings
-  )
-  assert "ffffffffffff" in report(folder)[0]
-
-
 def test_a_report_is_replaced_whole(full, tmp_path):
   html, figures, _ = full
   out = tmp_path / "run" / "report"
