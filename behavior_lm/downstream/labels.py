@@ -8,20 +8,15 @@ from typing import Any
 
 import polars as pl
 
-from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.samples.cells import BINARY_TEXTS
+from behavior_lm.data.samples.cells import read_file
+from behavior_lm.data.samples.cells import some
 from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.logs.splits import group_of
 from behavior_lm.logs.splits import GROUPS
 from behavior_lm.logs.splits import SPLITS
-
-# How a label may be written.
-_VALUES = {
-    "0": 0, "0.0": 0, "false": 0,
-    "1": 1, "1.0": 1, "true": 1,
-}  # fmt: skip
-_EXAMPLES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Labels:
         (self.unknown, "with a label but not in the data, left out"),
     ):
       if users:
-        lines.append(f"{len(users)} users {text} ({_some(users)})")
+        lines.append(f"{len(users)} users {text} ({some(users)})")
     return lines
 
   def counts(self) -> dict[str, Any]:
@@ -112,7 +107,7 @@ def read_labels(
       column is missing or holds something else, a user has contradicting
       labels, or no user is in the data.
   """
-  table = _read_strings(Path(path))
+  table = read_file(Path(path), as_text=True)
   if schema.USER_ID not in table.columns:
     raise UserError(
         f"{path}: no column {schema.USER_ID!r} among {table.columns}. Rename"
@@ -145,7 +140,7 @@ def read_labels(
       schema.USER_ID,
       *(
           pl.col(name).str.strip_chars().str.to_lowercase()
-          .replace_strict(_VALUES, default=None, return_dtype=pl.Int8)
+          .replace_strict(BINARY_TEXTS, default=None, return_dtype=pl.Int8)
           for name in columns
       ),
   )
@@ -153,15 +148,15 @@ def read_labels(
   if contradictions and not drop_contradictions:
     raise UserError(
         f"{path}: {len(contradictions)} users have contradicting labels"
-        f" ({_some(contradictions)}). Keep one row a user, or leave them out"
+        f" ({some(contradictions)}). Keep one row a user, or leave them out"
         " with --drop_contradictions."
     )
   known = set(users)
   labelled = set(table[schema.USER_ID]) | set(contradictions)
   if known and not known & labelled:
     raise UserError(
-        f"{path}: none of its {len(labelled)} users ({_some(labelled)}) is in"
-        f" the data ({_some(known)}). Are the ids written the same way?"
+        f"{path}: none of its {len(labelled)} users ({some(labelled)}) is in"
+        f" the data ({some(known)}). Are the ids written the same way?"
     )
   table = table.filter(pl.col(schema.USER_ID).is_in(list(known))).sort(
       schema.USER_ID
@@ -181,33 +176,15 @@ def read_labels(
   )
 
 
-def _read_strings(path: Path) -> pl.DataFrame:
-  """Every column as strings, so that the user '007' stays '007'."""
-  if not path.is_file():
-    raise UserError(f"{path}: no such file. Give a CSV or Parquet file.")
-  if not path.stat().st_size:
-    raise UserError(f"{path}: the file is empty.")
-  try:
-    if path.suffix == ".parquet":
-      table = pl.read_parquet(path)
-      return table.select(pl.all().cast(pl.String))
-    separator = "\t" if path.suffix == ".tsv" else ","
-    return pl.read_csv(path, infer_schema=False, separator=separator)
-  except (pl.exceptions.PolarsError, OSError) as error:
-    raise UserError(
-        f"{path}: not readable as {path.suffix or 'CSV'} ({first_line(error)})."
-    ) from error
-
-
 def _why_no_label(column: pl.Series) -> str:
   """Empty for a label, else what is wrong with its values."""
   values = column.drop_nulls().str.strip_chars().str.to_lowercase()
   values = values.filter(values != "")
   if values.is_empty():
     return "it is empty"
-  strange = values.filter(~values.is_in(list(_VALUES))).unique().sort()
+  strange = values.filter(~values.is_in(list(BINARY_TEXTS))).unique().sort()
   if len(strange):
-    return f"it holds {_some(strange)}, not only 0 and 1"
+    return f"it holds {some(strange)}, not only 0 and 1"
   return ""
 
 
@@ -271,7 +248,7 @@ def check_label_leaks(
     if both:
       user = min(both)
       raise UserError(
-          f"{len(both)} users ({_some(both)}) have labels in {one[user]} and in"
+          f"{len(both)} users ({some(both)}) have labels in {one[user]} and in"
           f" {other[user]}: what is fitted to the one is scored on the other."
           " Keep each user on one side."
       )
@@ -281,14 +258,7 @@ def check_label_leaks(
       wrong = here & set(names) if group != group_of(split) else set()
       if wrong:
         raise UserError(
-            f"{len(wrong)} users ({_some(wrong)}) have labels for"
+            f"{len(wrong)} users ({some(wrong)}) have labels for"
             f" {names[min(wrong)]}, but {dataset.path} has them in {split}."
             " Give the labels of each split's own users."
         )
-
-
-def _some(values: object) -> str:
-  """The first few values, readable."""
-  names = sorted(str(value) for value in values)  # type: ignore[attr-defined]
-  more = ", ..." if len(names) > _EXAMPLES else ""
-  return ", ".join(repr(name) for name in names[:_EXAMPLES]) + more

@@ -1,0 +1,114 @@
+"""Reads label files and the cells of their columns."""
+
+from pathlib import Path
+
+import polars as pl
+
+from behavior_lm.common.errors import UserError
+
+# How a binary value may be written.
+BINARY_TEXTS = {
+    "0": 0, "0.0": 0, "false": 0,
+    "1": 1, "1.0": 1, "true": 1,
+}  # fmt: skip
+_EXAMPLES = 3
+
+
+def read_file(path: Path, *, as_text: bool = False) -> pl.DataFrame:
+  """Reads a CSV, TSV or Parquet file.
+
+  Args:
+    path: the file. Text files give strings, so that the user '007' stays
+      '007'; Parquet gives the types that it holds.
+    as_text: turn all columns of a Parquet file into strings, too.
+
+  Raises:
+    UserError: if the file is missing, empty or not readable.
+  """
+  if not path.is_file():
+    raise UserError(f"{path}: no such file. Give a CSV or Parquet file.")
+  if not path.stat().st_size:
+    raise UserError(f"{path}: the file is empty.")
+  try:
+    if path.suffix == ".parquet":
+      table = pl.read_parquet(path)
+      return table.cast(pl.String) if as_text else table
+    separator = "\t" if path.suffix == ".tsv" else ","
+    return pl.read_csv(path, infer_schema=False, separator=separator)
+  except (pl.exceptions.PolarsError, OSError) as error:
+    first = str(error).strip().splitlines()[0]
+    raise UserError(
+        f"{path}: not readable as {path.suffix or 'CSV'} ({first})."
+    ) from error
+
+
+def some(values: object) -> str:
+  """The first few values in sorted order, for a message."""
+  names = sorted(str(value) for value in values)  # type: ignore[attr-defined]
+  more = ", ..." if len(names) > _EXAMPLES else ""
+  return ", ".join(repr(name) for name in names[:_EXAMPLES]) + more
+
+
+def texts(values: pl.Series) -> pl.Series:
+  """Any column as stripped text; null where a cell is empty or NaN.
+
+  Whole numbers in a column of floats are written without a fraction, as a
+  column of integers that passed through pandas would have been.
+
+  Raises:
+    UserError: if the column holds lists or structs.
+  """
+  if values.dtype.is_nested():
+    raise UserError(
+        f"column {values.name!r} holds {values.dtype}; only a multi_label"
+        " column may hold lists."
+    )
+  if values.dtype.is_float():
+    whole = values.cast(pl.Int64, strict=False)
+    values = pl.select(
+        pl.when(values.is_nan())
+        .then(None)
+        .when((values == whole).fill_null(False))
+        .then(whole.cast(pl.String))
+        .otherwise(values.cast(pl.String))
+        .alias(values.name)
+    ).to_series()
+  stripped = values.cast(pl.String).str.strip_chars()
+  return stripped.replace({"": None})
+
+
+def binary(values: pl.Series) -> tuple[pl.Series, pl.Series]:
+  """Any column -> Int8 of 0 and 1, and whether a cell holds anything else."""
+  found = texts(values).str.to_lowercase()
+  numbers = found.replace_strict(
+      BINARY_TEXTS, default=None, return_dtype=pl.Int8
+  )
+  return numbers, found.is_not_null() & numbers.is_null()
+
+
+def finite(values: pl.Series) -> tuple[pl.Series, pl.Series]:
+  """Any column -> Float64, and whether a cell is no finite number.
+
+  An empty cell and NaN are null, which is no error.
+  """
+  found = values if values.dtype.is_numeric() else texts(values)
+  numbers = found.cast(pl.Float64, strict=False).fill_nan(None)
+  if found.dtype.is_numeric():
+    bad = numbers.is_infinite().fill_null(False)
+  else:
+    is_nan = found.str.to_lowercase().is_in(["nan"]).fill_null(False)
+    finite_number = numbers.is_finite().fill_null(False)
+    bad = found.is_not_null() & ~is_nan & ~finite_number
+  return numbers, bad
+
+
+def class_sets(values: pl.Series, separator: str) -> pl.Series:
+  """Any column -> List(String), the distinct classes of each cell, sorted."""
+  if isinstance(values.dtype, pl.List):
+    lists = values.cast(pl.List(pl.String))
+  else:
+    lists = texts(values).str.split(separator)
+  cell = pl.element().str.strip_chars()
+  return lists.list.eval(
+      cell.filter(cell.is_not_null() & (cell != "")).unique().sort()
+  )
