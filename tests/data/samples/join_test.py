@@ -29,7 +29,7 @@ _events = st.lists(
     st.tuples(
         st.sampled_from(USERS), _seconds, st.integers(0, fake_log.NUM_PAIRS - 1)
     ),
-    min_size=1,
+    min_size=10,
     max_size=40,
 )
 _rows = st.lists(
@@ -57,17 +57,17 @@ def events_of(sample):
     events=_events,
     rows=_rows,
     split_time=st.integers(0, 40),
-    max_events=st.none() | st.integers(1, 15),
+    max_events=st.none() | st.integers(1, 6),
     excluded=st.sets(st.sampled_from(["e0", "e2"])),
     cached_events=st.integers(0, 30),
 )
 def test_a_sample_holds_the_last_events_strictly_before_its_time(
     events, rows, split_time, max_events, excluded, cached_events
 ):
-  log = FakeLog(events + [("a", 0, 0), ("a", 0, 6)], split_time)
+  log = FakeLog([*events, ("a", 0, 0), ("a", 1, 3), ("a", 2, 6)], split_time)
   samples = joined(
       log,
-      [("a", 1), *(row for row in rows if row != ("a", 1))],
+      [("a", 41), *rows],
       cached_events=cached_events,
       max_events=max_events,
       excluded_events=sorted(excluded),
@@ -81,7 +81,7 @@ def test_a_sample_holds_the_last_events_strictly_before_its_time(
     assert events_of(sample) == want
     assert sample["start"] == (want[0][0] if want else 0)
     np.testing.assert_array_equal(sample["price"], sample["pair"] / 2)
-  assert seen == {("a", 1), *rows}
+  assert seen == {("a", 41), *rows}
 
 
 @given(events=_events, later=_events, time=st.integers(1, 30))
@@ -140,6 +140,18 @@ def test_only_as_many_sequences_are_read_as_the_last_events_need():
   [sample] = joined(log, [("a", 100)], max_events=12)
   assert len(sample["pair"]) == 12
   assert log.sources["train"].reads == [9, 8]
+
+
+def test_a_sequence_that_starts_at_the_time_of_the_row_is_not_read():
+  log = FakeLog([("a", s, 1) for s in range(5, 30)])
+  joined(log, [("a", 20)])[0]
+  assert 2 not in log.sources["train"].reads
+
+
+def test_excluded_events_do_not_count_as_last_events():
+  log = FakeLog([("a", s, [0, 6, 7][s % 3]) for s in range(30)])
+  [sample] = joined(log, [("a", 28)], max_events=5, excluded_events=["e0"])
+  assert events_of(sample) == log.before("a", 28, ["e0"])[-5:]
 
 
 def test_arrays_of_the_cache_cannot_be_written_to():

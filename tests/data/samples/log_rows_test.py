@@ -16,7 +16,9 @@ from tests.data.samples.fake_log import FakeLog
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from("ab"), st.integers(0, 30), st.integers(0, 11)),
+        st.tuples(
+            st.sampled_from("ab"), st.integers(0, 30), st.integers(0, 11)
+        ),
         max_size=40,
     ),
     st.integers(0, 30),
