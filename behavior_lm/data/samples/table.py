@@ -117,7 +117,7 @@ def read_table(
   wrong = _contradicting(frame, columns)
   reasons = parse.reason_where(wrong, CONTRADICTION)
   contradicting = _rejected(raw, columns, frame[ROW], reasons)
-  once, counts = _merge_equal(frame.filter(~wrong), columns)
+  once, repeated = _merge_equal(frame.filter(~wrong), columns)
   quarantined = pl.concat([bad, contradicting]).sort("row")
   if quarantine is not None:
     _write_quarantine(quarantine, name, quarantined)
@@ -128,11 +128,11 @@ def read_table(
     )
   found, matched = _match(once, history, empty_history, name)
   reason_counts = quarantined["reason"].value_counts().sort("reason")
-  counts = {
+  counts: dict[str, Any] = {
       "rows": raw.height,
       "quarantined": dict(reason_counts.iter_rows()),
       "contradicting_rows": contradicting.height,
-      **counts,
+      **repeated,
       **matched,
       "times": time_kind,
   }
