@@ -171,6 +171,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   # Further fields of a token, by comma: hour, weekday, account_age, ... and
   # extra columns of the dataset; see behavior_lm/data/time_features.py.
   c.data.features = ""
+  # What is known of the extra columns; taken from the dataset.
+  c.data.extras = ml_collections.ConfigDict()
   # Time zone of hour and weekday; empty = the dataset's.
   c.data.feature_zone = ""
 

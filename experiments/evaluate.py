@@ -1,9 +1,9 @@
-"""Masked perplexity of runs beside count models, on the same events.
+"""Scores runs by the evaluators that their configs name, beside baselines.
 
   python experiments/evaluate.py --runs runs/none,runs/gate --data DATA
 
-Writes evaluation.json and evaluation.md into each run folder, and the table
-of all of them to --out.
+Writes evaluations/NAME.json and NAME.md into each run folder, and the table of
+all runs to --out.
 """
 
 from pathlib import Path
@@ -14,12 +14,12 @@ from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
 
-_RUNS = flags.DEFINE_list("runs", [], "Run folders of pretrain.py, by comma.")
+_RUNS = flags.DEFINE_list("runs", [], "Run folders of train.py, by comma.")
 _DATA = flags.DEFINE_string(
     "data", None, "A dataset folder of experiments/prepare.py."
 )
-_EVALUATOR = flags.DEFINE_string(
-    "evaluator", "test", "An evaluator that the runs' configs name in evals."
+_EVALUATORS = flags.DEFINE_list(
+    "evaluators", [], "Names in the runs' config.evals; empty is all of them."
 )
 _SPLIT = flags.DEFINE_string(
     "split", "", "The split that is scored; empty is the evaluator's own."
@@ -35,42 +35,32 @@ _OUT = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
   """Scores runs and baselines."""
   del argv
-  from behavior_lm.artifacts.commands import this_command
+  from behavior_lm.artifacts.evaluation import FOLDER
+  from behavior_lm.artifacts.evaluation import write_evaluation
   from behavior_lm.evaluation import table
   from behavior_lm.logs.dataset import open_dataset
-  from behavior_lm.recipes.evaluate import score_runs
-  from behavior_lm.recipes.parts import data_name
+  from behavior_lm.recipes import evaluate
 
   if not _RUNS.value or not _DATA.value:
     raise UserError("--runs and --data are both needed; see --help.")
   dataset = open_dataset(_DATA.value)
-  scores = score_runs(
-      _RUNS.value, dataset, _EVALUATOR.value, _SPLIT.value, best=_BEST.value
-  )
-  count = next(iter(scores.models.values())).count
-  result = {
-      "data": data_name(_DATA.value),
-      "data_fingerprint": dataset.meta["fingerprint"],
-      "split": scores.split,
-      **scores.settings,
-      "num_masked": int(count.sum()),
-      "num_events": dataset.meta["splits"][scores.split]["num_events"],
-      "num_users": dataset.meta["splits"][scores.split]["num_users"],
-      "vocab_size": scores.vocab_size,
-      "config_hash": dict(scores.hashes),
-      "command": this_command(),
-  }
-  rows = table.make_rows(scores.models, scores.seeds, scores.baselines)
+  names = _EVALUATORS.value or evaluate.evaluator_names(_RUNS.value[0])
+  if not names:
+    raise UserError(f"{_RUNS.value[0]}: its config names no evaluators.")
   paths = []
-  for run, name in zip(_RUNS.value, scores.models, strict=True):
-    own = [row for row in rows if row["model"] not in scores.models]
-    own = [row for row in rows if row["model"] == name] + own
-    one = result | {"rows": own, "config_hash": scores.hashes[name]}
-    paths += table.write(one, Path(run), "evaluation")
-  if _OUT.value:
-    out = Path(_OUT.value)
-    paths += table.write(result | {"rows": rows}, out.parent, out.name)
-  table.show(result | {"rows": rows})
+  for name in names:
+    print(f"{name}: scoring {', '.join(_RUNS.value)}", flush=True)
+    result = evaluate.evaluate_runs(
+        _RUNS.value, dataset, name, _SPLIT.value, best=_BEST.value
+    )
+    for place, run in enumerate(_RUNS.value):
+      one = evaluate.of_one_run(result, place)
+      paths += write_evaluation(Path(run) / FOLDER, name, one)
+    if _OUT.value:
+      out = Path(_OUT.value)
+      whole = out.name if len(names) == 1 else f"{out.name}_{name}"
+      paths += write_evaluation(out.parent, whole, result)
+    table.show(result)
   print("table: " + ", ".join(str(p) for p in paths if p.suffix == ".md"))
 
 

@@ -13,7 +13,8 @@ piece (several) mean the same by a name:
   weekday           0 = Monday, int32    in the zone      of its first event
   account_age       days, float32        since the first  of its first event
   num_events        int32                1                sum: chains, repeats
-  extra columns     float32, NaN = none  as logged        mean of those known
+  numeric columns   float32, NaN = none  as given         mean of those known
+  categories        int32, -1 = none     as given         of its first event
 """
 
 from collections.abc import Mapping, Sequence
@@ -82,7 +83,8 @@ def event_features(
     zone: IANA name of the time zone whose clock and calendar count.
     first_event: microseconds UTC of the user's first event EVER, needed by
       account_age. A sequence does not know it: it may be a later day's.
-    extras: [n] float32 each, extra columns of the log.
+    extras: [n] each, extra columns of the log: floats are numbers, integers
+      categories.
 
   Returns:
     {name: [n]}, see the head of this file.
@@ -113,7 +115,7 @@ def event_features(
           f" {len(timestamps)} events: the dataset is damaged, prepare it"
           " again."
       )
-    out[name] = np.asarray(values, np.float32)
+    out[name] = np.asarray(values)
   return out
 
 
@@ -188,6 +190,8 @@ def to_tokens(
       out[name] = _spread(values[first], filled, NO_EVENT)
     elif name == ACCOUNT_AGE:
       out[name] = _spread(values[first], filled, np.nan)
+    elif values.dtype.kind in "iu":  # A category: that of its first event.
+      out[name] = _spread(values[first].astype(np.int32), filled, NO_EVENT)
     else:
       out[name] = _spread(_means(values, first), filled, np.nan)
   out |= _log_gaps(out, [name for name in features if name in LOG_GAPS])

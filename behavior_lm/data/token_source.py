@@ -175,7 +175,7 @@ def token_fields(
         list(dict.fromkeys([*names, *filter(None, logs)])),
         zone=reading.zone,
         first_event=first_event,
-        extras=extras,
+        extras=_normalised(extras or {}, reading),
     )
     found = time_features.to_tokens(events, tokens.num_events)
     # SEP spans nothing: it stands where the session's last event does.
@@ -187,6 +187,20 @@ def token_fields(
       "num_events": tokens.num_events,
       "sessions": tokens.sessions,
   } | {name: found[name] for name in (*reading.computed, *reading.extras)}
+
+
+def _normalised(
+    extras: Mapping[str, np.ndarray], reading: Reading
+) -> dict[str, np.ndarray]:
+  """Numbers in float64 by their mean and spread in training; codes as is."""
+  out: dict[str, np.ndarray] = {}
+  for name, values in extras.items():
+    if name in reading.categorical:
+      out[name] = np.asarray(values, np.int32)
+    else:
+      about = reading.extra(name)
+      out[name] = (np.asarray(values, np.float64) - about.mean) / about.std
+  return out
 
 
 def open_tokens(
@@ -208,7 +222,7 @@ def open_tokens(
     UserError: for a split or a feature that the dataset does not have.
   """
   reading = reading or Reading()
-  time_features.check_names(reading.features, dataset.extras)
+  time_features.check_names(reading.features, list(dataset.extras))
   first_events = None
   if time_features.ACCOUNT_AGE in reading.features:
     first_events = _first_events(dataset, split)

@@ -36,7 +36,11 @@ class MaskedPerplexity:
     spans_of: see `data.hidden_events.MaskedTokens`.
   """
 
-  title = "masked events"
+  title = "Masked events"
+  notes = (
+      "The same events are hidden from every row, each with its gap and its"
+      " features.",
+  )
 
   def __init__(
       self,

@@ -34,7 +34,12 @@ class NextEventPerplexity:
       smaller one gives longer contexts and takes longer.
   """
 
-  title = "next events"
+  title = "Next events"
+  notes = (
+      "Every event is predicted from the events before it in its sequence. A"
+      " model sees them back to the start of a window, n-grams one fewer than"
+      " their order; models may read the time of past events, n-grams do not.",
+  )
 
   def __init__(
       self, subject: Subject, *, split: str, every: int = 0, stride: int = 0

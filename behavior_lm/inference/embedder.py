@@ -68,7 +68,9 @@ class Embedder:
     self.num_layers = int(run.config.model.num_layers)
     self.embed_dim = int(run.config.model.embed_dim)
     self.max_length = int(run.config.data.max_length)
-    self.reader = Reader(run.tokenizer, Reading.of(run.config.data))
+    self.reader = Reader(
+        run.tokenizer, Reading.of(run.config.data), run.categories
+    )
     self._run = run
     self._programs: dict[tuple[int, str], Any] = {}
 

@@ -7,6 +7,8 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.categories import NONE
+from behavior_lm.data.categories import UNKNOWN
 from behavior_lm.data.token_source import Fields
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.inference.sequences import Reader
@@ -53,7 +55,7 @@ def cut_frame(
   if unit not in UNITS:
     raise UserError(f"unit {unit!r}; known are {', '.join(UNITS)}.")
   check_timezone(timezone)
-  events = _sorted_events(_canonical(frame, reader.extras))
+  events = _sorted_events(_canonical(frame, reader))
   user, time = events[_USER].to_numpy(), events[_TIME].to_numpy()
   begins = np.ones(len(user), bool)
   begins[1:] = np.diff(user) != 0
@@ -86,9 +88,7 @@ def cut_frame(
   return table, sequences()
 
 
-def _canonical(
-    frame: pl.DataFrame, extras: tuple[str, ...]
-) -> pl.DataFrame:
+def _canonical(frame: pl.DataFrame, reader: Reader) -> pl.DataFrame:
   """Ids as texts, _TIME as Int64 microseconds; checked."""
   missing = [name for name in _REQUIRED if name not in frame.columns]
   if missing:
@@ -100,12 +100,18 @@ def _canonical(
   design = pl.lit(None, pl.String).alias(schema.DESIGN_ID)
   if schema.DESIGN_ID in frame.columns:
     design = pl.col(schema.DESIGN_ID)
+  extras = reader.extras
   for name in extras:
-    if name not in frame.columns or not frame.schema[name].is_numeric():
+    if name not in frame.columns:
       raise UserError(
-          f"the model reads the column {name!r}, but the frame has"
-          f" {'no such column' if name not in frame.columns else 'texts there'}"
-          "; give numbers, null where there is none."
+          f"the model reads the column {name!r}, but the frame has no such"
+          " column; give one, with null where there is no value."
+      )
+    if name not in reader.categories and not frame.schema[name].is_numeric():
+      raise UserError(
+          f"the model reads numbers in the column {name!r}, but the frame has"
+          f" {frame.schema[name]} there; cast it, with null where there is no"
+          " number."
       )
   frame = frame.select(
       schema.USER_ID, schema.EVENT_ID, design, schema.TIMESTAMP, *extras
@@ -135,7 +141,20 @@ def _canonical(
   return texts.with_columns(
       pl.col(schema.DESIGN_ID).replace("", None).fill_null(schema.NO_DESIGN),
       pl.Series(_TIME, _times(frame[schema.TIMESTAMP]), pl.Int64),
-      *(frame[name].cast(pl.Float32).fill_null(np.nan) for name in extras),
+      *(_extra(frame[name], reader) for name in extras),
+  )
+
+
+def _extra(values: pl.Series, reader: Reader) -> pl.Series:
+  """An extra column as numbers, NaN where there is none, or as codes."""
+  codes = reader.categories.get(values.name)
+  if codes is None:
+    return values.cast(pl.Float64).fill_null(np.nan)
+  texts = values.cast(pl.String)
+  return (
+      texts.replace_strict(dict(codes), default=UNKNOWN, return_dtype=pl.Int32)
+      .zip_with(texts.is_not_null(), pl.Series([NONE], dtype=pl.Int32))
+      .alias(values.name)
   )
 
 

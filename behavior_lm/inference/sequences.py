@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data import categories
+from behavior_lm.data.categories import Vocabularies
 from behavior_lm.data.reading import Reading
 from behavior_lm.data.token_source import Fields
 from behavior_lm.data.token_source import token_fields
@@ -35,10 +37,12 @@ class Reader:
   Attributes:
     tokenizer: of the model.
     reading: what the model reads beside its tokens.
+    categories: codes of the values of categorical columns.
   """
 
   tokenizer: Tokenizer
   reading: Reading
+  categories: Vocabularies = dataclasses.field(default_factory=dict)
 
   @property
   def extras(self) -> tuple[str, ...]:
@@ -92,7 +96,7 @@ class Reader:
           self._units(events, designs, name),
           times,
           name,
-          extras={key: item[key] for key in self.extras if key in item},
+          extras=self._encode_extras(item, name),
           first_event=None
           if first is None
           else int(values.microseconds([first], name)[0]),
@@ -114,7 +118,8 @@ class Reader:
       units: [n] int32.
       times: [n] int64 microseconds UTC; None: no time.
       name: of the sequence, for messages.
-      extras: [n] each, the extra columns that the model reads.
+      extras: [n] each, the extra columns that the model reads: numbers, or
+        codes of categories.
       first_event: of the user, microseconds UTC.
     """
     _check_lengths(units, times, name)
@@ -163,22 +168,36 @@ class Reader:
           f"{name}: has no {missing[0]}, which the model reads (its features:"
           f" {', '.join(self.reading.features)})."
       )
+    for key in self.extras:
+      if np.shape(extras[key]) != (size,):
+        raise UserError(
+            f"{name}: {size} events but {key} has shape"
+            f" {np.shape(extras[key])}."
+        )
+    return {key: extras[key] for key in self.extras}
+
+  def _encode_extras(
+      self, item: Mapping[str, Any], name: str
+  ) -> dict[str, np.ndarray]:
+    """The extra columns of an item that are there, as numbers and codes."""
     found = {}
     for key in self.extras:
+      if key not in item:
+        continue
+      column = item[key]
+      if key in self.categories:
+        found[key] = categories.encode(list(column), self.categories[key])
+        continue
       try:
         # Lists say None, Polars null, where a number is missing.
-        column = np.asarray(extras[key])
-        if column.dtype == object:
-          column = np.asarray([math.nan if v is None else v for v in column])
-        found[key] = column.astype(np.float32)
+        numbers = np.asarray(column)
+        if numbers.dtype == object:
+          numbers = np.asarray([math.nan if v is None else v for v in numbers])
+        found[key] = numbers.astype(np.float64)
       except (TypeError, ValueError) as error:
         raise UserError(
             f"{name}: {key} is not a list of numbers ({error})."
         ) from error
-      if found[key].shape != (size,):
-        raise UserError(
-            f"{name}: {size} events but {key} has shape {found[key].shape}."
-        )
     return found
 
   def _units(

@@ -1,60 +1,34 @@
 """Scores of trained runs on any dataset, beside plain baselines."""
 
 from collections.abc import Mapping, Sequence
-import dataclasses
 from pathlib import Path
 from typing import Any
 
+from behavior_lm.artifacts.commands import this_command
 from behavior_lm.artifacts.run_folder import config_hash
 from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.artifacts.scores import SequenceScores
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
-from behavior_lm.data.tokenizers import Tokenizer
+from behavior_lm.evaluation import table
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.recipes.loading import load_run
+from behavior_lm.recipes.loading import LoadedRun
 from behavior_lm.recipes.pretrain import make_evaluator
 from behavior_lm.recipes.pretrain import make_subject
 from behavior_lm.recipes.pretrain import TOKENIZER
 from behavior_lm.training.sharding import make_mesh
 
 
-@dataclasses.dataclass(frozen=True)
-class Scores:
-  """Scores of runs by one evaluator, on the same events.
-
-  Attributes:
-    evaluator: kind of the evaluator, a key of `EVALUATORS`.
-    title: what it measures.
-    split, settings: of the evaluator.
-    models: by the name of the run's row in a table, in the order of the runs.
-    seeds, hashes: of the configs, by the same names.
-    baselines: by name.
-    references: names of the baselines that are no fair rivals.
-    vocab_size: of the tokenizer.
-  """
-
-  evaluator: str
-  title: str
-  split: str
-  settings: Mapping[str, Any]
-  models: Mapping[str, SequenceScores]
-  seeds: Mapping[str, int]
-  hashes: Mapping[str, str]
-  baselines: Mapping[str, SequenceScores]
-  references: tuple[str, ...]
-  vocab_size: int
-
-
-def score_runs(
+def evaluate_runs(
     runs: Sequence[str | Path],
     dataset: Dataset,
     name: str,
     split: str = "",
     *,
     best: bool = False,
-) -> Scores:
-  """Scores runs by the evaluator `config.evals.NAME`.
+) -> dict[str, Any]:
+  """Scores runs and baselines by the evaluator `config.evals.NAME`.
 
   Args:
     runs: folders; the evaluator's settings and the tokenizer must be equal.
@@ -63,37 +37,85 @@ def score_runs(
     split: of the dataset; the evaluator's own when empty.
     best: score the best checkpoint of each run instead of the last.
 
+  Returns:
+    The record of `artifacts.evaluation`; the rows of the runs come first, in
+    their order.
+
   Raises:
     UserError: if a folder is no run, or the runs cannot be compared.
   """
   check_alike(runs, name)
-  changes = {"every": 0} | ({"split": split} if split else {})
-  models, seeds, hashes = {}, {}, {}
+  models: dict[str, SequenceScores] = {}
+  seeds, hashes = {}, {}
   for run in runs:
-    loaded = load_run(run, best=best)
+    evaluator, loaded = open_evaluator(run, dataset, name, split, best=best)
     config = loaded.config
-    subject = make_subject(
-        config, dataset, loaded.tokenizer, loaded.graphdef, make_mesh()
-    )
-    evaluator = make_evaluator(config, name, subject, **changes)
     label = f"{config.model.name} ({config.model.time_encoding})"
     if label in models:
       label = f"{label} {Path(run).name}"
     models[label] = evaluator.scores(loaded.state)
     seeds[label], hashes[label] = config.seed, config_hash(config)
-  baselines, references = evaluator.baselines()
-  return Scores(
-      evaluator=config.evals[name].evaluator,
-      title=evaluator.title,
-      split=evaluator.split,
-      settings=evaluator.settings,
-      models=models,
-      seeds=seeds,
-      hashes=hashes,
-      baselines=baselines,
-      references=references,
-      vocab_size=loaded.tokenizer.vocab_size,
+  baselines, unfair = evaluator.baselines()
+  first = next(iter(models.values()))
+  return {
+      "evaluator": config.evals[name].evaluator,
+      "title": evaluator.title,
+      "command": this_command(),
+      "data": dataset.path.resolve().name,
+      "data_fingerprint": dataset.meta["fingerprint"],
+      "split": evaluator.split,
+      "settings": evaluator.settings
+      | {"vocab_size": loaded.tokenizer.vocab_size},
+      "counts": {
+          "targets": int(first.count.sum()),
+          "events": int(first.num_events.sum()),
+          "users": len(set(first.users.tolist())),
+      },
+      "columns": [dict(column) for column in table.TOKEN_COLUMNS],
+      "main": table.TOKEN_MAIN,
+      "notes": [*evaluator.notes, table.TOKEN_NOTE, table.NOTE],
+      "rows": table.make_rows(
+          models,
+          {k: v for k, v in baselines.items() if k not in unfair},
+          {k: v for k, v in baselines.items() if k in unfair},
+          seeds=seeds,
+          config_hashes=hashes,
+      ),
+  }
+
+
+def of_one_run(result: Mapping[str, Any], place: int) -> dict[str, Any]:
+  """The record of run number `place` alone, with all baselines."""
+  models = [row for row in result["rows"] if row["kind"] == "model"]
+  others = [row for row in result["rows"] if row["kind"] != "model"]
+  return {**result, "rows": [models[place], *others]}
+
+
+def open_evaluator(
+    run: str | Path,
+    dataset: Dataset,
+    name: str,
+    split: str = "",
+    *,
+    best: bool = False,
+    **changes: Any,
+) -> tuple[Any, LoadedRun]:
+  """The evaluator `config.evals.NAME` of a run on any dataset, and the run.
+
+  Args:
+    run: its folder.
+    dataset: any.
+    name: of the evaluator.
+    split: of the dataset; the evaluator's own when empty.
+    best: take the best checkpoint instead of the last.
+    **changes: settings that are not the config's.
+  """
+  loaded = load_run(run, best=best)
+  subject = make_subject(
+      loaded.config, dataset, loaded.tokenizer, loaded.graphdef, make_mesh()
   )
+  changes |= {"every": 0} | ({"split": split} if split else {})
+  return make_evaluator(loaded.config, name, subject, **changes), loaded
 
 
 def evaluator_names(run: str | Path) -> tuple[str, ...]:
@@ -129,25 +151,9 @@ def score_run(
     dataset: Dataset,
     name: str,
     split: str = "",
-    *,
-    spans_of: Tokenizer | None = None,
+    **changes: Any,
 ) -> SequenceScores:
-  """Scores of one run by its evaluator `config.evals.NAME`.
-
-  Args:
-    run: its folder.
-    dataset: any.
-    name: of the evaluator.
-    split: of the dataset; the evaluator's own when empty.
-    spans_of: see `data.hidden_events.MaskedTokens`.
-  """
-  loaded = load_run(run)
-  subject = make_subject(
-      loaded.config, dataset, loaded.tokenizer, loaded.graphdef, make_mesh()
-  )
-  changes: dict[str, Any] = {"every": 0}
-  changes |= {"split": split} if split else {}
-  changes |= {"spans_of": spans_of} if spans_of is not None else {}
-  evaluator = make_evaluator(loaded.config, name, subject, **changes)
+  """Scores of one run; see `open_evaluator`."""
+  evaluator, loaded = open_evaluator(run, dataset, name, split, **changes)
   scores: SequenceScores = evaluator.scores(loaded.state)
   return scores

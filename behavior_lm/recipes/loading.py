@@ -9,6 +9,9 @@ import ml_collections
 
 from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.categories import load_categories
+from behavior_lm.data.categories import Vocabularies
+from behavior_lm.data.reading import Reading
 from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
@@ -25,12 +28,14 @@ class LoadedRun(NamedTuple):
 
   Attributes:
     config, tokenizer: of the run.
+    categories: codes of the values of categorical columns.
     graphdef, params, model_state: of the model, see `training.state`.
     step: of the checkpoint.
   """
 
   config: ml_collections.ConfigDict
   tokenizer: Tokenizer
+  categories: Vocabularies
   graphdef: Any
   params: Any
   model_state: Any
@@ -67,6 +72,8 @@ def load_run(
   folder = Path(folder)
   config = _load_config(folder)
   tokenizer = load_tokenizer(folder / "tokenizer")
+  columns = _categorical(config, folder)
+  categories = load_categories(folder / "categories", columns)
   graphdef, params, model_state = _shapes(config, tokenizer.vocab_size, folder)
   saved = folder / (BEST if best else CHECKPOINTS)
   if not saved.is_dir():
@@ -85,7 +92,9 @@ def load_run(
   finally:
     checkpoints.close()
   assert step is not None  # Otherwise there was nothing to restore.
-  return LoadedRun(config, tokenizer, graphdef, params, model_state, step)
+  return LoadedRun(
+      config, tokenizer, categories, graphdef, params, model_state, step
+  )
 
 
 def _load_config(folder: Path) -> ml_collections.ConfigDict:
@@ -101,6 +110,18 @@ def _load_config(folder: Path) -> ml_collections.ConfigDict:
   except (AttributeError, TypeError, ValueError, OSError) as error:
     raise UserError(
         f"{folder}/config.json: is not a config ({error})."
+    ) from error
+
+
+def _categorical(
+    config: ml_collections.ConfigDict, folder: Path
+) -> tuple[str, ...]:
+  try:
+    return Reading.of(config.data).categorical
+  except (AttributeError, TypeError) as error:
+    raise UserError(
+        f"{folder}/config.json: is damaged or of another version ({error})."
+        " Restore the one of the run."
     ) from error
 
 

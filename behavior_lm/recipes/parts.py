@@ -146,8 +146,3 @@ def batch_spec(
       pack=config.data.pack,
       prefetch=config.data.prefetch,
   )
-
-
-def data_name(path: str | Path) -> str:
-  """How results name a dataset: its folder, not where that lies."""
-  return Path(path).resolve().name

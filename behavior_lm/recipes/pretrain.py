@@ -1,6 +1,7 @@
 """Pretraining: packed rows of tokens, an encoder with a token head."""
 
 from collections.abc import Mapping
+import dataclasses
 import json
 from pathlib import Path
 import shutil
@@ -14,9 +15,11 @@ import numpy as np
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
 from behavior_lm.data import fields
+from behavior_lm.data.categories import save_categories
 from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.pipeline import make_loader
 from behavior_lm.data.reading import Reading
+from behavior_lm.data.time_features import check_names
 from behavior_lm.data.token_lengths import token_lengths
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import load_tokenizer
@@ -39,6 +42,7 @@ from behavior_lm.training.recipe import Evaluator
 DATASET = "dataset.json"
 DATA_REPORT = "data_report.json"
 TOKENIZER = "tokenizer"
+CATEGORIES = "categories"
 # Stands in until there is a tokenizer: building one takes time, and what is
 # wrong with a config should be known before.
 _VOCAB_SIZE = 100
@@ -65,6 +69,7 @@ class Pretrain:
       # The run folder must say it without the dataset: an embedder reads hours
       # on the clock that training read.
       config.data.feature_zone = self.dataset.meta["timezone"]
+    self._describe_extras()
     self.reading = Reading.of(config.data)
     self._check()
     if folder is None:
@@ -93,6 +98,9 @@ class Pretrain:
     self.tokenizer.save(folder / TOKENIZER)
     text = json.dumps(self.dataset.meta, indent=1, default=str)
     write_whole(folder / DATASET, text + "\n")
+    save_categories(
+        folder / CATEGORIES, self.dataset, self.reading.categorical
+    )
     report = self.dataset.path / "report.json"
     if report.exists():
       shutil.copyfile(report, folder / DATA_REPORT)
@@ -145,12 +153,24 @@ class Pretrain:
         self.config, self.dataset, self.tokenizer, graphdef, mesh
     )
 
+  def _describe_extras(self) -> None:
+    """Writes what the model must know of extra columns into the config.
+
+    They are the dataset's, so that a run folder says how numbers were
+    normalised in training.
+    """
+    known = self.dataset.extras
+    for name in Reading.of(self.config.data).extras:
+      if name in known:
+        self.config.data.extras[name] = dataclasses.asdict(known[name])
+
   def _names(self) -> tuple[str, ...]:
     return parts.encoder_config(self.config, self.vocab_size).fields
 
   def _check(self) -> None:
     """All that can be known without a tokenizer."""
     config = self.config
+    check_names(self.reading.features, list(self.dataset.extras))
     self.dataset.check_split(config.data.split)
     for name, section in config.evals.items():
       parts.known(f"evals.{name}.evaluator", section.evaluator, EVALUATORS)

@@ -12,8 +12,7 @@ from behavior_lm.logs.readers.columns import RESERVED
 
 
 def test_no_extra_column_of_a_log_can_have_the_name_of_a_field():
-  of_segments = {"labels", "weights", "domain", "place"}
-  assert set(fields.FIELDS) - of_segments <= RESERVED
+  assert set(fields.FIELDS) <= RESERVED
   assert set(fields.FEATURES) == {*NAMES, *OF_SEQUENCE}
 
 

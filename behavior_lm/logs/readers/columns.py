@@ -12,7 +12,8 @@ REQUIRED = (schema.USER_ID, schema.EVENT_ID, schema.TIMESTAMP)
 RESERVED = frozenset(
     {*schema.EVENT_COLUMNS, "start", "pair", "split", "index", "row", "why"}
     | {"tokens", "time_gaps", "times", "num_events", "sessions", "masked"}
-    | {"positions", "segment_ids", "sequence", "hidden_bits", "first_event"}
+    | {"positions", "segment_ids", "sequence", "place", "hidden_bits"}
+    | {"first_event", "labels", "weights", "domain"}
     | {"gap_previous", "gap_next", "log_gap_previous", "log_gap_next"}
     | {"hour", "weekday", "account_age"}
 )
