@@ -85,12 +85,12 @@ def main(argv: list[str]) -> None:
   )
   stages.run("fit_tokenizer", f"--data={data}", f"--out={out / 'tokenizer'}")
   stages.run(
-      "pretrain",
+      "train",
       f"--workdir={run}",
       f"--config=configs/pretrain.py:size={_SIZE.value},time=gate",
       f"--config.data.path={data}",
       f"--config.tokenizer.path={out / 'tokenizer'}",
-      f"--config.eval.split={test}",
+      f"--config.evals.test.split={test}",
       f"--config.max_minutes={_MINUTES.value}",
   )
   stages.run("evaluate", f"--runs={run}", f"--data={data}", f"--split={test}")

@@ -2,7 +2,7 @@ r"""Writes the vectors of a dataset: one row a user-day, or a user.
 
   python experiments/embed.py --run RUN --data DATASET
 
-RUN is a folder of experiments/pretrain.py, DATASET one of
+RUN is a folder of experiments/train.py, DATASET one of
 experiments/prepare.py, the one of the run or another. The result is a Parquet
 file: split, user_id, start, num_events, embedding. Killed or stopped, the same
 command goes on where it was.

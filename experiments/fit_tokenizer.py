@@ -5,7 +5,7 @@ r"""Builds a tokenizer from the training split of a dataset.
   python experiments/fit_tokenizer.py --data DATA --kind bpe \
       --vocab_size 50000 --sessions 1800 --out DATA_BPE
 
-pretrain.py does the same by itself; use this to look at a vocabulary, or to
+train.py does the same by itself; use this to look at a vocabulary, or to
 give several runs the same one (--config.tokenizer.path).
 """
 

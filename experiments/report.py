@@ -13,7 +13,7 @@ from absl import flags
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 
-_RUN = flags.DEFINE_string("run", None, "A run folder that training made.")
+_RUN = flags.DEFINE_string("run", None, "A run folder of train.py.")
 _LABELS = flags.DEFINE_string(
     "labels",
     "",

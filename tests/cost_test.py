@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from behavior_lm.attention import tiles
-from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.training.optim import make_optimizer
-from behavior_lm.training.optim import make_schedule
+from behavior_lm.models.language_model import LanguageModel
+from behavior_lm.training.optimizer import make_optimizer
+from behavior_lm.training.optimizer import make_schedule
 from behavior_lm.training.state import split_model
 from behavior_lm.training.step import make_train_step
 from experiments.benchmarks.race.encoder_cases import make_case
@@ -33,14 +33,14 @@ def traced_step(model, length, **own):
   case |= {"vocab_size": 64, "own": case["own"] | own}
   if model == "albert":
     case["own"]["embedding_dim"] = 16
-  make, _ = ENCODERS[model]
-  make_model = functools.partial(make, model_config(case))
-  graphdef, params = split_model(abstract_model(make_model))
-  schedule = make_schedule(learning_rate=1e-3, warmup_steps=1, total_steps=9)
+  make_model = functools.partial(LanguageModel, model, model_config(case))
+  graphdef, params, model_state = split_model(abstract_model(make_model))
+  schedule = make_schedule(learning_rate=1e-3, total_steps=9)
   optimizer = make_optimizer(schedule)
   objective = make_objective(case)
   state = {
       "params": params,
+      "model_state": model_state,
       "opt_state": jax.eval_shape(optimizer.init, params),
       "objective_state": objective.init_state(),
       "step": jax.ShapeDtypeStruct((), jnp.int32),

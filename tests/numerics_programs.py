@@ -22,16 +22,16 @@ import numpy as np
 from behavior_lm.attention.backends import attend
 from behavior_lm.attention.backends import KERNELS
 from behavior_lm.attention.spec import AttentionSpec
-from behavior_lm.evaluation.masked_perplexity import make_score
+from behavior_lm.evaluation.token_scores import make_score
 from behavior_lm.inference.embedder import make_program
 from behavior_lm.inference.pooling import find_pooling
 from behavior_lm.inference.pooling import POOLINGS
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.objectives import OBJECTIVES
-from behavior_lm.recipes import pretrain as build
-from behavior_lm.training.optim import make_optimizer
-from behavior_lm.training.optim import make_schedule
+from behavior_lm.recipes.parts import language_model
+from behavior_lm.recipes.pretrain import make_objective
+from behavior_lm.training.optimizer import make_optimizer
+from behavior_lm.training.optimizer import make_schedule
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import init_state
 from behavior_lm.training.state import merge_model
@@ -117,32 +117,41 @@ def model_programs(config: ml_collections.ConfigDict) -> dict[str, Any]:
   not the parameters: Adam's first step is the SIGN of a gradient, which turns
   the rounding of a zero into a full step.
   """
-  objective = build.build_objective(config, VOCAB_SIZE)
-  schedule = make_schedule(learning_rate=1e-3, warmup_steps=1, total_steps=9)
+  objective = make_objective(config, VOCAB_SIZE)
+  schedule = make_schedule(
+      learning_rate=1e-3, total_steps=9, warmup_share=0.1
+  )
   optimizer = make_optimizer(schedule)
   mesh = make_mesh()
   graphdef, state, shardings = init_state(
-      build.build_model(config, VOCAB_SIZE),
+      language_model(config, VOCAB_SIZE),
       optimizer,
       objective,
       seed=0,
       mesh=mesh,
   )
-  params = state["params"]
+  variables = state["params"], state["model_state"]
   batch = random_batch((config.data.batch_size, config.data.max_length))
   at = np.tile(np.arange(NUM_SCORED, dtype=np.int32), (len(batch["tokens"]), 1))
   targets = {"at": at, "tokens": batch["tokens"][:, :NUM_SCORED]}
-  forward = jax.jit(lambda params, b: merge_model(graphdef, params)(b))
+
+  def forward(variables: Any, batch: Any) -> Any:
+    model = merge_model(graphdef, *variables)
+    return {
+        "hidden": model.encoder.encode(batch),
+        "head": model(batch)["hidden"],
+    }
+
   vectors = {
       name: jax.jit(
           make_program(graphdef, config.model.num_layers, find_pooling(name))
-      )(params, batch)
+      )(state, batch)
       for name in POOLINGS
   }
   before = {
-      "forward": forward(params, batch),
+      "forward": jax.jit(forward)(variables, batch),
       "vectors": vectors,
-      "nll": jax.jit(make_score(graphdef))(params, batch, targets)[0],
+      "nll": jax.jit(make_score(graphdef))(*variables, batch, targets)[0],
   }
   # Last: the step consumes the state.
   step = compile_step(
@@ -159,21 +168,26 @@ def model_programs(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def model_variants() -> dict[str, ml_collections.ConfigDict]:
-  """Each model with each objective, and bfloat16.
+  """Each model with masked events, in float32 and in bfloat16.
 
-  BERT with every time encoding, and `base`, which has the paper's layout, at
-  two of its layers and two rows: the others share all that.
+  BERT has every time encoding, next events (as a causal model), and `base`,
+  which has the paper's layout, at two of its layers and two rows: the others
+  share all that.
   """
   found = {}
-  for model, objective in itertools.product(ENCODERS, OBJECTIVES):
-    variants = [("small", "gate", "float32"), ("small", "gate", "bfloat16")]
+  for model in ENCODERS:
+    masked, following = "masked_events", "next_events"
+    dtypes = "float32", "bfloat16"
+    variants = [("small", masked, "gate", dtype) for dtype in dtypes]
     if model == "bert":
       times = [time for time in TIME_ENCODINGS if time != "gate"]
-      variants += [("small", time, "float32") for time in times]
-      variants += [("base", "gate", "float32")]
-    for size, time, dtype in variants:
-      config = get_config(f"model={model},size={size},time={time}")
-      config.objective.name = objective
+      variants += [("small", masked, time, "float32") for time in times]
+      variants += [("base", masked, "gate", "float32")]
+      variants += [("small", following, "gate", dtype) for dtype in dtypes]
+    for size, objective, time, dtype in variants:
+      config = get_config(
+          f"model={model},size={size},objective={objective},time={time}"
+      )
       config.model.dtype = dtype
       config.model.dropout_rate = 0.1
       if size == "base":

@@ -47,7 +47,7 @@ def export_run(
   """Writes a trained model as a Hugging Face folder.
 
   Args:
-    run: a folder of experiments/pretrain.py.
+    run: a folder of experiments/train.py.
     out: a new folder.
     step: of the checkpoint; the last one when None.
 

@@ -71,7 +71,7 @@ def test_bad_usage_ends_with_one_line(args, message):
 def test_a_run_folder_that_is_none_ends_with_one_line(dataset, tmp_path):
   code, out, err = finish(start("--run", tmp_path, "--data", dataset))
   assert code == 2 and out == ""
-  assert "no config.json, so no run folder" in err
+  assert "no config.json, so this is no run folder" in err
   assert err.count("\n") == 1
 
 

@@ -31,23 +31,22 @@ def forward_flops(
   and with dense attention before as well. Rows are full, of one segment.
 
   Args:
-    model: an encoder, abstract (`nnx.eval_shape`) or not.
+    model: a `LanguageModel`, abstract (`nnx.eval_shape`) or not.
     batch_size, length: of the batch.
     num_predicted: positions of the batch where the head predicts.
   """
-  config, tokens = model.config, batch_size * length
+  encoder, tokens = model.encoder, batch_size * length
+  config = encoder.config
   # Layers that share weights run several times.
-  repeats = config.num_layers / len(model.layers)
-  last = len(model.layers) - 1
-  modules = dict(nnx.iter_modules(model))
+  repeats = config.num_layers / len(encoder.layers)
+  last = len(encoder.layers) - 1
+  modules = dict(nnx.iter_modules(encoder))
   products = num_predicted * config.vocab_size * (
       config.embedding_dim or config.embed_dim
   )
-  for path, value in nnx.to_flat_state(nnx.state(model, nnx.Param)):
-    if path[-1] != "kernel":
-      continue
-    size = float(np.prod(value.shape))
-    if path[0] == "head" or path == ("join", "kernel"):
+  products += num_predicted * sum(size for _, size in _kernels(model.head))
+  for path, size in _kernels(encoder):
+    if path == ("join", "kernel"):
       products += num_predicted * size
       continue
     if path[0] != "layers":
@@ -71,6 +70,16 @@ def forward_flops(
         runs += num_predicted / tokens - 1
       products += batch_size * (runs * pairs + repeats * hashing)
   return 2.0 * products
+
+
+def _kernels(module: Any) -> list[tuple[tuple[Any, ...], float]]:
+  """Path and size of the kernel of each linear layer."""
+  flat = nnx.to_flat_state(nnx.state(module, nnx.Param))
+  return [
+      (path, float(np.prod(value.shape)))
+      for path, value in flat
+      if path[-1] == "kernel"
+  ]
 
 
 def _rows(

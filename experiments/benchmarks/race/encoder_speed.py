@@ -24,8 +24,13 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.layers.heads import logits
-from behavior_lm.models.encoders import ENCODERS
+from behavior_lm.models.language_model import LanguageModel
+from behavior_lm.objectives.cross_entropy import token_loss
+from behavior_lm.objectives.masked_events import MaskedEvents
 from behavior_lm.objectives.masking import max_masked
+from behavior_lm.objectives.objective import Batch
+from behavior_lm.objectives.objective import Metrics
+from behavior_lm.objectives.objective import Requires
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import count_params
 from behavior_lm.training.state import merge_model
@@ -66,47 +71,55 @@ def _bytes(compiled: Any) -> dict[str, int]:
 
 @dataclasses.dataclass(frozen=True)
 class AllPositions:
-  """An objective whose head predicts everywhere; weights say what counts.
+  """Masked events, with a head that predicts everywhere.
 
-  Not for training: it does the same work as a model that makes logits for
-  all positions, to compare with one.
+  Weights say which predictions count. It is not for training: it does the same
+  work as a model that makes logits at all positions, to compare with one.
+
+  Attributes:
+    inner: says what is masked; its state stays as it is.
   """
 
-  inner: Any
+  inner: MaskedEvents
+
+  @property
+  def requires(self) -> Requires:
+    return self.inner.requires
 
   def init_state(self) -> dict[str, jax.Array]:
-    """That of the objective within."""
+    """The state of the objective within."""
     return self.inner.init_state()
 
-  def corrupt(
-      self,
-      batch: Mapping[str, jax.Array],
-      key: jax.Array,
-      state: Mapping[str, jax.Array],
-  ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """As the objective within, its targets spread over the rows."""
-    inputs, targets = self.inner.corrupt(batch, key, state)
-    shape = batch["tokens"].shape
-    rows = jnp.arange(shape[0])[:, None]
-    weights = jnp.zeros(shape).at[rows, targets["at"]].add(targets["weights"])
-    everywhere = {
-        "at": jnp.broadcast_to(jnp.arange(shape[1]), shape),
-        "tokens": batch["tokens"],
-        "weights": weights,
-    }
-    return inputs, targets | everywhere
-
   def loss(
-      self, outputs: Mapping[str, Any], targets: Mapping[str, jax.Array]
-  ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """That of the objective within."""
-    return self.inner.loss(outputs, targets)
+      self, model: Any, batch: Batch, state: Any, key: jax.Array
+  ) -> tuple[jax.Array, Metrics, Any]:
+    """The loss of the objective within, see `MaskedEvents.loss`."""
+    corrupt_key, dropout_key = jax.random.split(key)
+    inputs, targets = self.inner.corrupt(batch, corrupt_key, state)
+    head = model(
+        inputs, deterministic=False, rngs=nnx.Rngs(dropout=dropout_key)
+    )
+    weights = spread_weights(targets, batch["tokens"].shape)
+    total = jnp.maximum(weights.sum(), 1.0)
+    loss, _, correct = token_loss(head, batch["tokens"], weights / total)
+    accuracy = (correct * weights).sum() / total
+    return loss, {"loss": loss, "accuracy": accuracy}, state
 
-  def update(
-      self, state: dict[str, jax.Array], targets: Any, outputs: Any
-  ) -> dict[str, jax.Array]:
-    """That of the objective within."""
-    return self.inner.update(state, targets, outputs)
+
+def spread_weights(
+    targets: Mapping[str, jax.Array], shape: tuple[int, ...]
+) -> jax.Array:
+  """The weights of the targets at their offsets in the rows, 0 elsewhere.
+
+  Args:
+    targets: `at` and `weights`, [batch, n], see `MaskedEvents.corrupt`.
+    shape: (batch, length).
+
+  Returns:
+    [batch, length] float32.
+  """
+  rows = jnp.arange(shape[0])[:, None]
+  return jnp.zeros(shape).at[rows, targets["at"]].add(targets["weights"])
 
 
 def num_predicted(case: Case, head: str) -> int:
@@ -120,7 +133,7 @@ def make_step(case: Case, head: str) -> Step:
   """A training step, or a forward pass; compiled, not yet run."""
   if case["mode"] == "forward":
     return _make_forward(case, head)
-  objective: Any = make_objective(case)
+  objective = make_objective(case)
   state, step, batch = prepare_step(
       _maker(case),
       objective if head == "masked" else AllPositions(objective),
@@ -139,12 +152,11 @@ def make_step(case: Case, head: str) -> Step:
 
 
 def _maker(case: Case) -> Callable[..., Any]:
-  make, _ = ENCODERS[case["model"]]
-  return functools.partial(make, model_config(case))
+  return functools.partial(LanguageModel, case["model"], model_config(case))
 
 
 def _make_forward(case: Case, head: str) -> Step:
-  graphdef, params = split_model(_maker(case)(rngs=nnx.Rngs(0)))
+  graphdef, *variables = split_model(_maker(case)(rngs=nnx.Rngs(0)))
   length, size = case["length"], num_predicted(case, head)
   batch = full_rows(case["batch_size"], length, case["vocab_size"])
   rows = size // case["batch_size"]
@@ -153,20 +165,19 @@ def _make_forward(case: Case, head: str) -> Step:
   )
 
   @jax.jit
-  def run(params: Any, batch: Any) -> jax.Array:
-    outputs = merge_model(graphdef, params)(batch, predict_at=at)
-    return logits(outputs["head"])
+  def run(variables: Any, batch: Any) -> jax.Array:
+    return logits(merge_model(graphdef, *variables)(batch, at))
 
   inputs = jax.device_put(batch)
-  compiled = run.lower(params, inputs).compile()
-  forward = lambda: jax.block_until_ready(compiled(params, inputs))
+  compiled = run.lower(variables, inputs).compile()
+  forward = lambda: jax.block_until_ready(compiled(variables, inputs))
   return Step(lambda: float(forward()[0, 0, 0]), _bytes(compiled))
 
 
 def describe(case: Case) -> dict[str, Any]:
   """What is said of our model before it runs."""
   model = abstract_model(_maker(case))
-  _, params = split_model(model)
+  _, params, _ = split_model(model)
   passes = TRAINING if case["mode"] == "train" else 1
   flops = {
       head: passes

@@ -18,9 +18,10 @@ import ml_collections
 import numpy as np
 
 from behavior_lm.logs import schema
-from behavior_lm.recipes import pretrain as build
-from behavior_lm.training.optim import make_optimizer
-from behavior_lm.training.optim import make_schedule
+from behavior_lm.recipes.parts import language_model
+from behavior_lm.recipes.pretrain import make_objective
+from behavior_lm.training.optimizer import make_optimizer
+from behavior_lm.training.optimizer import make_schedule
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.sharding import put_batch
 from behavior_lm.training.state import count_params
@@ -44,18 +45,17 @@ def seconds_of(run: Callable[[], Any]) -> float:
 
 
 def step_flops(
-    config: ml_collections.ConfigDict, vocab_size: int, num_masked: int
+    config: ml_collections.ConfigDict, vocab_size: int, num_predicted: int
 ) -> float:
   """Floating point operations of the matrix products of one training step.
 
-  See `encoder_flops.forward_flops`, three times.
+  It is three times what `encoder_flops.forward_flops` counts.
   """
-  make_model = build.build_model(config, vocab_size)
   return TRAINING * forward_flops(
-      abstract_model(make_model),
+      abstract_model(language_model(config, vocab_size)),
       batch_size=config.data.batch_size,
       length=config.data.max_length,
-      num_predicted=num_masked,
+      num_predicted=num_predicted,
   )
 
 
@@ -75,7 +75,9 @@ def prepare_step(
   Returns:
     the first state, the jitted step, and the batch on the devices.
   """
-  schedule = make_schedule(learning_rate=1e-3, warmup_steps=1, total_steps=100)
+  schedule = make_schedule(
+      learning_rate=1e-3, total_steps=100, warmup_share=0.01
+  )
   optimizer = make_optimizer(schedule)
   graphdef, state, shardings = init_state(
       make_model, optimizer, objective, 0, mesh
@@ -114,7 +116,7 @@ def measure_step(
     vocab_size: int = 7_000,
     repeats: int = 15,
 ) -> dict[str, float]:
-  """Tokens a second of a config's training step and its share of GEMM peak.
+  """Tokens per second of a training step, and its share of the GEMM peak.
 
   Random tokens in full rows of one segment; the first two steps (compilation)
   are left out. Median over `repeats`, each step followed by one plain product
@@ -125,12 +127,10 @@ def measure_step(
     second), `share`, `num_params`.
   """
   mesh = make_mesh(config.mesh.data, config.mesh.model)
-  objective = build.build_objective(config, vocab_size)
+  objective = make_objective(config, vocab_size)
+  rows = full_rows(config.data.batch_size, config.data.max_length, vocab_size)
   state, step, batch = prepare_step(
-      build.build_model(config, vocab_size),
-      objective,
-      full_rows(config.data.batch_size, config.data.max_length, vocab_size),
-      mesh,
+      language_model(config, vocab_size), objective, rows, mesh
   )
   num_params = count_params(state["params"])
   step_times, gemm_times = [], []
@@ -145,8 +145,12 @@ def measure_step(
       gemm_times.append(gemm)
   seconds = statistics.median(step_times)
   tokens = config.data.batch_size * config.data.max_length
-  masked = round(float(metrics["mask_rate"] * metrics["num_events"]))
-  flops = step_flops(config, vocab_size, masked)
+  # Without masks the model predicts everywhere.
+  predicted = tokens
+  if "mask_rate" in metrics:
+    num_events = (rows["tokens"] >= schema.NUM_SPECIAL).sum()
+    predicted = round(float(metrics["mask_rate"]) * num_events)
+  flops = step_flops(config, vocab_size, predicted)
   peak = GEMM_FLOPS / statistics.median(gemm_times)
   return {
       "tokens_per_second": tokens / seconds,

@@ -20,10 +20,10 @@ from behavior_lm.artifacts.run_folder import WATCHING
 from behavior_lm.artifacts.scores import kept
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
-from behavior_lm.evaluation.score_run import score_run
 from behavior_lm.logs.dataset import Dataset
+from behavior_lm.recipes.evaluate import score_run
 from behavior_lm.recipes.loading import load_run
-from behavior_lm.training.loop import train
+from behavior_lm.recipes.train import train
 from behavior_lm.training.state import count_params
 from experiments.studies.encoders import equal_time
 
@@ -31,8 +31,8 @@ RESULT = "result.json"
 SCORES = "scores.npz"
 # The same run, asked for what the run over chains of events is asked for.
 SPANS = "scores_under_spans.npz"
-# Of these nothing in the table depends; of `eval` it does.
-_WATCHING = set(WATCHING) - {"eval"}
+# Nothing in the table depends on these settings; on `evals` it does.
+_WATCHING = set(WATCHING) - {"evals"}
 
 
 def finish_run(
@@ -53,7 +53,7 @@ def finish_run(
     name: of the run, and of its folder.
     config: of the run; its steps follow from the time.
     study: the study's folder.
-    dataset: of `config.data.path`; scored on `config.eval.split`.
+    dataset: of `config.data.path`; scored as `config.evals.test` says.
     minutes, probe_steps: see `equal_time.plan_steps`.
     say: takes lines of progress.
     first_seed: the run that this one repeats with another seed, for as many
@@ -95,18 +95,18 @@ def finish_run(
   say(f"{name}: scoring")
   kept(
       folder / SCORES,
-      lambda: {name: score_run(run, dataset, config.eval.split)[0]},
+      lambda: {name: score_run(run, dataset, "test")},
   )
-  _, tokenizer, _, params, _ = load_run(run)
+  loaded = load_run(run)
   result = {
       "name": name,
       "model": config.model.name,
-      "tokens": tokenizer.kind,
-      "vocab_size": tokenizer.vocab_size,
+      "tokens": loaded.tokenizer.kind,
+      "vocab_size": loaded.tokenizer.vocab_size,
       "length": config.data.max_length,
       "rows": config.data.batch_size,
       "seed": config.seed,
-      "num_params": count_params(params),
+      "num_params": count_params(loaded.params),
       "config_hash": config_hash(config),
       "code": code,
       "planned": plan,

@@ -18,8 +18,8 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.evaluation import table
-from behavior_lm.evaluation.score_run import score_run
 from behavior_lm.logs.dataset import Dataset
+from behavior_lm.recipes.evaluate import score_run
 from experiments.studies.encoders import equal_time
 from experiments.studies.encoders.encoder_study import SCORES
 from experiments.studies.encoders.encoder_study import SPANS
@@ -56,15 +56,15 @@ def make_result(
   """
   _check_alike(study, runs, dataset)
   first = load_config(study / runs[0]["name"] / equal_time.RUN)
-  split = first.eval.split
+  split = first.evals.test.split
   facts = dataset.meta["splits"][split]
   result: dict[str, Any] = {
       "split": split,
       "data_fingerprint": dataset.meta["fingerprint"],
       "num_events": facts["num_events"],
       "num_users": facts["num_users"],
-      "mask_rate": first.eval.mask_rate,
-      "mask_seed": first.eval.mask_seed,
+      "mask_rate": first.evals.test.mask_rate,
+      "mask_seed": first.evals.test.mask_seed,
       "minutes": runs[0]["planned"]["minutes"],
       "groups": [],
       "same_events": [],
@@ -153,8 +153,8 @@ def _same_events(
 
   def score() -> Scores:
     say(f"{single['name']}: scoring under the spans of {chained['name']}")
-    split = load_config(run).eval.split
-    return {single["name"]: score_run(run, dataset, split, chains)[0]}
+    scores = score_run(run, dataset, "test", spans_of=chains)
+    return {single["name"]: scores}
 
   pairs = [
       (
@@ -196,13 +196,13 @@ def _baselines(
 ) -> Scores:
   """Count models on the run's tokens; counted once a tokenizer."""
   tokenizer = _tokenizer(study, run)
-  config = load_config(study / run["name"] / equal_time.RUN)
+  evaluated = load_config(study / run["name"] / equal_time.RUN).evals.test
   name = "_".join([
       tokenizer.fingerprint[:12],
       dataset.meta["fingerprint"][:12],
-      config.eval.split,
-      f"{config.eval.mask_rate:g}",
-      str(config.eval.mask_seed),
+      evaluated.split,
+      f"{evaluated.mask_rate:g}",
+      str(evaluated.mask_seed),
   ])
   if spans_of is not None:
     name += f"_spans_{spans_of.fingerprint[:12]}"
@@ -212,9 +212,9 @@ def _baselines(
     return score_baselines(
         dataset,
         tokenizer,
-        split=config.eval.split,
-        mask_rate=config.eval.mask_rate,
-        mask_seed=config.eval.mask_seed,
+        split=evaluated.split,
+        mask_rate=evaluated.mask_rate,
+        mask_seed=evaluated.mask_seed,
         spans_of=spans_of,
     )
 
@@ -242,7 +242,7 @@ def _check_alike(
     config = load_config(study / run["name"] / equal_time.RUN)
     kinds[run["name"]] = {
         "minutes": run["planned"]["minutes"],
-        **{name: config.eval[name] for name in (
+        **{name: config.evals.test[name] for name in (
             "split", "mask_rate", "mask_seed"
         )},
         **{name: config.model[name] for name in (

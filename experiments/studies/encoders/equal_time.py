@@ -21,7 +21,7 @@ import ml_collections
 from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
-from behavior_lm.training.loop import train
+from behavior_lm.recipes.train import train
 
 PLAN = "plan.json"
 RUN = "run"
@@ -72,7 +72,6 @@ def plan_steps(
     )
   trial = ml_collections.ConfigDict(config.to_dict())
   trial.total_steps = trial.checkpoint_every = probe_steps
-  trial.optim.warmup_steps = 1
   trial.log_every = 1
   probe = folder / _PROBE
   shutil.rmtree(probe, ignore_errors=True)
@@ -125,9 +124,6 @@ def fit(
   """The config with the plan's steps, saved about once a minute."""
   out = ml_collections.ConfigDict(config.to_dict())
   out.total_steps = plan["total_steps"]
-  # As in configs/pretrain.py; of a very short run at most half.
-  warmup = max(100, out.total_steps // 20)
-  out.optim.warmup_steps = min(warmup, out.total_steps // 2)
   a_minute = max(1, round(60 / plan["seconds_a_step"]))
   out.checkpoint_every = a_minute
   # Without its first line, which holds the compilation, a run has no speed.

@@ -84,7 +84,7 @@ def make_config(name: str) -> ml_collections.ConfigDict:
   argument, changes = RUNS[name]
   config = get_config(f"{argument},size={_SIZE.value}")
   config.data.path = _DATA.value
-  config.eval.split = _SPLIT.value
+  config.evals.test.split = _SPLIT.value
   config.update_from_flattened_dict(changes)
   length = config.data.max_length
   config.data.max_segments = max(8, length // 128)
@@ -105,7 +105,7 @@ def main(argv: list[str]) -> None:
   # Late imports: --help and usage errors come at once.
   from behavior_lm.artifacts.commands import code_version
   from behavior_lm.logs.dataset import open_dataset
-  from behavior_lm.recipes.pretrain import build_model
+  from behavior_lm.recipes.parts import encoder_config
   from experiments.studies.encoders import encoder_study
   from experiments.studies.encoders import encoder_tables
 
@@ -117,7 +117,7 @@ def main(argv: list[str]) -> None:
     raise UserError(f"--runs: no {unknown}; there are {list(RUNS)}.")
   for name in names:
     # A model that is not there is named before hours of training.
-    build_model(make_config(name), vocab_size=100)
+    encoder_config(make_config(name), vocab_size=100)
   dataset = open_dataset(_DATA.value)
   if _SPLIT.value not in dataset.splits:
     raise UserError(

@@ -13,7 +13,7 @@ import numpy as np
 from behavior_lm.common.markdown import table
 from behavior_lm.interop.huggingface import read_huggingface
 from behavior_lm.interop.huggingface import write_huggingface
-from behavior_lm.models.encoders.encoder import Encoder
+from behavior_lm.models.language_model import LanguageModel
 from behavior_lm.training.state import split_model
 from experiments.studies.parity import parity
 
@@ -96,7 +96,7 @@ def encoder_rows(
   return rows
 
 
-def weights_differ(a: Encoder, b: Encoder) -> float:
+def weights_differ(a: LanguageModel, b: LanguageModel) -> float:
   """Largest difference of two models' weights, which must be of one shape."""
   differ = lambda x, y: float(np.abs(np.asarray(x) - np.asarray(y)).max())
   models = (split_model(model)[1] for model in (a, b))

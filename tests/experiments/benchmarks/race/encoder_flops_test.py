@@ -1,4 +1,3 @@
-from flax import nnx
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -12,7 +11,9 @@ from behavior_lm.attention.backends import attend
 from behavior_lm.attention.dense import segment_mask
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.heads import logits
-from behavior_lm.models.encoders import ENCODERS
+from behavior_lm.models.language_model import LanguageModel
+from behavior_lm.training.state import merge_model
+from behavior_lm.training.state import split_model
 from experiments.benchmarks.race.encoder_cases import make_case
 from experiments.benchmarks.race.encoder_cases import model_config
 from experiments.benchmarks.race.encoder_flops import attended_pairs
@@ -66,18 +67,18 @@ def counted(settings, length=128, batch_size=2, num_predicted=40):
   """
   case = make_case(settings.pop("model"), length=length, batch_size=batch_size)
   case |= {"num_layers": 2, "vocab_size": 500} | settings
-  make, _ = ENCODERS[case["model"]]
   config = model_config(case)
-  model = abstract_model(lambda rngs: make(config, rngs=rngs))
-  graphdef, params = nnx.split(model, nnx.Param)
+  model = abstract_model(
+      lambda rngs: LanguageModel(case["model"], config, rngs=rngs)
+  )
+  graphdef, *variables = split_model(model)
   at = jnp.zeros((batch_size, num_predicted // batch_size), jnp.int32)
 
-  def run(params, batch):
-    outputs = nnx.merge(graphdef, params)(batch, predict_at=at)
-    return logits(outputs["head"])
+  def run(variables, batch):
+    return logits(merge_model(graphdef, *variables)(batch, at))
 
   batch = full_rows(batch_size, length, 500)
-  traced = jax.jit(run).trace(params, batch)
+  traced = jax.jit(run).trace(variables, batch)
   xla = traced.lower(lowering_platforms=("tpu",)).cost_analysis()["flops"]
   ours = forward_flops(
       model,

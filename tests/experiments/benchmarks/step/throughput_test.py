@@ -26,7 +26,7 @@ def test_counted_operations_agree_with_the_compiler():
   """XLA counts the forward products of the same shapes."""
   config = small_config()
   model, tokens = config.model, 4 * 64
-  ours = step_flops(config, vocab_size=300, num_masked=100) / 3
+  ours = step_flops(config, vocab_size=300, num_predicted=100) / 3
   width, heads = model.embed_dim, model.num_heads
 
   def products(x, query, key_value, out, up, down, dense, table):

@@ -83,7 +83,7 @@ def test_a_finished_run_is_not_trained_again(study, dataset_path):
     [
         ({"seed": 1}, "seed (0 there, 1 now)"),
         ({"model__mlp_dim": 48}, "model.mlp_dim (32 there, 48 now)"),
-        ({"eval__mask_seed": 5}, "eval.mask_seed (0 there, 5 now)"),
+        ({"evals__test__mask_seed": 5}, "mask_seed (0 there, 5 now)"),
     ],
 )
 def test_a_finished_run_of_other_settings_is_refused(

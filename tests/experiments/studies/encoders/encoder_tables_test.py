@@ -13,7 +13,7 @@ from behavior_lm.baselines.count_baselines import score_baselines
 from behavior_lm.baselines.count_baselines import UNIGRAM
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.recipes import pretrain as build
+from behavior_lm.recipes.parts import make_tokenizer
 from experiments.studies.encoders import encoder_study
 from experiments.studies.encoders import encoder_tables
 from tests.tiny import tiny_config
@@ -34,13 +34,13 @@ def dataset(tmp_path_factory):
 
 def truth(dataset, config, spans_of=None):
   """What a model is asked for, from the baselines."""
-  tokenizer = build.build_tokenizer(config, dataset)
+  tokenizer = make_tokenizer(config, dataset)
   scores = score_baselines(
       dataset,
       tokenizer,
       split="test",
-      mask_rate=config.eval.mask_rate,
-      mask_seed=config.eval.mask_seed,
+      mask_rate=config.evals.test.mask_rate,
+      mask_seed=config.evals.test.mask_seed,
       spans_of=spans_of,
   )
   return tokenizer, scores[UNIGRAM]
@@ -158,7 +158,10 @@ def test_runs_of_different_terms_share_no_table(dataset, tmp_path, what):
   write_run(tmp_path, "albert", dataset, 1.0)
   file, change = {
       "minutes": ("result.json", lambda c: c["planned"].update(minutes=3)),
-      "mask_seed": ("run/config.json", lambda c: c["eval"].update(mask_seed=7)),
+      "mask_seed": (
+          "run/config.json",
+          lambda c: c["evals"]["test"].update(mask_seed=7),
+      ),
       "size": ("run/config.json", lambda c: c["model"].update(embed_dim=8)),
       "fingerprint": ("run/dataset.json", lambda c: c.update(fingerprint="x")),
   }[what]
@@ -174,7 +177,7 @@ def test_baselines_are_counted_anew_for_other_hidden_events(dataset, tmp_path):
   write_run(tmp_path, "bert", dataset, 1.0)
   first, _ = tables(tmp_path, dataset, ["bert"])
   (tmp_path / "bert").rename(tmp_path / "moved")
-  write_run(tmp_path, "bert", dataset, 1.0, eval__mask_seed=7)
+  write_run(tmp_path, "bert", dataset, 1.0, evals__test__mask_seed=7)
   second, lines = tables(tmp_path, dataset, ["bert"])
   assert lines == ["counting the baselines of pair tokens"]
   bits = lambda result: [
@@ -185,7 +188,8 @@ def test_baselines_are_counted_anew_for_other_hidden_events(dataset, tmp_path):
 
 def test_scores_of_other_tokens_are_refused(dataset, tmp_path):
   write_run(tmp_path, "bert", dataset, 1.0)
-  _, asked = truth(dataset, tiny_config(dataset.path, eval__mask_rate=0.3))
+  config = tiny_config(dataset.path, evals__test__mask_rate=0.3)
+  _, asked = truth(dataset, config)
   save_scores(tmp_path / "bert" / encoder_study.SCORES, {"bert": asked})
   with pytest.raises(UserError, match="not scored on the masked tokens"):
     tables(tmp_path, dataset, ["bert"])

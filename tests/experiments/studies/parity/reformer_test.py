@@ -59,7 +59,7 @@ def test_a_weight_without_a_place_is_an_error():
   reformer.fill(model, arrays)
   leaves = jax.tree.leaves(split_model(model)[1])
   filled = sum((np.asarray(leaf) == 3).all() for leaf in leaves)
-  # Three projections are one array here; the head and its join are ours.
+  # Three projections are one array here; the join is ours.
   assert filled == len(shapes) - 2
   with pytest.raises(ValueError, match="place here: .'encoder.wings'"):
     reformer.fill(model, arrays | {"encoder.wings": np.ones(2)})

@@ -22,7 +22,7 @@ def command(name, *arguments):
 
 
 @pytest.mark.slow
-def test_pretrain_then_evaluate_from_the_command_line(tmp_path):
+def test_train_then_evaluate_from_the_command_line(tmp_path):
   data = tiny_dataset(tmp_path)
   tokenizer = tmp_path / "tokenizer"
   done = command("fit_tokenizer", f"--data={data}", f"--out={tokenizer}")
@@ -30,7 +30,7 @@ def test_pretrain_then_evaluate_from_the_command_line(tmp_path):
   assert "100.00% exact" in done.stdout
   run = tmp_path / "run"
   done = command(
-      "pretrain",
+      "train",
       f"--workdir={run}",
       "--config=configs/pretrain.py:size=tiny,runlocal=1",
       f"--config.data.path={data}",
@@ -53,9 +53,9 @@ def test_pretrain_then_evaluate_from_the_command_line(tmp_path):
 @pytest.mark.parametrize(
     "name, arguments, message",
     [
-        ("pretrain", [], "no --workdir"),
-        ("pretrain", ["--workdir=x"], "set --config.data.path"),
-        ("pretrain", ["--workdir=x", "stray"], "unexpected argument 'stray'"),
+        ("train", [], "no --workdir"),
+        ("train", ["--workdir=x"], "set --config.data.path"),
+        ("train", ["--workdir=x", "stray"], "unexpected argument 'stray'"),
         ("evaluate", [], "--runs and --data are both needed"),
         ("evaluate", ["--runs=nowhere", "--data=nowhere"], "nowhere"),
         ("fit_tokenizer", [], "--data and --out are both needed"),
