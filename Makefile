@@ -51,14 +51,17 @@ demo: .venv/.complete ## from logs to a report; LOGS= LABELS= OUT= are optional
 	@$(PYTHON) experiments/demo.py $(if $(LOGS),--logs '$(LOGS)') \
 	  $(if $(LABELS),--labels '$(LABELS)') $(if $(OUT),--out '$(OUT)')
 
-.PHONY: test
-test: .venv/.complete ## lint, types, then all tests
+.PHONY: check
+check: .venv/.complete ## lint, types and the fast tests
 	@echo "== ruff"
 	@$(PYTHON) -m ruff check .
 	@echo "== mypy"
 	@$(PYTHON) -m mypy
 	@echo "== pytest, fast tests"
 	@$(PYTHON) -m pytest -q -rs -n 2 -m "not slow" --durations=10
+
+.PHONY: test
+test: check ## everything: check, then the slow tests
 	@echo "== pytest, slow tests"
 	@$(PYTHON) -m pytest -q -rs -n 2 --dist loadfile -m slow --durations=10
 

@@ -224,12 +224,16 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
       c.objective[field] = values[field]
     c.objective.strategy = "uniform"
 
-  # What the model is scored on, while training and by evaluate.py.
-  c.evals.test = ml_collections.ConfigDict()
-  c.evals.test.evaluator = chosen["objective"]
-  c.evals.test.split = "test"
-  c.evals.test.every = 0
-  if chosen["objective"] == "masked_events":
-    c.evals.test.mask_rate = 0.15
-    c.evals.test.mask_seed = 0
+  # What the model is scored on, while training and by evaluate.py. To choose a
+  # checkpoint or a setting, use valid (--valid_time or --valid_fraction of
+  # prepare.py make the split): --config.evals.valid.every=500
+  # --config.keep_best.metric=valid/bits_per_event.
+  for split in ("test", "valid"):
+    c.evals[split] = ml_collections.ConfigDict()
+    c.evals[split].evaluator = chosen["objective"]
+    c.evals[split].split = split
+    c.evals[split].every = 0
+    if chosen["objective"] == "masked_events":
+      c.evals[split].mask_rate = 0.15
+      c.evals[split].mask_seed = 0
   return c

@@ -87,7 +87,7 @@ def main(argv: list[str]) -> None:
   stages.run(
       "train",
       f"--workdir={run}",
-      f"--config=configs/pretrain.py:size={_SIZE.value},time=gate",
+      f"--config=configs/pretrain.py:size={_SIZE.value},time=bucket",
       f"--config.data.path={data}",
       f"--config.tokenizer.path={out / 'tokenizer'}",
       f"--config.evals.test.split={test}",
@@ -113,7 +113,7 @@ def main(argv: list[str]) -> None:
   stages.run("report", *report)
 
   print()
-  print((run / "evaluation.md").read_text().strip())
+  print((run / "evaluations" / "test.md").read_text().strip())
   minutes = (time.monotonic() - started) / 60
   print(f"\n{minutes:.1f} minutes. Report: {run / 'report' / 'index.html'}")
 

@@ -19,7 +19,9 @@ _DATA = flags.DEFINE_string(
     "data", None, "A dataset folder of experiments/prepare.py."
 )
 _EVALUATORS = flags.DEFINE_list(
-    "evaluators", [], "Names in the runs' config.evals; empty is all of them."
+    "evaluators",
+    [],
+    "Names in the runs' config.evals; empty is each whose split the data has.",
 )
 _SPLIT = flags.DEFINE_string(
     "split", "", "The split that is scored; empty is the evaluator's own."
@@ -44,9 +46,9 @@ def main(argv: list[str]) -> None:
   if not _RUNS.value or not _DATA.value:
     raise UserError("--runs and --data are both needed; see --help.")
   dataset = open_dataset(_DATA.value)
-  names = _EVALUATORS.value or evaluate.evaluator_names(_RUNS.value[0])
-  if not names:
-    raise UserError(f"{_RUNS.value[0]}: its config names no evaluators.")
+  names = _EVALUATORS.value or evaluate.evaluator_names(
+      _RUNS.value[0], dataset, _SPLIT.value
+  )
   paths = []
   for name in names:
     print(f"{name}: scoring {', '.join(_RUNS.value)}", flush=True)

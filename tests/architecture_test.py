@@ -41,7 +41,6 @@ ROOMS = {
     "reporting": _DATA,
 }
 
-
 FORBIDDEN = {"tensorflow", "torch", "pickle"}
 USES_JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 

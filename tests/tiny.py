@@ -12,6 +12,7 @@ from configs.pretrain import get_config
 DAY_US = 86_400_000_000
 START = 19_700 * DAY_US  # 2023-12-09
 SPLIT_TIME = "2023-12-11"
+SHOPS = (None, "north", "south")
 
 
 def tiny_events(num_users=6, num_days=3, events_a_day=90) -> pl.DataFrame:
@@ -33,6 +34,8 @@ def tiny_events(num_users=6, num_days=3, events_a_day=90) -> pl.DataFrame:
               "timestamp": times,
               # Half of it unknown; only read with extras=("level",).
               "level": [[None, user + 0.5][i % 2] for i in range(len(times))],
+              # Only read with extras=("shop:cat",).
+              "shop": [SHOPS[i % 3] for i in range(len(times))],
           })
       )
   time = pl.col("timestamp").cast(pl.Datetime("us", "UTC"))

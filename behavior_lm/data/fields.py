@@ -86,7 +86,7 @@ FIELDS: dict[str, Field] = {
     # the place in the sequence, bits that the token leaves out.
     "masked": Field("int32"),
     "sequence": Field("int32"),
-    "place": Field("int32"),
+    "token_index": Field("int32"),
     "hidden_bits": Field("float32"),
     # Labelled rows, see `data.samples`.
     "labels": Field("float32", axis="segment", pad=math.nan),

@@ -31,14 +31,14 @@ class SpelledBits:
   def __call__(
       self, index: int, example: Mapping[str, Any], tokens: Tokens
   ) -> dict[str, np.ndarray]:
-    """`sequence`, `place` and `hidden_bits` of each token."""
+    """`sequence`, `token_index` and `hidden_bits` of each token."""
     pairs = np.asarray(example["pair"])
     hidden = self.hidden_bits[pairs] + self.tokenizer.repeat_bits(
         self.unit_of_pair[pairs], np.asarray(example["timestamp"])
     )
     return {
         "sequence": np.full(len(tokens), index, np.int32),
-        "place": np.arange(len(tokens), dtype=np.int32),
+        "token_index": np.arange(len(tokens), dtype=np.int32),
         "hidden_bits": sum_events(hidden, tokens),
     }
 

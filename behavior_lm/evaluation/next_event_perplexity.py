@@ -97,14 +97,14 @@ def first_seen(batch: Batch, capacity: int, stride: int) -> np.ndarray:
   """Marks the events that no earlier window of their sequence holds.
 
   Args:
-    batch: packed strided windows, with `place` in the sequence.
+    batch: packed strided windows, with `token_index` in the sequence.
     capacity: tokens of a full window, without CLS.
     stride: tokens from window to window; the last one may be nearer.
 
   Returns:
     [batch, length] bool.
   """
-  positions, place = batch["positions"], batch["place"]
+  positions, place = batch["positions"], batch["token_index"]
   # The window's first place, from any of its tokens (CLS has position 0).
   start = place - positions + 1
   before = (start - 1) // stride * stride

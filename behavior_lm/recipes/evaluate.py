@@ -118,9 +118,26 @@ def open_evaluator(
   return make_evaluator(loaded.config, name, subject, **changes), loaded
 
 
-def evaluator_names(run: str | Path) -> tuple[str, ...]:
-  """The evaluators that a run's config names."""
-  return tuple(load_run_config(run).evals)
+def evaluator_names(
+    run: str | Path, dataset: Dataset, split: str = ""
+) -> list[str]:
+  """The evaluators of a run's config whose split the dataset has.
+
+  With `split`, which would be scored by all of them, the first one alone.
+
+  Raises:
+    UserError: if there are none.
+  """
+  evals = load_run_config(run).evals
+  names = [name for name in evals if evals[name].split in dataset.splits]
+  if split:
+    names = list(evals)[:1]
+  if not names:
+    raise UserError(
+        f"{run}: no evaluator of its config has a split of {dataset.path}, it"
+        f" has {', '.join(dataset.splits)}. Name a split with --split."
+    )
+  return names
 
 
 def check_alike(runs: Sequence[str | Path], name: str) -> None:

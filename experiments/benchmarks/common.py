@@ -154,7 +154,7 @@ def add_row(
   Returns:
     All rows.
   """
-  rows = merge(older_rows(path), [row])
+  rows = [dict(one) for one in merge(older_rows(path), [row])]
   result = {"machine": machine(), "rows": rows, **facts}
   write_result(path.with_suffix(""), result, page(result))
   return rows

@@ -19,7 +19,7 @@ from tests.tiny import tiny_config
 def place(index, example, tokens):
   size = len(tokens)
   return {
-      "place": np.arange(size, dtype=np.int32),
+      "token_index": np.arange(size, dtype=np.int32),
       "sequence": np.full(size, index, np.int32),
   }
 
@@ -48,8 +48,8 @@ def test_every_event_is_scored_once_behind_the_longest_context_it_can_have(
     marks = first_seen(batch, windows.capacity, stride)[0]
     for at in np.flatnonzero(marks):
       known = seen[row["sequence"][at]]
-      assert known[row["place"][at]] == -1
-      known[row["place"][at]] = row["positions"][at] - 1
+      assert known[row["token_index"][at]] == -1
+      known[row["token_index"][at]] = row["positions"][at] - 1
   for known in seen:
     # Events before each, in the window in which it was scored.
     least = np.minimum(np.arange(len(known)), windows.capacity - stride)

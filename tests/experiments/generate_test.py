@@ -126,7 +126,7 @@ def test_compare_writes_a_table_of_ratios(tmp_path):
   ).write_parquet(data)
   out = tmp_path / "table"
   done = run(
-      "compare_synthetic.py", "--data", data, "--out", out, "--num_users=2",
+      "studies/synthetic/run.py", "--data", data, "--out", out, "--num_users=2",
       "--num_days=5", "--seed=2",
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
@@ -147,7 +147,7 @@ def test_compare_writes_a_table_of_ratios(tmp_path):
 
 
 def test_compare_names_a_missing_log():
-  done = run("compare_synthetic.py", "--data=none.parquet")
+  done = run("studies/synthetic/run.py", "--data=none.parquet")
   assert done.returncode == 2
   assert done.stderr == (
       "error: --data none.parquet is not a file; give a Parquet log.\n"

@@ -66,7 +66,7 @@ def test_users_come_in_order_of_first_appearance_their_events_by_time():
 def test_days_are_those_of_the_time_zone():
   table, sequences = cut(frame_of(LOG), unit="user_day")
   assert table["user_id"].to_list() == ["zoe", "zoe", "bob"]
-  assert [len(s) for s in sequences] == [3, 1, 2]
+  assert [len(s["tokens"]) for s in sequences] == [3, 1, 2]
   table, sequences = cut(
       frame_of(LOG), unit="user_day", timezone="America/New_York"
   )

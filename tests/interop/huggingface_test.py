@@ -68,7 +68,7 @@ def test_a_model_comes_back_bit_by_bit(tmp_path, name, changes):
   model = make(name, **changes)
   write_huggingface(tmp_path / "a", model)
   back = read_huggingface(tmp_path / "a")
-  assert back.config == back.model.config == model.config
+  assert back.config == back.model.encoder.config == model.encoder.config
   assert same(leaves(back.model), leaves(model))
   assert back.has_head and back.pad_id == 0
   write_huggingface(tmp_path / "b", back.model)
@@ -150,7 +150,7 @@ def test_a_window_for_all_layers_stays_one_number(tmp_path):
   write_huggingface(tmp_path / "a", model)
   values = json.loads((tmp_path / "a" / "config.json").read_text())
   assert values["attention_window"] == 10
-  assert read_huggingface(tmp_path / "a").config == model.config
+  assert read_huggingface(tmp_path / "a").config == model.encoder.config
 
 
 @pytest.mark.parametrize("pad_id", [0, 1, 3])
@@ -334,7 +334,7 @@ def test_free_settings_may_be_chosen_and_no_others(tmp_path):
   write_huggingface(tmp_path / "a", make("bert"))
   found = read_huggingface(tmp_path / "a", max_segments=9, dtype="bfloat16")
   assert (found.config.max_segments, found.config.dtype) == (9, "bfloat16")
-  assert found.model.config == found.config
+  assert found.model.encoder.config == found.config
   with pytest.raises(UserError, match="num_layers: decided by the weights"):
     read_huggingface(tmp_path / "a", num_layers=1)
   with pytest.raises(UserError, match="dtype is 'float16'; known are float32"):

@@ -29,7 +29,7 @@ def test_every_setting_has_a_place(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_come_back(name):
-  config = make(name, num_token_types=3, norm_epsilon=1e-7).config
+  config = make(name, num_token_types=3, norm_epsilon=1e-7).encoder.config
   values = settings.to_huggingface(name, config, head=True, pad_id=5)
   found = read(values)
   assert (found.name, found.config, found.pad_id) == (name, config, 5)
@@ -41,11 +41,11 @@ def test_settings_of_a_setting_that_nobody_knows_are_refused():
   class Winged(ENCODERS["bert"][1]):
     wings: int = 0
 
-  values = dataclasses.asdict(make("bert").config)
+  values = dataclasses.asdict(make("bert").encoder.config)
   write = lambda config: settings.to_huggingface(
       "bert", config, head=True, pad_id=0
   )
-  assert write(Winged(**values)) == write(make("bert").config)
+  assert write(Winged(**values)) == write(make("bert").encoder.config)
   with pytest.raises(UserError, match="wings is 2, unknown there"):
     write(Winged(**values, wings=2))
 

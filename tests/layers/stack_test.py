@@ -10,6 +10,8 @@ from behavior_lm.common.rows import take_if
 from behavior_lm.layers.stack import for_layer
 from behavior_lm.layers.stack import REMAT
 from behavior_lm.layers.stack import run_stack
+from behavior_lm.training.state import merge_model
+from behavior_lm.training.state import split_model
 
 WIDTH = 8
 
@@ -175,12 +177,12 @@ def test_variables_that_are_no_parameters_are_as_the_last_call_left_them(
     kinds, depth, want, scan, remat
 ):
   layers = nnx.List([Counting(k, nnx.Rngs(n)) for n, k in enumerate(kinds)])
-  graphdef, params, rest = nnx.split(layers, nnx.Param, ...)
+  graphdef, params, rest = split_model(layers)
 
   @jax.jit
   def run(params, rest):
     def loss(params):
-      merged = nnx.merge(graphdef, params, rest)
+      merged = merge_model(graphdef, params, rest)
       out = run_stack(
           merged,
           jnp.ones((1, 2, WIDTH)),
@@ -189,7 +191,7 @@ def test_variables_that_are_no_parameters_are_as_the_last_call_left_them(
           remat=remat,
           shift=jnp.float32(0.0),
       )
-      return (out**2).sum(), nnx.split(merged, nnx.Param, ...)[2]
+      return (out**2).sum(), split_model(merged)[2]
 
     return jax.grad(loss, has_aux=True)(params)
 

@@ -135,6 +135,7 @@ NOT_LOGS = {
     "public/ml100k/ml-100k.item": "titles and genres of films",
     "public/ml100k/ml-100k.user": "age, sex and work of users",
     "public/beauty/Beauty_time_org_rank.txt": "read with the item file",
+    "public/beauty_s3/Beauty.txt": "one line per user, without times",
     "justice/bot_train_labels.csv": "labels of users",
     "justice/churn_242_labels.csv": "labels of users",
 }

@@ -22,6 +22,7 @@ from behavior_lm.recipes.evaluate import score_run
 from behavior_lm.recipes.train import train
 from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset
+from tests.tiny import tiny_events
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -153,11 +154,11 @@ def test_every_architecture_goes_on_bit_for_bit(dataset_path, tmp_path, model):
 def test_every_field_goes_through_training_evaluation_and_embedding(
     tmp_path, objective
 ):
-  path = tiny_dataset(tmp_path, extras=("level",))
+  path = tiny_dataset(tmp_path, extras=("level", "shop:cat"))
   ahead = ("gap_next", "log_gap_next")
   names = [
       name
-      for name in (*FEATURES, "level")
+      for name in (*FEATURES, "level", "shop")
       if objective == "masked_events" or name not in ahead
   ]
   config = tiny_config(
@@ -177,15 +178,34 @@ def test_every_field_goes_through_training_evaluation_and_embedding(
       "event_id": ["e1", "e2", "e3"],
       "timestamp": np.asarray([0, 1, 70]) * 10**6 + 1_700_000_000_000_000,
       "level": [1.0, None, 2.0],
+      "shop": ["north", None, "never seen"],
       "first_event": 1_600_000_000_000_000,
   }
   vectors = embedder.encode([sequence])
   # Each feature has a say: without it, or with another value, the vector is
   # another one.
   assert np.isfinite(vectors).all()
-  changes = ({"level": [1.0, None, 3.0]}, {"first_event": 1_650_000 * 10**9})
+  changes = (
+      {"level": [1.0, None, 3.0]},
+      {"first_event": 1_650_000 * 10**9},
+      {"shop": ["south", None, "never seen"]},
+  )
   for change in changes:
     assert not np.allclose(vectors, embedder.encode([sequence | change]))
+  # A value that training did not know is like any other such value.
+  other = sequence | {"shop": ["north", None, "nor this"]}
+  np.testing.assert_array_equal(vectors, embedder.encode([other]))
+  # A frame says the same as a list, with raw values in its columns.
+  events = tiny_events(num_users=2, num_days=1)
+  lists = events.partition_by("user_id", maintain_order=True)
+  by_hand = [
+      part.drop("user_id").to_dict(as_series=False)
+      | {"first_event": part["timestamp"][0]}
+      for part in lists
+  ]
+  np.testing.assert_allclose(
+      embedder.encode(events), embedder.encode(by_hand), atol=1e-5
+  )
 
 
 def test_init_from_brings_the_tokenizer_of_its_parameters(tmp_path, whole_run):

@@ -12,7 +12,7 @@ REQUIRED = (schema.USER_ID, schema.EVENT_ID, schema.TIMESTAMP)
 RESERVED = frozenset(
     {*schema.EVENT_COLUMNS, "start", "pair", "split", "index", "row", "why"}
     | {"tokens", "time_gaps", "times", "num_events", "sessions", "masked"}
-    | {"positions", "segment_ids", "sequence", "place", "hidden_bits"}
+    | {"positions", "segment_ids", "sequence", "token_index", "hidden_bits"}
     | {"first_event", "labels", "weights", "domain"}
     | {"gap_previous", "gap_next", "log_gap_previous", "log_gap_next"}
     | {"hour", "weekday", "account_age"}

@@ -277,23 +277,6 @@ def test_albert_has_as_many_parameters_as_its_paper_counts():
   assert count_parameters("albert", vocab_size=30_000) == want
 
 
-def test_a_modern_model_has_no_biases_but_those_of_the_vocabulary():
-  model = make_with_head("modern", time_encoding="none")
-  names = [
-      jax.tree_util.keystr(path)
-      for path, _ in jax.tree_util.tree_leaves_with_path(
-          nnx.state(model, nnx.Param)
-      )
-  ]
-  biases = [name for name in names if "bias" in name]
-  assert biases == ["['head']['bias'].value"]
-
-
-def test_more_than_every_layer_cannot_be_global():
-  with pytest.raises(ValueError, match="global_every is 0"):
-    make("modern", global_every=0)
-
-
 def test_sizes_and_types_that_cannot_be_are_named():
   with pytest.raises(ValueError, match="an even head_dim.*num_heads 2 make 3"):
     make("modern", embed_dim=6)

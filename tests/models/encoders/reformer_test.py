@@ -76,7 +76,7 @@ def test_training_draws_rotations_and_evaluation_does_not():
   assert np.abs(outs[0] - outs[2]).max() > 1e-3
   np.testing.assert_array_equal(model.encode(row()), model.encode(row()))
   with pytest.raises(ValueError, match="draws rotations"):
-    model(row(), deterministic=False)
+    model.encode(row(), deterministic=False)
 
 
 def test_a_local_stack_sees_its_window_and_a_hashing_one_more():
