@@ -10,6 +10,7 @@ import numpy as np
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.training.checkpoint import Checkpoints
+from behavior_lm.training.sharding import path_name
 
 
 def restore_subtrees(
@@ -41,11 +42,15 @@ def restore_subtrees(
     with contextlib.closing(Checkpoints(saved, keep=None)) as source:
       found = _subtree(source.restore_anything(), path, run)
     old = _subtree(params, path, "this run")
-    _check_fit(old, found, path, run)
-    place = _subtree(shardings, path, "this run")
-    params = _with_subtree(
-        params, path.split("/"), jax.tree.map(jax.device_put, found, place)
+    arrays = _by_path(found)
+    _check_fit(_by_path(old), arrays, path, run)
+    new = jax.tree_util.tree_map_with_path(
+        lambda keys, place, arrays=arrays: jax.device_put(
+            arrays[path_name(keys)], place
+        ),
+        _subtree(shardings, path, "this run"),
     )
+    params = _with_subtree(params, path.split("/"), new)
   return params
 
 
@@ -70,21 +75,25 @@ def _with_subtree(tree: Any, keys: list[str], new: Any) -> Any:
   return tree | {name: _with_subtree(tree[name], keys[1:], new)}
 
 
-def _check_fit(old: Any, new: Any, path: str, run: str) -> None:
-  shapes = [
-      {jax.tree_util.keystr(k): np.shape(x) for k, x in leaves}
-      for leaves in map(jax.tree_util.tree_leaves_with_path, (old, new))
-  ]
-  ours, theirs = shapes
+def _by_path(tree: Any) -> dict[str, Any]:
+  """Arrays by their path; a number among the keys may have become a text."""
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {path_name(keys): leaf for keys, leaf in leaves}
+
+
+def _check_fit(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str, run: str
+) -> None:
+  shape = lambda tree, key: np.shape(tree[key]) if key in tree else None
   different = sorted(
       key
       for key in ours.keys() | theirs.keys()
-      if ours.get(key) != theirs.get(key)
+      if shape(ours, key) != shape(theirs, key)
   )
   if different:
     key = different[0]
     raise UserError(
         f"init_from.{path}: {run} does not fit this model in"
-        f" {len(different)} parameters, such as {key}: {theirs.get(key)} there,"
-        f" {ours.get(key)} here. Use the model settings of that run."
+        f" {len(different)} parameters, such as {key}: {shape(theirs, key)}"
+        f" there, {shape(ours, key)} here. Use the model settings of that run."
     )

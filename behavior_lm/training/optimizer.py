@@ -13,6 +13,7 @@ import ml_collections
 import optax
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.training.sharding import path_name
 
 SCHEDULES = ("cosine", "linear")
 
@@ -141,12 +142,9 @@ def make_optimizer(
 
 def by_path(params: Any, of: Any) -> Any:
   """A tree of the same shape with `of(path, leaf)` for each leaf."""
-
-  def at(keys: Any, leaf: Any) -> Any:
-    names = (getattr(key, "key", getattr(key, "idx", key)) for key in keys)
-    return of("/".join(map(str, names)), leaf)
-
-  return jax.tree_util.tree_map_with_path(at, params)
+  return jax.tree_util.tree_map_with_path(
+      lambda keys, leaf: of(path_name(keys), leaf), params
+  )
 
 
 def decay_mask(params: Any, no_decay: str = "") -> Any:

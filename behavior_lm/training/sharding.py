@@ -66,7 +66,7 @@ def state_sharding(state: Any, mesh: Mesh) -> Any:
   """
 
   def rule(path: Any, leaf: Any) -> NamedSharding:
-    spec = RULES[_rule(_name(path))][1]
+    spec = RULES[_rule(path_name(path))][1]
     if not _divides(leaf.shape, spec, mesh):
       spec = P()
     return NamedSharding(mesh, spec)
@@ -90,7 +90,7 @@ def describe(params: Any, shardings: Any) -> list[dict[str, Any]]:
   for (path, leaf), place in zip(
       leaves, jax.tree.leaves(shardings), strict=True
   ):
-    name = _name(path)
+    name = path_name(path)
     key = RULES[_rule(name)][0], str(place.spec)
     row = rows.setdefault(
         key,
@@ -113,13 +113,14 @@ def describe(params: Any, shardings: Any) -> list[dict[str, Any]]:
 def uncovered(params: Any) -> list[str]:
   """Paths of large leaves that no rule but the last one covers."""
   return [
-      _name(path)
+      path_name(path)
       for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-      if leaf.size >= LARGE and _rule(_name(path)) == len(RULES) - 1
+      if leaf.size >= LARGE and _rule(path_name(path)) == len(RULES) - 1
   ]
 
 
-def _name(path: Any) -> str:
+def path_name(path: Any) -> str:
+  """The keys of a leaf joined by "/"."""
   keys = (getattr(k, "key", getattr(k, "idx", k)) for k in path)
   return "/".join(map(str, keys))
 
