@@ -342,14 +342,14 @@ def test_a_backend_that_is_asked_for_reaches_every_layer(name):
   }
   assert specs("xla") == {"xla"} and specs("auto") == {"auto"}
   with pytest.raises(ValueError, match="'splash'"):
-    make(name, attention_backend="splash")(one_row())
+    make(name, attention_backend="splash").encode(one_row())
 
 
 @EVERY_MODEL
 @pytest.mark.parametrize("layer", [-1, 4])
 def test_a_layer_that_is_not_there_is_an_error(name, layer):
   with pytest.raises(ValueError, match=f"layer {layer}: this model has 3"):
-    make(name, num_layers=3)(one_row(), layer=layer)
+    make(name, num_layers=3).encode(one_row(), layer=layer)
 
 
 def test_frequent_rows_of_tables_learn_in_bfloat16_as_in_float32():
