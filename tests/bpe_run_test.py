@@ -37,7 +37,7 @@ def bpe_config(dataset_path, **changes):
       tokenizer__sessions="60",
       tokenizer__sep_tokens=True,
       tokenizer__collapse_repeats=True,
-      data__features="hour,log_gap_next,account_age,level,num_events",
+      data__features="hour,account_age,level,num_events",
   )
   return tiny_config(dataset_path, **values | changes)
 

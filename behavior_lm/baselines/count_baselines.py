@@ -78,7 +78,8 @@ def score_baselines(
       for tokens, mask in zip(test, masks, strict=True)
   ])
   out = {UNIGRAM: scores(log_probs, np.full(len(truth), most_frequent))}
-  neighbours = NeighbourModel(tokenizer.vocab_size).fit(train, starts)
+  neighbours = NeighbourModel(tokenizer.vocab_size, hide_rate=mask_rate)
+  neighbours.fit(train, starts)
   for name, hide in ((SAME_INFORMATION, True), (FULL_CONTEXT, False)):
     out[name] = scores(
         neighbours.log_probs_of(test, masks, hide),

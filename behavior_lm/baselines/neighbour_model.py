@@ -35,7 +35,6 @@ from behavior_lm.baselines.neighbour_counts import Places
 SELECTION_SHARE = 0.15
 # Events on which the weights are chosen: more changed nothing measurable.
 MAX_SELECTION_EVENTS = 80_000
-HIDE_RATE = 0.15
 # Float64 cells of a block of whole distributions, 64 MiB.
 BLOCK_CELLS = 1 << 23
 SCORE_BLOCK = 1 << 16
@@ -66,12 +65,21 @@ class NeighbourModel:
   With hidden masked neighbours it sees what a masked language model sees of
   these four places; else it also sees their true values, which flatters it.
   A place beyond the end of a sequence is a known symbol.
+
+  Args:
+    vocab_size: symbols are in [0, vocab_size).
+    hide_rate: how often a neighbour is hidden when the model is scored; the
+      weights are chosen under the same rate.
+    seed: of what is hidden.
   """
 
-  def __init__(self, vocab_size: int, seed: int = 0):
+  def __init__(
+      self, vocab_size: int, *, hide_rate: float = 0.15, seed: int = 0
+  ):
     if vocab_size < 1:
       raise ValueError(f"vocab_size is at least 1, not {vocab_size}")
     self.vocab_size = vocab_size
+    self.hide_rate = hide_rate
     self.seed = seed
     self._counts: NeighbourCounts | None = None
     self._gate = MixtureGate(
@@ -194,7 +202,7 @@ class NeighbourModel:
       places = places.take(np.sort(rows))
     # Every place twice: once with all neighbours, once as under a mask.
     hidden = {
-        offset: rng.random(len(places)) < HIDE_RATE
+        offset: rng.random(len(places)) < self.hide_rate
         for offset in neighbour_counts.OFFSETS
     }
     both = places.join(Places(places.tokens, places.symbols, hidden))

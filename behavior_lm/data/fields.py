@@ -77,8 +77,6 @@ FIELDS: dict[str, Field] = {
     # Features of time, see `data.time_features`.
     "gap_previous": _whole(),
     "gap_next": _whole(),
-    "log_gap_previous": _number(),
-    "log_gap_next": _number(),
     "hour": _whole(24),
     "weekday": _whole(7),
     "account_age": _number(),
@@ -96,7 +94,7 @@ FIELDS: dict[str, Field] = {
 # Token fields that a model may read as a feature of a token.
 FEATURES = (
     *("times", "num_events", "sessions", "gap_previous", "gap_next"),
-    *("log_gap_previous", "log_gap_next", "hour", "weekday", "account_age"),
+    *("hour", "weekday", "account_age"),
 )
 
 

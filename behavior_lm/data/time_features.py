@@ -7,11 +7,11 @@ piece (several) mean the same by a name:
   name              unit                 an event         a token of several
   gap_previous      100 ms, int32        since the last   sum
   gap_next          100 ms, int32        to the next      sum
-  log_gap_previous  float32              log(1 + s)       log(1 + s) of the sum
-  log_gap_next      float32              log(1 + s)       log(1 + s) of the sum
   hour              0 to 23, int32       in the zone      of its first event
   weekday           0 = Monday, int32    in the zone      of its first event
-  account_age       days, float32        since the first  of its first event
+  account_age       days, float32        since the first  of its first event,
+                    in whole hours: differences of finer
+                    ages would be the gaps that a mask hides
   num_events        int32                1                sum: chains, repeats
   numeric columns   float32, NaN = none  as given         mean of those known
   categories        int32, -1 = none     as given         of its first event
@@ -27,21 +27,19 @@ from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.data.time_gaps import MAX_GAP
 from behavior_lm.data.time_gaps import time_gaps
-from behavior_lm.logs import schema
 from behavior_lm.logs.readers import timestamps as stamps
 
 Features = dict[str, np.ndarray]
 
 GAPS: dict[str, GapKind] = {"gap_previous": "previous", "gap_next": "next"}
-LOG_GAPS = {f"log_{name}": name for name in GAPS}
 CALENDAR = ("hour", "weekday")
 ACCOUNT_AGE = "account_age"
 NUM_EVENTS = "num_events"
-NAMES = (*GAPS, *LOG_GAPS, *CALENDAR, ACCOUNT_AGE, NUM_EVENTS)
+NAMES = (*GAPS, *CALENDAR, ACCOUNT_AGE, NUM_EVENTS)
 # Fields that every sequence has; a model may read them as features, too.
 OF_SEQUENCE = ("times", "sessions")
 # They tell a model of the future when the answer comes.
-LOOK_AHEAD = ("gap_next", "log_gap_next")
+LOOK_AHEAD = ("gap_next",)
 # What a token without events (CLS, SEP) reads; floats read NaN.
 NO_EVENT = -1
 
@@ -97,7 +95,7 @@ def event_features(
   check_names([name for name in names if name not in extras])
   out: Features = {}
   for name, kind in GAPS.items():
-    if name in names or f"log_{name}" in names:
+    if name in names:
       out[name] = time_gaps(timestamps, kind)
   if any(name in names for name in CALENDAR):
     hour, weekday = calendar(timestamps, zone)
@@ -106,7 +104,6 @@ def event_features(
     out[ACCOUNT_AGE] = _account_age(timestamps, first_event)
   if NUM_EVENTS in names:
     out[NUM_EVENTS] = np.ones(len(timestamps), np.int32)
-  out |= _log_gaps(out, [name for name in names if name in LOG_GAPS])
   out = {name: out[name] for name in names if name in out}
   for name, values in extras.items():
     if len(values) != len(timestamps):
@@ -153,8 +150,7 @@ def to_tokens(
 
   Args:
     features: {name: [n]}, as `event_features` gives them, or cut from it. A
-      name that is not in NAMES is an extra column. A log gap is worked out
-      from the gap, which must be there.
+      name that is not in NAMES is an extra column.
     num_events: [num_tokens] events that each token spans, in order, n in all.
       Tokens of 0 events (CLS, SEP) read -1, the hidden gap, or NaN.
 
@@ -162,7 +158,7 @@ def to_tokens(
     {name: [num_tokens]}, of the same types.
 
   Raises:
-    UserError: if the tokens do not span the events, or a gap is missing.
+    UserError: if the tokens do not span the events.
   """
   num_events = np.asarray(num_events, np.int64)
   lengths = {name: len(values) for name, values in features.items()}
@@ -177,8 +173,6 @@ def to_tokens(
   first = (ends - num_events)[filled]
   out = {}
   for name, values in features.items():
-    if name in LOG_GAPS:
-      continue
     if name in GAPS:
       sums = _sums(values.astype(np.int64), first)
       reduced = np.minimum(sums, MAX_GAP).astype(np.int32)
@@ -194,23 +188,6 @@ def to_tokens(
       out[name] = _spread(values[first].astype(np.int32), filled, NO_EVENT)
     else:
       out[name] = _spread(_means(values, first), filled, np.nan)
-  out |= _log_gaps(out, [name for name in features if name in LOG_GAPS])
-  return {name: out[name] for name in features}
-
-
-def _log_gaps(features: Features, names: Sequence[str]) -> Features:
-  """log(1 + seconds), from the gaps: a log of a sum is no sum of logs."""
-  out = {}
-  for name in names:
-    if LOG_GAPS[name] not in features:
-      raise UserError(
-          f"time feature {name!r} needs {LOG_GAPS[name]!r} beside it."
-      )
-    gaps = features[LOG_GAPS[name]]
-    seconds = np.maximum(gaps, 0) / schema.GAPS_PER_SECOND
-    logs = np.log1p(seconds).astype(np.float32)
-    logs[gaps == HIDDEN_GAP] = np.nan
-    out[name] = logs
   return out
 
 
@@ -220,7 +197,7 @@ def _account_age(timestamps: np.ndarray, first: int | None) -> np.ndarray:
         f"time feature {ACCOUNT_AGE!r} needs the time of the user's first"
         " event."
     )
-  age = (timestamps - first) / _DAY_US
+  age = (timestamps - first) // _HOUR_US / 24
   if len(age) and age[0] < 0:
     raise UserError(
         f"an event lies {-age[0]:.3g} days before the user's first event:"

@@ -167,12 +167,9 @@ def token_fields(
   found: Fields = {gap: np.full(size, HIDDEN_GAP, np.int32)}
   times = np.zeros(size)
   if timestamps is not None and size:
-    # The log of a sum is worked out from the sum.
-    names = dict.fromkeys([gap, *reading.computed])
-    logs = [time_features.LOG_GAPS.get(name) for name in names]
     events = time_features.event_features(
         timestamps,
-        list(dict.fromkeys([*names, *filter(None, logs)])),
+        list(dict.fromkeys([gap, *reading.computed])),
         zone=reading.zone,
         first_event=first_event,
         extras=_normalised(extras or {}, reading),

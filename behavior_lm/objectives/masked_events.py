@@ -73,7 +73,7 @@ class MaskedEvents:
   @property
   def requires(self) -> Requires:
     names = (name for name, _ in self.hidden)
-    return Requires(("tokens", "segment_ids", *names))
+    return Requires(("tokens", "segment_ids", *names), hides_events=True)
 
   def init_state(self) -> State:
     """`confidence` [vocab_size] of "mtc": how well each token is predicted."""

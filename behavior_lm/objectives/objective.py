@@ -18,10 +18,12 @@ class Requires:
     fields: names of `data.fields` that it reads itself.
     predicts_future: nothing that the model reads at a position may depend on
       a later event.
+    hides_events: what it hides of an event must not follow from other fields.
   """
 
   fields: tuple[str, ...]
   predicts_future: bool = False
+  hides_events: bool = False
 
 
 class Objective(Protocol):

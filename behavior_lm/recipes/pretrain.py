@@ -35,6 +35,7 @@ from behavior_lm.recipes.causality import check_causality
 from behavior_lm.recipes.causality import check_tokens
 from behavior_lm.recipes.checks import check_loop
 from behavior_lm.recipes.checks import check_step
+from behavior_lm.recipes.hidden_gaps import check_hidden_gaps
 from behavior_lm.training.recipe import Batches
 from behavior_lm.training.recipe import Evaluator
 
@@ -180,6 +181,8 @@ class Pretrain:
     self.vocab_size = _VOCAB_SIZE
     self.objective = make_objective(config, _VOCAB_SIZE)
     check_causality(config, self.objective.requires)
+    if self.objective.requires.hides_events:
+      check_hidden_gaps(config)
     check_step(self, config)
 
   def _windows(self) -> WindowSource:

@@ -61,11 +61,9 @@ def slow_features(times, zone, first_event, level):
     rows.append({
         "gap_previous": previous,
         "gap_next": following,
-        "log_gap_previous": math.log1p(previous / 10),
-        "log_gap_next": math.log1p(following / 10),
         "hour": local.hour,
         "weekday": local.weekday(),
-        "account_age": (time - first_event) / 86_400e6,
+        "account_age": (time - first_event) // 3_600_000_000 / 24,
         "num_events": 1,
         "level": level[place],
     })
@@ -79,8 +77,7 @@ def slow_tokens(rows, num_events):
     place += size
     if not span:
       out.append({
-          "gap_previous": -1, "gap_next": -1, "log_gap_previous": math.nan,
-          "log_gap_next": math.nan, "hour": -1, "weekday": -1,
+          "gap_previous": -1, "gap_next": -1, "hour": -1, "weekday": -1,
           "account_age": math.nan, "num_events": 0, "level": math.nan,
       })
       continue
@@ -90,7 +87,6 @@ def slow_tokens(rows, num_events):
     for kind in ("previous", "next"):
       gap = min(sum(row[f"gap_{kind}"] for row in span), 2**31 - 1)
       token[f"gap_{kind}"] = gap
-      token[f"log_gap_{kind}"] = math.log1p(gap / 10)
     known = [row["level"] for row in span if not math.isnan(row["level"])]
     token["level"] = sum(known) / len(known) if known else math.nan
     out.append(token)
@@ -185,12 +181,14 @@ def test_a_token_of_days_is_capped_not_wrapped():
 
 def test_a_subset_keeps_its_names_and_order():
   times = np.array([0, 10_000_000])
-  names = ["hour", "gap_previous", "log_gap_previous"]
+  names = ["hour", "gap_previous"]
   assert list(event_features(times, names)) == names
-  alone = event_features(times, ["log_gap_previous"])
-  assert list(alone) == ["log_gap_previous"]
-  with pytest.raises(UserError, match="'log_gap_previous' needs 'gap_prev"):
-    to_tokens(alone, np.array([2]))
+
+
+def test_the_age_of_an_account_hides_gaps_within_an_hour():
+  times = np.array([0, 5, 59, 60, 200]) * 60_000_000
+  age = event_features(times, ["account_age"], first_event=0)["account_age"]
+  np.testing.assert_allclose(age * 24, [0, 0, 0, 1, 3], rtol=1e-6)
 
 
 def test_a_million_events_take_one_pass():

@@ -102,7 +102,7 @@ def test_without_time_all_gaps_are_hidden():
 
 @pytest.mark.parametrize("tokens", [None, COLLAPSED])
 def test_features_are_reduced_to_tokens(tokens):
-  names = ("hour", "level", "account_age", "log_gap_next")
+  names = ("hour", "level", "account_age")
   source = source_of(
       [7],
       tokens=tokens,
@@ -119,11 +119,6 @@ def test_features_are_reduced_to_tokens(tokens):
     level = [0.5, 2.5, 4, 5, 6]
   np.testing.assert_allclose(fields["level"][events], level)
   assert fields["account_age"][0] == pytest.approx(1)
-  np.testing.assert_allclose(
-      fields["log_gap_next"][events],
-      np.log1p(fields["time_gaps"][events] / 10),
-      rtol=1e-6,
-  )
   assert "gap_next" not in fields
 
 

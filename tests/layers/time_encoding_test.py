@@ -76,3 +76,22 @@ def test_buckets_grow_with_the_gap_and_stay_in_the_table():
   assert buckets[0] == 0 and buckets[1] == 1 and buckets[2] == 2
   assert (np.diff(buckets) > 0).all()
   assert buckets[-1] < NUM_BUCKETS
+
+
+def test_each_power_of_two_begins_a_bucket_and_one_less_ends_another():
+  powers = 2 ** np.arange(1, 31)
+  at = np.asarray(gap_bucket(jnp.asarray(powers)))
+  np.testing.assert_array_equal(at, 2 + 2 * np.arange(1, 31))
+  before = np.asarray(gap_bucket(jnp.asarray(powers - 1)))
+  assert (before < at).all()
+
+
+@pytest.mark.parametrize("name", ["bucket", "gate"])
+def test_what_is_added_has_the_scale_of_token_embeddings_at_first(name):
+  """Whose standard deviation is 0.02."""
+  rng = np.random.default_rng(0)
+  tokens = jnp.asarray(rng.normal(0, 0.02, (8, 64, 128)), jnp.float32)
+  gaps = jnp.asarray(rng.integers(1, 10_000, (8, 64)))
+  layer = TIME_ENCODINGS[name](128, rngs=nnx.Rngs(0))
+  added = np.asarray(layer(tokens, gaps) - tokens)
+  assert 0.015 < np.sqrt((added**2).mean()) < 0.03

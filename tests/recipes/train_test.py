@@ -155,11 +155,14 @@ def test_every_field_goes_through_training_evaluation_and_embedding(
     tmp_path, objective
 ):
   path = tiny_dataset(tmp_path, extras=("level", "shop:cat"))
-  ahead = ("gap_next", "log_gap_next")
+  # What would show the gap of a masked event, or the future.
+  refused = {
+      "masked_events": ("gap_previous", "times"), "next_events": ("gap_next",)
+  }
   names = [
       name
       for name in (*FEATURES, "level", "shop")
-      if objective == "masked_events" or name not in ahead
+      if name not in refused[objective]
   ]
   config = tiny_config(
       path,
@@ -267,9 +270,11 @@ CAUSAL = dict(model__causal=True, data__gap_kind="previous")
         (dict(keep_best__metric="test/accuracy"), "evals.test.every"),
         (CAUSAL | dict(data__gap_kind="next"), "data.gap_kind=previous"),
         (
-            CAUSAL | dict(data__features="log_gap_next"),
-            "'log_gap_next'.*Use 'log_gap_previous'",
+            CAUSAL | dict(data__features="gap_next"),
+            "'gap_next'.*Use 'gap_previous'",
         ),
+        (dict(data__features="gap_previous"), "next' and 'gap_previous'"),
+        (dict(data__features="times"), "'times' together tell"),
         (
             CAUSAL
             | dict(tokenizer__sessions="q0.9", data__features="sessions"),

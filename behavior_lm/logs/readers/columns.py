@@ -14,8 +14,7 @@ RESERVED = frozenset(
     | {"tokens", "time_gaps", "times", "num_events", "sessions", "masked"}
     | {"positions", "segment_ids", "sequence", "token_index", "hidden_bits"}
     | {"first_event", "labels", "weights", "domain"}
-    | {"gap_previous", "gap_next", "log_gap_previous", "log_gap_next"}
-    | {"hour", "weekday", "account_age"}
+    | {"gap_previous", "gap_next", "hour", "weekday", "account_age"}
 )
 _EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _EXTRA_KINDS = {"num": schema.NUMERIC, "cat": schema.CATEGORICAL}
