@@ -41,6 +41,13 @@ ROOMS = {
     "reporting": _DATA,
 }
 
+# The one file that imports each optional dependency.
+EXTRAS = {
+    "beam": "behavior_lm/logs/builders/beam.py",
+    "faiss": "behavior_lm/inference/stores/faiss_kinds.py",
+    "redis": "behavior_lm/inference/stores/redis_store.py",
+}
+
 FORBIDDEN = {"tensorflow", "torch", "pickle"}
 USES_JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 
@@ -214,12 +221,13 @@ def test_a_right_import_passes(path, source):
 def test_every_library_that_is_imported_is_declared():
   project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
   declared = {distribution_name(text) for text in project["dependencies"]}
-  # Imported by one file, and that one only when a flag asks for it.
+  # Each extra is imported by one file, when a flag asks for it.
   optional = {
-      "behavior_lm/logs/builders/beam.py": {
+      file: {
           distribution_name(text)
-          for text in project["optional-dependencies"]["beam"]
+          for text in project["optional-dependencies"][extra]
       }
+      for extra, file in EXTRAS.items()
   }
   owners = metadata.packages_distributions()
   missing = {}

@@ -12,6 +12,9 @@ import socket
 
 from behavior_lm.common.errors import UserError
 
+# How messages name a folder: what stands before its path, and what it holds.
+PREFIX = "--out "
+KIND = "dataset"
 # Lies in a folder that is being written: whose it is.
 OWNER_FILE = "building.json"
 
@@ -22,6 +25,8 @@ def atomic_folder(
     *,
     overwrite: bool,
     is_ours: Callable[[pathlib.Path], bool],
+    prefix: str = PREFIX,
+    kind: str = KIND,
 ) -> Iterator[pathlib.Path]:
   """Yields a folder beside `out` that takes its name when the body succeeds.
 
@@ -31,21 +36,24 @@ def atomic_folder(
     out: the folder to make.
     overwrite: replace a folder that is there and ours.
     is_ours: whether a folder was written by the same command.
+    prefix, kind: for messages, see the head of this file.
 
   Raises:
     UserError: if `out` is in the way or its parent cannot be written.
   """
   if out.parent.is_dir():
     clear_leftovers(out)
-  check_free(out, overwrite=overwrite, is_ours=is_ours)
+  check_free(
+      out, overwrite=overwrite, is_ours=is_ours, prefix=prefix, kind=kind
+  )
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f"{out.name}.building-{os.getpid()}")
     building.mkdir()
   except OSError as error:
     raise UserError(
-        f"--out {out}: cannot be written: {error.strerror} ({error.filename})."
-        " Choose another folder."
+        f"{prefix}{out}: cannot be written: {error.strerror}"
+        f" ({error.filename}). Choose another folder."
     ) from error
   owner = building / OWNER_FILE
   owner.write_text(
@@ -59,7 +67,7 @@ def atomic_folder(
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
       raise
     raise UserError(
-        f"--out {out}: no space left on the disk. Nothing was written; make"
+        f"{prefix}{out}: no space left on the disk. Nothing was written; make"
         " room or choose another folder."
     ) from error
   finally:
@@ -71,27 +79,29 @@ def check_free(
     *,
     overwrite: bool,
     is_ours: Callable[[pathlib.Path], bool],
+    prefix: str = PREFIX,
+    kind: str = KIND,
 ) -> None:
   """Raises UserError unless `out` may be written."""
   for parent in out.parents:
     if parent.exists() and not parent.is_dir():
       raise UserError(
-          f"--out {out}: {parent} is a file, not a folder. Choose another"
+          f"{prefix}{out}: {parent} is a file, not a folder. Choose another"
           " folder."
       )
   if not out.exists():
     return
   if not out.is_dir():
-    raise UserError(f"--out {out}: is a file. Choose another folder.")
+    raise UserError(f"{prefix}{out}: is a file. Choose another folder.")
   if is_ours(out):
     if not overwrite:
       raise UserError(
-          f"--out {out}: holds a complete dataset. Pass --overwrite to replace"
+          f"{prefix}{out}: holds a complete {kind}. Pass --overwrite to replace"
           " it, or choose another folder."
       )
   elif any(out.iterdir()):
     raise UserError(
-        f"--out {out}: exists and is not a dataset of this program, so it is"
+        f"{prefix}{out}: exists and is not a {kind} of this program, so it is"
         " never overwritten. Choose another folder."
     )
 

@@ -157,7 +157,7 @@ def work_folder(
       or a damaged one, or another process is at work in it.
   """
   folder = out.with_name(f"{out.name}.parts")
-  with _locked(folder, out):
+  with _locked(folder, f"--out {out}"):
     _check_request(folder, request, ignored)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -175,6 +175,8 @@ def resumable_folder(
     overwrite: bool,
     is_ours: Callable[[Path], bool],
     restart: bool = False,
+    prefix: str = folders.PREFIX,
+    kind: str = folders.KIND,
 ) -> Iterator[Path]:
   """Yields a folder beside `out` that takes its name when the body succeeds.
 
@@ -187,6 +189,7 @@ def resumable_folder(
     overwrite: replace a folder that is there and ours.
     is_ours: whether a folder was written by the same command.
     restart: empty what an earlier run left.
+    prefix, kind: for messages, see `common.folders`.
 
   Raises:
     UserError: if `out` is in the way, cannot be written, or another process
@@ -194,9 +197,11 @@ def resumable_folder(
   """
   if out.parent.is_dir():
     folders.clear_leftovers(out)
-  folders.check_free(out, overwrite=overwrite, is_ours=is_ours)
+  folders.check_free(
+      out, overwrite=overwrite, is_ours=is_ours, prefix=prefix, kind=kind
+  )
   building = building_of(out)
-  with _locked(building, out):
+  with _locked(building, f"{prefix}{out}"):
     if restart:
       empty(building)
     try:
@@ -213,7 +218,7 @@ def resumable_folder(
       if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         raise
       raise Interrupted(
-          f"--out {out}: no space left on the disk. What is done is in"
+          f"{prefix}{out}: no space left on the disk. What is done is in"
           f" {building}: make room and run the same command again to continue,"
           " or delete that folder."
       ) from error
@@ -261,15 +266,15 @@ def _check_request(
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, out: Path) -> Iterator[None]:
+def _locked(folder: Path, where: str) -> Iterator[None]:
   """Makes a folder and holds its lock, which ends with the process."""
   try:
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / LOCK).open("a+")
   except OSError as error:
     raise UserError(
-        f"--out {out}: cannot be written: {error.strerror} ({error.filename})."
-        " Choose another --out."
+        f"{where}: cannot be written: {error.strerror} ({error.filename})."
+        " Choose another place."
     ) from error
   with file:
     try:
@@ -277,8 +282,8 @@ def _locked(folder: Path, out: Path) -> Iterator[None]:
     except OSError as error:
       file.seek(0)
       raise UserError(
-          f"--out {out}: process {file.read() or 'unknown'} is writing it. Wait"
-          " for it, or choose another --out."
+          f"{where}: process {file.read() or 'unknown'} is writing it. Wait"
+          " for it, or choose another place."
       ) from error
     file.truncate(0)
     file.write(str(os.getpid()))
