@@ -5,7 +5,7 @@ the first event; null where days were pooled to a user), num_events (int) and
 embedding (Array of float32), and `split` when it was made from a dataset.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import dataclasses
 import json
 import os
@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
@@ -140,6 +142,25 @@ def read_embeddings(path: str | Path) -> tuple[pl.DataFrame, np.ndarray]:
   return table.drop(EMBEDDING), vectors
 
 
+def iter_embeddings(
+    path: str | Path, rows: int
+) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
+  """Reads what `read_embeddings` reads, at most `rows` rows at a time."""
+  path = Path(path)
+  _existing(path)
+  try:
+    with pq.ParquetFile(path) as file:
+      first = 0
+      for batch in file.iter_batches(rows):
+        table = pl.DataFrame(pl.from_arrow(batch))
+        _check_columns(table.schema, path)
+        table = _with_ids(table, path)
+        yield table.drop(EMBEDDING), _matrix(table[EMBEDDING], path, first)
+        first += table.height
+  except (pa.ArrowException, OSError) as error:
+    raise _damaged(path, error) from error
+
+
 def read_settings(path: str | Path) -> dict[str, Any]:
   """What the writer of a store said of it; empty if nothing."""
   return _existing(Path(path)).settings(Path(path))
@@ -176,7 +197,8 @@ def _with_ids(table: pl.DataFrame, path: Path) -> pl.DataFrame:
   return table.with_columns(pl.col("user_id").cast(pl.String))
 
 
-def _matrix(column: pl.Series, path: Path) -> np.ndarray:
+def _matrix(column: pl.Series, path: Path, first: int = 0) -> np.ndarray:
+  """Vectors of a column whose first cell is row `first` of the file."""
   kind = column.dtype
   inner = getattr(kind, "inner", None)
   if not isinstance(kind, pl.Array | pl.List) or inner not in (
@@ -185,7 +207,7 @@ def _matrix(column: pl.Series, path: Path) -> np.ndarray:
   ):
     raise UserError(f"{path}: column {EMBEDDING!r} is {kind}, not vectors.")
   if column.null_count():
-    row = int(column.is_null().arg_max() or 0)
+    row = first + int(column.is_null().arg_max() or 0)
     raise UserError(f"{path}: row {row} has no vector.")
   if isinstance(kind, pl.List):
     lengths = column.list.len().unique().sort().to_list()
@@ -196,7 +218,7 @@ def _matrix(column: pl.Series, path: Path) -> np.ndarray:
   bad = ~np.isfinite(vectors).all(axis=1)
   if bad.any():
     raise UserError(
-        f"{path}: the vector of row {int(np.argmax(bad))} is not finite"
+        f"{path}: the vector of row {first + int(np.argmax(bad))} is not finite"
         f" ({int(bad.sum()):,} such rows). The model or the file is damaged."
     )
   return vectors
