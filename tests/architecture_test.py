@@ -45,7 +45,7 @@ ROOMS = {
 EXTRAS = {
     "beam": "behavior_lm/logs/builders/beam.py",
     "faiss": "behavior_lm/inference/stores/faiss_kinds.py",
-    "redis": "behavior_lm/inference/stores/redis_store.py",
+    "redis": "behavior_lm/inference/stores/redis_client.py",
 }
 
 FORBIDDEN = {"tensorflow", "torch", "pickle"}
