@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
@@ -138,8 +137,10 @@ class Embedder:
         and timestamp: one vector a user, in the order of first appearance.
       pooling: over the windows of a sequence: "mean", over all its events
         (without CLS); "max", over all its events; "cls", the windows' CLS
-        weighted by their events; "last", its last event. With a tokenizer
-        that spans several events, read "token" for "event".
+        weighted by their events; "last" and "last8", its last event or the
+        mean of so many; "gaussian", attention to events near the middle of
+        each window. With a tokenizer that spans several events, read "token"
+        for "event".
       layer: 0 (embeddings) to num_layers; negative counts from the last one,
         which is -1 and None.
       batch_size: windows computed at once; None chooses by the model's length.
@@ -354,9 +355,10 @@ def make_program(graphdef: Any, layer: int, pooling: Pooling) -> Any:
     # that depends on the shape of the batch.
     with jax.default_matmul_precision("float32"):
       model = merge_model(graphdef, state["params"], state["model_state"])
-      hidden = model.encoder.encode(batch, layer=layer).astype(jnp.float32)
-    is_event = (batch["segment_ids"] != 0) & (batch["positions"] > 0)
-    return pooling.reduce(hidden, is_event)
+      hidden = model.encoder.encode(batch, layer=layer)
+      pool = pooling.layer(hidden.shape[-1])
+      pooled = pool(hidden, batch["segment_ids"], batch["positions"], 1)
+    return pooled[:, 0]
 
   return program
 

@@ -1,17 +1,18 @@
-"""Hidden states of windows -> one vector a sequence.
+"""Vectors of windows -> one vector a sequence.
 
 A window is CLS and some events of one sequence. On the device each window
-becomes one vector; on the host the windows of a sequence become one.
+becomes one vector (`layers.pooling`); here the windows of a sequence become
+one.
 """
 
 from collections.abc import Callable
 import dataclasses
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.layers import pooling as layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,46 +20,41 @@ class Pooling:
   """One way to make a vector.
 
   Attributes:
-    reduce: hidden [batch, length, embed_dim] float32 and is_event
-      [batch, length] bool -> [batch, embed_dim]; runs on the device.
+    name: key of `layers.pooling.POOLINGS`.
+    options: of it.
     combine: joins the vectors of two windows of a sequence.
-    by_events: divide the combined vector by the number of events.
+    by_events: windows weigh as much as they have events.
     last_only: the last window decides, others are not computed.
   """
 
-  reduce: Callable[[jax.Array, jax.Array], jax.Array]
+  name: str
+  options: tuple[tuple[str, Any], ...] = ()
   combine: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.add
   by_events: bool = False
   last_only: bool = False
 
-
-def _sum(hidden: jax.Array, is_event: jax.Array) -> jax.Array:
-  return jnp.where(is_event[..., None], hidden, 0).sum(1)
-
-
-def _cls(hidden: jax.Array, is_event: jax.Array) -> jax.Array:
-  return hidden[:, 0] * is_event.sum(1)[:, None]
-
-
-def _max(hidden: jax.Array, is_event: jax.Array) -> jax.Array:
-  return jnp.where(is_event[..., None], hidden, -jnp.inf).max(1)
-
-
-def _last(hidden: jax.Array, is_event: jax.Array) -> jax.Array:
-  # CLS is before the events, so their number is the offset of the last.
-  at = is_event.sum(1)[:, None, None]
-  return jnp.take_along_axis(hidden, at, axis=1)[:, 0]
+  def layer(self, embed_dim: int) -> layers.Pooling:
+    """What pools a window on the device; it has no parameters."""
+    # No random number is drawn where there are no parameters.
+    make: Any = layers.POOLINGS[self.name]
+    made: layers.Pooling = make(embed_dim, rngs=None, **dict(self.options))
+    return made
 
 
 POOLINGS = {
     # Mean over all events of the sequence; CLS does not count.
-    "mean": Pooling(_sum, by_events=True),
+    "mean": Pooling("mean", by_events=True),
     # CLS of each window, weighted by its number of events.
-    "cls": Pooling(_cls, by_events=True),
+    "cls": Pooling("cls", by_events=True),
     # Maximum of each coordinate over all events.
-    "max": Pooling(_max, combine=np.maximum),
+    "max": Pooling("max", combine=np.maximum),
     # The last event: what a causal model knows in the end.
-    "last": Pooling(_last, last_only=True),
+    "last": Pooling("last", last_only=True),
+    # The mean of the last 8 events, of those that the last window has.
+    "last8": Pooling("last", (("count", 8),), last_only=True),
+    # Attention to the events near the middle of each window, which weighs as
+    # much as it has events.
+    "gaussian": Pooling("gaussian", by_events=True),
 }
 
 
@@ -102,6 +98,8 @@ class RowSums:
     """Takes the vector of one announced window."""
     state = self._open[row]
     vector = vector.astype(np.float64)
+    if self._pooling.by_events:
+      vector = vector * num_events
     state.total = (
         vector
         if state.total is None

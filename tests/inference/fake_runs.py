@@ -121,5 +121,17 @@ def expected_vector(embedder, sequence, pooling, layer):
       "mean": lambda: events.mean(0),
       "max": lambda: events.max(0),
       "last": lambda: events[-1],
+      "last8": lambda: windows[-1][1:][-8:].mean(0),
+      "gaussian": lambda: np.average(
+          [near_the_middle(w[1:]) for w in windows], axis=0, weights=counts
+      ),
       "cls": lambda: np.average(firsts, axis=0, weights=counts),
   }[pooling]()
+
+
+def near_the_middle(states):
+  """softmax(-|mean - x|^2 / (2 sqrt(d))) over the states of a window."""
+  distances = ((states.mean(0) - states) ** 2).sum(1)
+  scores = -distances / (2 * np.sqrt(states.shape[1]))
+  shares = np.exp(scores - scores.max())
+  return shares @ states / shares.sum()
