@@ -69,7 +69,7 @@ def prepare(
   """
   options = options.complete()
   options.cut()  # Its faults are told before anything is read.
-  files = sources.find_sources(options.logs, options.log_format)
+  found = sources.find_sources(options.logs, options.log_format)
   out = pathlib.Path(os.path.abspath(pathlib.Path(options.out).expanduser()))
   with resumable.resumable_folder(
       out,
@@ -77,9 +77,9 @@ def prepare(
       is_ours=dataset.is_dataset,
       restart=options.restart,
   ) as building:
-    plan = _plan(options, files, building)
+    plan = _plan(options, found.files, building)
     reads, sorts = (run_stages or _run_here)(plan, progress)
-    return dataset_writer.write(plan, reads, sorts, progress)
+    return dataset_writer.write(plan, reads, sorts, found.skipped, progress)
 
 
 def on_beam(runner: str, flags: Sequence[str]) -> RunStages:

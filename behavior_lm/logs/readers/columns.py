@@ -1,6 +1,6 @@
 """Which columns of a log hold the user, the event, the design and the time."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 import re
 
 from behavior_lm.common.errors import UserError
@@ -130,6 +130,7 @@ def resolve_columns(
     found: Sequence[str],
     file: str,
     extras: Sequence[str] = (),
+    outside: Collection[str] = (),
 ) -> dict[str, str]:
   """Finds the columns of one file.
 
@@ -138,9 +139,11 @@ def resolve_columns(
     found: the file's column names.
     file: its name, for messages.
     extras: further columns that are wanted, by our names.
+    outside: columns that the names of the file's folders state.
 
   Returns:
-    {ours: theirs}; design_id is missing where the file has none.
+    {ours: theirs} of the columns in the file: design_id is missing where it
+    has none, and so are columns that are only `outside`.
 
   Raises:
     UserError: if a needed column is not there, or a name is there twice.
@@ -156,6 +159,8 @@ def resolve_columns(
     theirs = mapping.get(ours, ours)
     if theirs in found:
       resolved[ours] = theirs
+    elif theirs in outside:
+      continue
     elif ours in mapping:
       raise UserError(
           f"{file}: --columns says {ours}={theirs}, but there is no column"
@@ -167,6 +172,27 @@ def resolve_columns(
           f" the right one with --columns {ours}=THEIR_NAME."
       )
   return resolved
+
+
+def stated(
+    mapping: dict[str, str],
+    resolved: Collection[str],
+    values: Mapping[str, str | None],
+    ours: Iterable[str],
+) -> dict[str, str | None]:
+  """{ours: value} of the columns that only the file's folders state.
+
+  Args:
+    mapping: {ours: theirs} as parse_columns gives it.
+    resolved: our names of the columns that are in the file.
+    values: {theirs: value} of the folders.
+    ours: the columns that are wanted.
+  """
+  return {
+      name: values[theirs]
+      for name in ours
+      if name not in resolved and (theirs := mapping.get(name, name)) in values
+  }
 
 
 def _listed(names: Sequence[str], limit: int = 20) -> str:

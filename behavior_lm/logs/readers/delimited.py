@@ -100,8 +100,12 @@ class _Table:
     self._source = source
     self._rejected = rejected
     self._separator = separator
-    resolved = columns.resolve_columns(mapping, names, source.name, extras)
+    values = source.folder_values
+    resolved = columns.resolve_columns(
+        mapping, names, source.name, extras, values
+    )
     self._ours = (*schema.EVENT_COLUMNS, *extras)
+    self._stated = columns.stated(mapping, resolved, values, self._ours)
     self._num_fields = len(names)
     # Place in the file of each of our columns.
     self._places = {
@@ -235,7 +239,7 @@ class _Table:
         (
             pl.col(str(self._places[ours]))
             if ours in self._places
-            else pl.lit(None, pl.String)
+            else pl.lit(self._stated.get(ours), pl.String)
         ).alias(ours)
         for ours in self._ours
     )
@@ -260,7 +264,10 @@ class _Table:
     }
     for ours in self._ours:
       place = self._places.get(ours)
-      values = [None if place is None else fields[place] for _, fields in rows]
+      values = [
+          self._stated.get(ours) if place is None else fields[place]
+          for _, fields in rows
+      ]
       data[ours] = pl.Series(values, dtype=pl.String)
     return pl.DataFrame(data)
 

@@ -99,11 +99,15 @@ class _Log:
           list(found),
           source.name,
           [name for name in extras if name not in optional],
+          source.folder_values,
       )
     else:
       self._names = dict(mapping)
-    # Rows without a design may come first; the key is looked for anyway.
     self._ours = (*schema.EVENT_COLUMNS, *extras)
+    self._stated = columns.stated(
+        mapping, self._names, source.folder_values, self._ours
+    )
+    # Rows without a design may come first; the key is looked for anyway.
     for ours in self._ours:
       self._names.setdefault(ours, mapping.get(ours, ours))
 
@@ -113,7 +117,12 @@ class _Log:
         data, schema=dict.fromkeys(self._names.values(), pl.String())
     )
     return frame.select(
-        pl.col(self._names[ours]).alias(ours) for ours in self._ours
+        (
+            pl.lit(self._stated[ours], pl.String)
+            if ours in self._stated
+            else pl.col(self._names[ours])
+        ).alias(ours)
+        for ours in self._ours
     )
 
   def parse_slowly(self, lines: Lines) -> pl.DataFrame:
@@ -133,7 +142,8 @@ class _Log:
         continue
       data[clean.ROW].append(number)
       for ours in self._ours:
-        data[ours].append(_as_text(found.get(self._names[ours])))
+        value = self._stated.get(ours, found.get(self._names[ours]))
+        data[ours].append(_as_text(value))
     kinds = dict.fromkeys(self._ours, pl.String())
     return pl.DataFrame(data, schema={clean.ROW: pl.Int64(), **kinds})
 

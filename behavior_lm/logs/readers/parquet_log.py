@@ -1,6 +1,6 @@
 """Reads Parquet logs in batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -49,7 +49,12 @@ def read_parquet(
   """
   with _open(source) as file:
     found = [field.name for field in file.schema_arrow]
-    resolved = columns.resolve_columns(mapping, found, source.name, extras)
+    values = source.folder_values
+    resolved = columns.resolve_columns(
+        mapping, found, source.name, extras, values
+    )
+    ours = (*schema.EVENT_COLUMNS, *extras)
+    stated = columns.stated(mapping, resolved, values, ours)
     first, last = source.groups or (0, file.metadata.num_row_groups)
     row = 1 + sum(
         file.metadata.row_group(group).num_rows for group in range(first)
@@ -69,7 +74,7 @@ def read_parquet(
         ) from error
       if batch is None:
         return
-      yield _as_raw(batch, resolved, extras, row, source.name)
+      yield _as_raw(batch, resolved, ours, stated, row, source.name)
       row += batch.num_rows
 
 
@@ -90,7 +95,8 @@ def _open(source: Source) -> pq.ParquetFile:
 def _as_raw(
     batch: pa.RecordBatch,
     resolved: dict[str, str],
-    extras: Sequence[str],
+    wanted: Sequence[str],
+    stated: Mapping[str, str | None],
     row: int,
     file: str,
 ) -> pl.DataFrame:
@@ -100,11 +106,11 @@ def _as_raw(
       )
   }
   undecoded = pl.Series([False]).new_from_index(0, batch.num_rows)
-  for ours in (*schema.EVENT_COLUMNS, *extras):
+  for ours in wanted:
     if ours not in resolved:
-      data[ours] = pl.Series([None], dtype=pl.String).new_from_index(
-          0, batch.num_rows
-      )
+      data[ours] = pl.Series(
+          [stated.get(ours)], dtype=pl.String
+      ).new_from_index(0, batch.num_rows)
       continue
     found = _to_series(batch.column(resolved[ours]))
     if ours in _IDS:

@@ -4,24 +4,36 @@ Lines that cannot be text (invalid encoding, NUL bytes) are rejected here and
 left blank, so that the numbers of the others stay right.
 """
 
+import bz2
 import codecs
 from collections.abc import Callable, Iterator
 import dataclasses
 import gzip
-from typing import BinaryIO
+import lzma
+from typing import Any, BinaryIO
 import zlib
 
 import numpy as np
 import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped]
 
+from behavior_lm.common.errors import first_line as error_line
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.readers import quarantine
+from behavior_lm.logs.readers import source_file
 from behavior_lm.logs.readers.source_file import Source
 
 CHUNK_BYTES = 16 << 20
 # A log with a longer line is no log of lines.
 MAX_LINE_BYTES = 64 << 20
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_OPEN: dict[str, Callable[..., Any]] = {
+    source_file.GZIP: gzip.open,
+    source_file.BZ2: bz2.open,
+    source_file.XZ: lzma.open,
+}
+# What reading a file raises that is damaged, cut off or on a bad disk.
+_DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError, pa.ArrowException)
 # Encodings whose line feed is not the byte 10.
 _WIDE = ("utf-16", "utf-32")
 # Below this many lines a block is read line by line.
@@ -199,7 +211,7 @@ def first_line(source: Source, encoding: str) -> str:
 
 def read_blocks(source: Source, encoding: str) -> Iterator[bytes]:
   """Yields the bytes of the file; UTF-8 where `encoding` is a wide one."""
-  with _open(source) as stream:
+  with open_file(source) as stream:
     first = True
     for block in _blocks(stream, source, encoding):
       yield block.removeprefix(codecs.BOM_UTF8) if first else block
@@ -216,15 +228,8 @@ def _blocks(
       block = stream.read(CHUNK_BYTES)
       if decoder is not None:
         block_text = decoder.decode(block, final=not block)
-    except EOFError as error:
-      raise UserError(
-          f"{source.path}: the gzip file is cut off; its end is missing. Copy"
-          " it again, or unpack what is there and pass that."
-      ) from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-      raise UserError(
-          f"{source.path}: the gzip file is damaged ({error}). Copy it again."
-      ) from error
+    except _DAMAGED as error:
+      raise _damaged(source, error) from error
     except UnicodeDecodeError as error:
       raise UserError(
           f"{source.path}: is not {encoding} text ({error.reason}). Pass the"
@@ -235,10 +240,33 @@ def _blocks(
     yield block if decoder is None else block_text.encode()
 
 
-def _open(source: Source) -> BinaryIO:
-  if source.gzipped:
-    return gzip.open(source.path, "rb")  # type: ignore[return-value]
-  return source.path.open("rb")
+def open_file(source: Source) -> BinaryIO:
+  """Opens the file for reading, unpacked."""
+  path, how = source.path, source.compression
+  if not how:
+    return path.open("rb")
+  opened: Any
+  if how in (source_file.ZSTD, source_file.LZ4):
+    opened = pa.CompressedInputStream(pa.OSFile(str(path)), how)
+  else:
+    opened = _OPEN[how](path, "rb")
+  return opened
+
+
+def _damaged(source: Source, error: Exception) -> UserError:
+  how = source.compression or "file"
+  cut = isinstance(error, EOFError) or "runcated" in str(error)
+  if cut:
+    return UserError(
+        f"{source.path}: the {how} file is cut off; its end is missing. Copy"
+        " it again, or unpack what is there and pass that."
+    )
+  name = f"{how} file" if source.compression else "file"
+  what = "is damaged" if source.compression else "cannot be read"
+  return UserError(
+      f"{source.path}: the {name} {what} ({error_line(error)[:120]}). Copy it"
+      " again."
+  )
 
 
 def _check_start(

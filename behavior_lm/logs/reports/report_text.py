@@ -41,6 +41,14 @@ def to_screen(report: dict[str, Any], vocab_size: int = 7_000) -> str:
       f"rejected: {rejected['rows']:,} of {report['rows']:,} rows"
       + (f" ({reasons}; see quarantine.jsonl)" if reasons else "")
   )
+  if report["not_read"]:
+    first = "; ".join(
+        f"{name}: {why}" for name, why in list(report["not_read"].items())[:3]
+    )
+    lines.append(
+        f"not read: {len(report['not_read']):,} of the paths in the folder"
+        f" ({first}; all of them in report.md)"
+    )
   return "\n".join(lines)
 
 
@@ -257,4 +265,8 @@ def _sources(report: dict[str, Any]) -> str:
       ]
       for source in report["sources"]
   ]
-  return "## Sources\n\n" + table(["file", "rows", "bytes", "times"], rows)
+  text = "## Sources\n\n" + table(["file", "rows", "bytes", "times"], rows)
+  if report["not_read"]:
+    skipped = [[name, why] for name, why in report["not_read"].items()]
+    text += "\n\nNot read:\n\n" + table(["path", "reason"], skipped)
+  return text

@@ -40,6 +40,7 @@ def write(
     plan: Plan,
     reads: Sequence[Result],
     sorts: Sequence[Result],
+    skipped: Mapping[str, str],
     progress: CommandProgress,
 ) -> dict[str, Any]:
   """Writes everything but the examples; dataset.json comes last.
@@ -48,6 +49,7 @@ def write(
     plan: of the run.
     reads: results of the reading tasks, in the order of the log.
     sorts: results of the sorting tasks, in the order of the partitions.
+    skipped: {name: why it was not read} of the other files of the log.
     progress: told how far it is.
 
   Returns:
@@ -81,6 +83,7 @@ def write(
       ),
       time_kinds=read_results.times(plan, reads).kinds,
   )
+  summary["not_read"] = dict(skipped)
   categories = _write_categories(plan)
   summary["extras"] = extras.summary(
       {name: part["num_events"] for name, part in summary["splits"].items()},

@@ -204,7 +204,7 @@ def _cut(source: Source) -> tuple[list[Source], int]:
   """The parts to read a file in, and about how many rows it has."""
   if source.format != source_file.PARQUET:
     # Short rows on purpose: too many partitions cost less than too large ones.
-    return [source], source.size * (10 if source.gzipped else 1) // 40
+    return [source], source.size * (10 if source.compression else 1) // 40
   counts = parquet_log.group_rows(source)
   parts, first, rows = [], 0, 0
   for group, count in enumerate(counts):

@@ -26,7 +26,7 @@ def read(logs, log_format, folder, *, extras=None, columns=None):
   times = timestamps.TimeReader(formats.default_timezone(log_format))
   kinds = formats.extra_kinds(log_format, extras)
   frames = []
-  for source in sources.find_sources(str(logs), log_format):
+  for source in sources.find_sources(str(logs), log_format).files:
     for raw in formats.read(
         source,
         log_format=log_format,

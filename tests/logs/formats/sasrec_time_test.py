@@ -32,7 +32,7 @@ def test_items_and_times_are_joined_line_by_line(tmp_path):
 def test_both_files_are_sources_whichever_is_given(tmp_path):
   log = write(tmp_path, "1 17\n", "1 1318896000\n")
   for given in (log, tmp_path, tmp_path / "shop_time_rank.txt"):
-    found = sources.find_sources(str(given), "sasrec_time")
+    found = sources.find_sources(str(given), "sasrec_time").files
     assert {source.name for source in found} == {
         "shop_item_rank.txt",
         "shop_time_rank.txt",

@@ -22,7 +22,7 @@ def read(folder, content, encoding="utf-8", name="log.csv", chunk=None):
   path = folder / name
   path.write_bytes(content)
   rejected = quarantine.Quarantine(folder / "quarantine.jsonl")
-  [source] = sources.find_sources(str(path))
+  [source] = sources.find_sources(str(path)).files
   frames = list(delimited.read_delimited(source, {}, encoding, rejected))
   rejected.close()
   rows = [row for frame in frames for row in frame.iter_rows()]
@@ -182,7 +182,7 @@ def test_a_file_without_a_header_is_given_its_names(tmp_path):
   path = tmp_path / "log.csv"
   path.write_bytes(b'"a|x"|e|d|3|7\nb|e|d|4|\n')
   rejected = quarantine.Quarantine(tmp_path / "quarantine.jsonl")
-  [source] = sources.find_sources(str(path))
+  [source] = sources.find_sources(str(path)).files
   [frame] = delimited.read_delimited(
       source,
       {"level": "lvl"},
@@ -202,7 +202,7 @@ def test_extras_of_rows_over_several_lines_are_read(tmp_path):
   path = tmp_path / "log.csv"
   path.write_bytes(_HEAD[:-1] + b',level\nu,"a\nb",d,3,7\nu,e,d,4,8\n')
   rejected = quarantine.Quarantine(tmp_path / "quarantine.jsonl")
-  [source] = sources.find_sources(str(path))
+  [source] = sources.find_sources(str(path)).files
   frames = delimited.read_delimited(source, {}, "utf-8", rejected, ("level",))
   found = pl.concat(frames)
   rejected.close()

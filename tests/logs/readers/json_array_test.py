@@ -10,6 +10,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.logs.readers import json_array
 from behavior_lm.logs.readers import quarantine
 from behavior_lm.logs.readers import text_lines
+from behavior_lm.logs.readers.source_file import compression_of
 from behavior_lm.logs.readers.source_file import JSONL
 from behavior_lm.logs.readers.source_file import Source
 
@@ -18,7 +19,7 @@ def source_of(folder, content):
   path = folder / "log.json"
   data = content if isinstance(content, bytes) else content.encode()
   path.write_bytes(data)
-  return Source(path, "log.json", JSONL, data[:2] == b"\x1f\x8b", len(data))
+  return Source(path, "log.json", JSONL, compression_of(data), len(data))
 
 
 def read(folder, content, block=None, batch=None, encoding="utf-8"):

@@ -19,7 +19,7 @@ def read(folder, content, mapping=None):
   path = folder / "log.jsonl"
   path.write_bytes(content if isinstance(content, bytes) else content.encode())
   rejected = quarantine.Quarantine(folder / "quarantine.jsonl")
-  [source] = sources.find_sources(str(path))
+  [source] = sources.find_sources(str(path)).files
   frames = list(jsonl.read_jsonl(source, mapping or {}, "utf-8", rejected))
   rejected.close()
   rows = [row for frame in frames for row in frame.iter_rows()]
@@ -136,7 +136,7 @@ def test_extras_are_yielded_as_text(tmp_path):
       _GOOD[:-1] + ',"lvl":7.5}\n' + _GOOD + "\n" + _GOOD[:-1] + ',"lvl":[1]}'
   )
   rejected = quarantine.Quarantine(tmp_path / "quarantine.jsonl")
-  [source] = sources.find_sources(str(path))
+  [source] = sources.find_sources(str(path)).files
   [frame] = jsonl.read_jsonl(
       source, {"level": "lvl"}, "utf-8", rejected, ("level",)
   )
@@ -148,7 +148,7 @@ def test_extras_may_be_optional(tmp_path):
   path = tmp_path / "log.jsonl"
   path.write_text(_GOOD)
   rejected = quarantine.Quarantine(tmp_path / "quarantine.jsonl")
-  [source] = sources.find_sources(str(path))
+  [source] = sources.find_sources(str(path)).files
   with pytest.raises(UserError, match="no column 'level'"):
     list(jsonl.read_jsonl(source, {}, "utf-8", rejected, ("level",)))
   [frame] = jsonl.read_jsonl(

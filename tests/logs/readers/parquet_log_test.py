@@ -15,7 +15,7 @@ _TIME = datetime.datetime(2024, 3, 4)
 
 
 def read(path, mapping=None):
-  [source] = sources.find_sources(str(path))
+  [source] = sources.find_sources(str(path)).files
   return list(parquet_log.read_parquet(source, mapping or {}))
 
 
@@ -149,7 +149,7 @@ def test_a_text_file_called_parquet_is_refused(tmp_path):
 
 def test_extras_are_yielded_as_they_are(tmp_path):
   path = write(tmp_path / "log.parquet", lvl=[7], other=[b"x"])
-  [source] = sources.find_sources(str(path))
+  [source] = sources.find_sources(str(path)).files
   [frame] = parquet_log.read_parquet(source, {"level": "lvl"}, ("level",))
   assert frame["level"].to_list() == [7]
   assert "other" not in frame.columns
@@ -159,7 +159,7 @@ def test_extras_are_yielded_as_they_are(tmp_path):
 
 def test_an_extra_that_is_no_text_rejects_its_row(tmp_path):
   path = write(tmp_path / "log.parquet", level=[b"\xff"])
-  [source] = sources.find_sources(str(path))
+  [source] = sources.find_sources(str(path)).files
   [frame] = parquet_log.read_parquet(source, {}, ("level",))
   assert frame["why"].to_list() == [quarantine.BAD_ENCODING]
 

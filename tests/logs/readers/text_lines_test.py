@@ -6,6 +6,7 @@ import pytest
 
 from behavior_lm.logs.readers import text_lines
 from behavior_lm.logs.readers.quarantine import Quarantine
+from behavior_lm.logs.readers.source_file import compression_of
 from behavior_lm.logs.readers.source_file import CSV
 from behavior_lm.logs.readers.source_file import Source
 from behavior_lm.logs.readers.text_lines import Lines
@@ -76,7 +77,7 @@ def test_only_blocks_around_bad_lines_are_parsed_slowly(bad):
 
 def source_of(path):
   data = path.read_bytes()
-  return Source(path, path.name, CSV, data[:2] == b"\x1f\x8b", len(data))
+  return Source(path, path.name, CSV, compression_of(data), len(data))
 
 
 def test_lines_come_with_their_numbers_and_without_blank_ones(

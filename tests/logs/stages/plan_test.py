@@ -32,7 +32,7 @@ def options(log, **changes):
 
 
 def files(chosen):
-  return sources.find_sources(chosen.logs, chosen.log_format)
+  return sources.find_sources(chosen.logs, chosen.log_format).files
 
 
 def saved(log, monkeypatch, **changes):

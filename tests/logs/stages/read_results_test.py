@@ -21,7 +21,7 @@ def read(folder, files, **options):
     log_files.write_csv(logs / name, rows)
   chosen = Options(logs=str(logs), out=str(folder / "out"), **options)
   chosen = chosen.complete()
-  plan = plans.make(chosen, sources.find_sources(chosen.logs), folder)
+  plan = plans.make(chosen, sources.find_sources(chosen.logs).files, folder)
   plan.work.mkdir()
   plans.save(plan)
   return plan, [
