@@ -1,4 +1,15 @@
-r"""Writes a trained model as a Hugging Face folder, and brings one back.
+r"""Writes a trained model, or its vectors, for other programs.
+
+  python experiments/export.py --run RUN --to parquet:DIR
+  python experiments/export.py --run RUN --to faiss:DIR
+  python experiments/export.py --run RUN --to redis://host:port/
+  python experiments/export.py --run RUN --to stablehlo:DIR
+
+The first three take vectors: those of --vectors FILE (of embed.py), or of
+--data DATASET, embedded now, or the only file in RUN/embeddings. StableHLO
+takes the encoder itself. Killed or failed, the same command continues. The
+environment holds REDIS_USERNAME, REDIS_PASSWORD, and for rediss:// (TLS)
+REDIS_CA_FILE, REDIS_CERT_FILE and REDIS_KEY_FILE. See docs/export.md.
 
   python experiments/export.py --workdir RUN --out FOLDER
   python experiments/export.py --huggingface FOLDER --workdir NEW_RUN
@@ -10,12 +21,72 @@ and evaluate.py, or to start a run with --config.init_from. See docs/interop.md.
 """
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.host_memory import keep_freed_memory
+from behavior_lm.common.signals import exit_when_stopped
 
+_RUN = flags.DEFINE_string("run", "", "The run folder, for --to.")
+_TO = flags.DEFINE_string(
+    "to",
+    "",
+    "parquet:DIR, faiss:DIR, stablehlo:DIR, redis://host:port/ or rediss://.",
+)
+_DATA = flags.DEFINE_string("data", "", "A dataset to embed and export.")
+_VECTORS = flags.DEFINE_string("vectors", "", "A file of embed.py to export.")
+_SPLITS = flags.DEFINE_list("splits", [], "train,test, say; all if not given.")
+_UNIT = flags.DEFINE_string(
+    "unit",
+    "",
+    "Of --data: user_day or user. If not given, user for Redis, otherwise the"
+    " dataset's own.",
+)
+_POOLING = flags.DEFINE_string(
+    "pooling", "mean", "Of --data and stablehlo: mean, max, cls or last."
+)
+_LAYER = flags.DEFINE_integer(
+    "layer", -1, "Of --data and stablehlo: 0 (embeddings) to the last, -1."
+)
+_STEP = flags.DEFINE_string("step", "latest", "The checkpoint: a step, latest.")
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Replace an earlier export at --to DIR."
+)
+_DTYPE = flags.DEFINE_string(
+    "dtype",
+    "",
+    "parquet: float32 (default), float16 or int8 with a scale per vector."
+    " redis: float16 (default) or json.",
+)
+_SHARD_ROWS = flags.DEFINE_integer("shard_rows", 2**17, "parquet: of a file.")
+_INDEX = flags.DEFINE_string(
+    "index", "flat", "faiss: flat (exact), ivf or hnsw."
+)
+_METRIC = flags.DEFINE_string(
+    "metric", "inner_product", "faiss: inner_product or cosine."
+)
+_TARGET_RECALL = flags.DEFINE_float(
+    "target_recall", 0.99, "faiss: recall@10 that ivf and hnsw are tuned for."
+)
+_NAME = flags.DEFINE_string(
+    "name", "", "redis: the model in the keys; the run's name if not given."
+)
+_NAMESPACE = flags.DEFINE_string(
+    "namespace", "behavior", "redis: the first part of the keys."
+)
+_VERSION = flags.DEFINE_string(
+    "version", "", "redis: of the keys; named by the content if not given."
+)
+_TTL = flags.DEFINE_integer(
+    "ttl", 7 * 86_400, "redis: seconds until keys die. Export again before."
+)
+_BATCH = flags.DEFINE_integer("batch", 1_000, "redis: keys sent at once.")
+_LENGTHS = flags.DEFINE_list(
+    "lengths", [], "stablehlo: of the programs; the model's own if not given."
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run folder; read, or with --huggingface made."
 )
@@ -23,12 +94,177 @@ _OUT = flags.DEFINE_string("out", None, "The Hugging Face folder to make.")
 _HUGGINGFACE = flags.DEFINE_string(
     "huggingface", None, "An exported folder to make a run folder of."
 )
-_STEP = flags.DEFINE_string("step", "latest", "The checkpoint: a step, latest.")
 
 
 def main(argv: list[str]) -> None:
   del argv
+  if not _TO.value:
+    _huggingface()
+    return
+  if not _RUN.value:
+    raise UserError("--run is missing; see --help.")
+  if _WORKDIR.value or _OUT.value or _HUGGINGFACE.value:
+    raise UserError(
+        "--to goes with --run; --workdir, --out and --huggingface are of"
+        " Hugging Face folders. See --help."
+    )
+  kind, _, place = _TO.value.partition(":")
+  if kind not in TARGETS or not place:
+    raise UserError(
+        f"--to {_TO.value!r}: give parquet:DIR, faiss:DIR, stablehlo:DIR or"
+        " redis://host:port/."
+    )
+  with exit_when_stopped("the same command continues"):
+    TARGETS[kind](place)
+
+
+def _to_parquet(place: str) -> None:
+  from behavior_lm.inference.stores.parquet import ShardSpec
+  from behavior_lm.inference.stores.parquet import write_shards
+
+  spec = ShardSpec(_DTYPE.value or "float32", _SHARD_ROWS.value)
+  source = _source(unit=_UNIT.value)
+  count = write_shards(source, place, spec, overwrite=_OVERWRITE.value)
+  print(
+      f"Parquet: {place} ({source.num_rows:,} vectors of width {source.dim} as"
+      f" {spec.dtype}, {count:,} files)"
+  )
+
+
+def _to_faiss(place: str) -> None:
+  from behavior_lm.common.folders import check_free
+  from behavior_lm.inference.stores import manifest
+  from behavior_lm.inference.stores.faiss_index import build_index
+  from behavior_lm.inference.stores.faiss_index import IndexSpec
+  from behavior_lm.inference.stores.faiss_index import RECALL_AT
+  from behavior_lm.inference.stores.faiss_index import STORE
+
+  spec = IndexSpec(
+      _INDEX.value, _METRIC.value, target_recall=_TARGET_RECALL.value
+  )
+  spec.check()
+  check_free(
+      Path(place),
+      overwrite=_OVERWRITE.value,
+      is_ours=lambda folder: manifest.is_store(folder, STORE),
+      prefix="--to faiss:",
+      kind="FAISS index",
+  )
+  source = _source(unit=_UNIT.value)
+  table, vectors = source.read()
+  index = build_index(vectors, table, spec)
+  index.save(place, overwrite=_OVERWRITE.value, **source.about)
+  print(
+      f"FAISS: {place} ({len(index):,} vectors of width {source.dim},"
+      f" {spec.kind}, {spec.metric}; recall@{RECALL_AT} {index.recall:.4f} with"
+      f" effort {index.effort})"
+  )
+
+
+def _to_redis(place: str) -> None:
+  from behavior_lm.inference.stores.redis_client import parse_address
+  from behavior_lm.inference.stores.redis_store import RedisSpec
+  from behavior_lm.inference.stores.redis_store import write_redis
+
+  del place
+  spec = RedisSpec(
+      model=_NAME.value or Path(_RUN.value).resolve().name,
+      namespace=_NAMESPACE.value,
+      version=_VERSION.value,
+      dtype=_DTYPE.value or "float16",
+      ttl=_TTL.value,
+      batch=_BATCH.value,
+  )
+  spec.check()
+  parse_address(_TO.value)  # Before the vectors are computed.
+  done = write_redis(_source(unit=_UNIT.value or "user"), _TO.value, spec)
+  print(
+      f"Redis: {spec.namespace}:{spec.model}:current is {done.version}, before"
+      f" {done.before or 'nothing'} ({done.rows:,} vectors, {done.written:,} of"
+      f" them written, in {done.seconds:.1f} s)"
+  )
+
+
+def _to_stablehlo(place: str) -> None:
+  from behavior_lm.inference.embedder import Embedder
+  from behavior_lm.inference.stores.stablehlo import export_encoder
+  from behavior_lm.inference.stores.stablehlo import LOADER
+  from behavior_lm.inference.stores.stablehlo import ProgramSpec
+
+  if odd := [text for text in _LENGTHS.value if not text.isdecimal()]:
+    raise UserError(f"--lengths {odd[0]!r}: give whole numbers.")
+  lengths = export_encoder(
+      Embedder.load(_RUN.value, _step()),
+      place,
+      ProgramSpec(
+          _POOLING.value, _LAYER.value, [int(n) for n in _LENGTHS.value]
+      ),
+      overwrite=_OVERWRITE.value,
+  )
+  print(
+      f"StableHLO: {place} (lengths {', '.join(map(str, lengths))}; run it with"
+      f" {Path(place) / LOADER})"
+  )
+
+
+# By what stands before the first colon of --to.
+TARGETS = {
+    "parquet": _to_parquet,
+    "faiss": _to_faiss,
+    "redis": _to_redis,
+    "rediss": _to_redis,
+    "stablehlo": _to_stablehlo,
+}
+
+
+def _source(unit: str) -> Any:
+  """The vectors to export; embeds --data first."""
+  from behavior_lm.inference.stores.source import open_source
+
+  if _DATA.value and _VECTORS.value:
+    raise UserError("give --data, to embed it, or --vectors, not both.")
+  splits = tuple(_SPLITS.value)
+  if _DATA.value:
+    from behavior_lm.inference.dataset_embeddings import embed_dataset
+    from behavior_lm.inference.dataset_embeddings import Request
+    from behavior_lm.inference.embedder import Embedder
+    from behavior_lm.logs.dataset import open_dataset
+
+    request = Request(
+        splits=splits, unit=unit, pooling=_POOLING.value, layer=_LAYER.value
+    )
+    done = embed_dataset(
+        Embedder.load(_RUN.value, _step()),
+        open_dataset(_DATA.value),
+        request,
+        run=Path(_RUN.value),
+    )
+    return open_source(done.path)
+  if _VECTORS.value:
+    return open_source(_VECTORS.value, splits)
+  found = sorted((Path(_RUN.value) / "embeddings").glob("*.parquet"))
+  if len(found) != 1:
+    names = ", ".join(path.name for path in found) or "none"
+    raise UserError(
+        f"{_RUN.value}/embeddings: files of vectors: {names}. Choose one with"
+        " --vectors, or embed a dataset with --data."
+    )
+  print(f"vectors: {found[0]}")
+  return open_source(found[0], splits)
+
+
+def _step() -> int | None:
+  if _STEP.value == "latest":
+    return None
+  if not _STEP.value.isdecimal():
+    raise UserError(f"--step {_STEP.value!r}: give a number or latest.")
+  return int(_STEP.value)
+
+
+def _huggingface() -> None:
   workdir, out, source = _WORKDIR.value, _OUT.value, _HUGGINGFACE.value
+  if _RUN.value:
+    raise UserError("--to is missing; see --help.")
   if not workdir:
     raise UserError("--workdir is missing; see --help.")
   if (out and source) or not (out or source):
@@ -59,4 +295,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+  keep_freed_memory()
   run_command(main)

@@ -110,6 +110,11 @@ class Embedder:
     return digest.hexdigest()
 
   @property
+  def run(self) -> LoadedRun:
+    """What the run folder held."""
+    return self._run
+
+  @property
   def config_hash(self) -> str:
     return config_hash(self.config)
 
@@ -347,15 +352,27 @@ class Embedder:
     return batch_size
 
 
-def make_program(graphdef: Any, layer: int, pooling: Pooling) -> Any:
-  """A pure function (state, batch) -> [batch, embed_dim] float32."""
+def make_program(
+    graphdef: Any,
+    layer: int,
+    pooling: Pooling,
+    encoder_of: Callable[[Any], Any] = operator.attrgetter("encoder"),
+) -> Any:
+  """A pure function (state, batch) -> [batch, embed_dim] float32.
+
+  Args:
+    graphdef: of the model that `state` belongs to.
+    layer: whose hidden states are pooled, 0 to num_layers.
+    pooling: how.
+    encoder_of: finds the encoder in the model.
+  """
 
   def program(state: Any, batch: dict[str, jax.Array]) -> jax.Array:
     # Accelerators would compute float32 products with fewer bits, in a way
     # that depends on the shape of the batch.
     with jax.default_matmul_precision("float32"):
       model = merge_model(graphdef, state["params"], state["model_state"])
-      hidden = model.encoder.encode(batch, layer=layer)
+      hidden = encoder_of(model).encode(batch, layer=layer)
       pool = pooling.layer(hidden.shape[-1])
       pooled = pool(hidden, batch["segment_ids"], batch["positions"], 1)
     return pooled[:, 0]

