@@ -114,23 +114,22 @@ def test_a_changed_file_is_noticed_by_the_loader(embedder, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "own"),
+    ("name", "pooling", "own"),
     [
-        ("albert", {}),
-        ("longformer", {"window_size": 4}),
-        ("modern", {}),
-        ("reformer", {}),
+        ("albert", "max", {}),
+        ("longformer", "gaussian", {"window_size": 4}),
+        ("modern", "last", {}),
+        ("reformer", "last8", {}),
     ],
 )
-@pytest.mark.parametrize("pooling", ["last", "max"])
-def test_every_encoder_can_be_exported(tmp_path, name, own, pooling):
+def test_every_encoder_can_be_exported(tmp_path, name, pooling, own):
   from behavior_lm.inference.stores.stablehlo_loader import Encoder
 
-  run = make_run(tmp_path / "run", max_length=32, name=name, **own)
+  run = make_run(tmp_path / "run", max_length=16, name=name, **own)
   embedder = Embedder.load(run)
-  spec = ProgramSpec(pooling, 1, [32])
+  spec = ProgramSpec(pooling, 1)
   export_encoder(embedder, tmp_path / "out", spec)
-  sequences = random_sequences([1, 31, 70])
+  sequences = random_sequences([1, 15, 40])
   fields = [embedder.reader.read(s, "one") for s in sequences]
   got = Encoder.load(tmp_path / "out").encode(fields)
   want = embedder.encode(sequences, pooling=pooling, layer=1)
