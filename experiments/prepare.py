@@ -84,6 +84,22 @@ _CATEGORY_CAP = flags.DEFINE_integer(
     100_000,
     "Values in the vocabulary of a categorical column; rarer ones are unknown.",
 )
+_HEADER = flags.DEFINE_list(
+    "header", [], "Names of the columns of CSV files without a header line."
+)
+_NULL_VALUES = flags.DEFINE_list(
+    "null_values",
+    [],
+    r"Texts that mean that there is no value: NULL,\N,NA. None are by default.",
+)
+_DECIMAL_COMMA = flags.DEFINE_bool(
+    "decimal_comma", False, "Read 1.234,5 as the number 1234.5."
+)
+_DAY_TIMEZONE = flags.DEFINE_string(
+    "day_timezone",
+    None,
+    "Zone of the days and of the split times, where it is not --timezone.",
+)
 _TIMEZONE = flags.DEFINE_string(
     "timezone",
     None,
@@ -192,6 +208,10 @@ def _prepare() -> None:
       columns=columns.parse_columns(_COLUMNS.value, kinds),
       extras=extras,
       category_cap=_CATEGORY_CAP.value,
+      header=tuple(_HEADER.value),
+      null_values=tuple(_NULL_VALUES.value),
+      decimal_comma=_DECIMAL_COMMA.value,
+      day_timezone=_DAY_TIMEZONE.value,
       timezone=_TIMEZONE.value,
       time_unit=_TIME_UNIT.value,
       log_format=_FORMAT.value,

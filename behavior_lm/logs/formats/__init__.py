@@ -63,6 +63,7 @@ def read(
     extras: Sequence[str],
     encoding: str,
     rejected: Quarantine,
+    header: Sequence[str] = (),
 ) -> Iterator[pl.DataFrame]:
   """Reads one file, whatever its format.
 
@@ -74,6 +75,7 @@ def read(
     extras: further columns, by our names.
     encoding: of text files.
     rejected: gets what is no event.
+    header: names of the columns of CSV and TSV files without a header line.
 
   Yields:
     row (Int64, 1-based line or row), user_id, event_id, design_id (String),
@@ -93,7 +95,7 @@ def read(
     yield from jsonl.read_jsonl(source, columns, encoding, rejected, extras)
   else:
     yield from delimited.read_delimited(
-        source, columns, encoding, rejected, extras
+        source, columns, encoding, rejected, extras, names=header or None
     )
 
 

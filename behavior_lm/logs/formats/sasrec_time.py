@@ -24,6 +24,7 @@ from behavior_lm.logs.formats.log_format import LogFormat
 from behavior_lm.logs.formats.log_format import Request
 from behavior_lm.logs.readers import clean
 from behavior_lm.logs.readers import quarantine
+from behavior_lm.logs.readers import source_file
 from behavior_lm.logs.readers import text_lines
 from behavior_lm.logs.readers.source_file import Source
 
@@ -58,7 +59,7 @@ def _read(source: Source, request: Request) -> Iterator[pl.DataFrame]:
       partner,
       partner.name,
       source.format,
-      partner.read_bytes()[:2] == b"\x1f\x8b",
+      source_file.compression_of(partner.read_bytes()[:8]),
       partner.stat().st_size,
   )
   pairs = _aligned(_lines(source, request), _lines(times, request))

@@ -1,6 +1,7 @@
 """Turns what a reader found into canonical events; rejects the rest."""
 
 from collections.abc import Iterable
+import dataclasses
 from types import MappingProxyType
 
 import polars as pl
@@ -9,13 +10,46 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.logs import schema
 from behavior_lm.logs.readers import quarantine
 from behavior_lm.logs.readers import timestamps
+from behavior_lm.logs.readers import value_text
 
 ROW = "row"
 WHY = "why"
 # No column of a log has such a name here.
 _TIME, _TIME_WHY = "__time", "__time_why"
 # A larger number is taken for an error: models compute in float32.
+# What people write for a missing number, and for yes and no.
+_NO_NUMBER = ("na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "\\n")
+_TRUTH = {"true": 1.0, "false": 0.0}
 _MAX_NUMBER = 3.4028234663852886e38
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+  """How a log writes values.
+
+  Attributes:
+    null_values: texts that mean that there is no value, in every column.
+    decimal_comma: 1.234,5 is the number 1234.5.
+  """
+
+  null_values: tuple[str, ...] = ()
+  decimal_comma: bool = False
+
+
+_NO_RULES = Rules()
+
+
+def _without_markers(raw: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+  """Null in place of the texts that mean it."""
+  names = [n for n in raw.columns if raw.schema[n] == pl.String and n != WHY]
+  if not rules.null_values:
+    return raw
+  return raw.with_columns(
+      pl.when(~pl.col(name).str.strip_chars().is_in(rules.null_values)).then(
+          pl.col(name)
+      )
+      for name in names
+  )
 
 
 def clean(
@@ -25,6 +59,7 @@ def clean(
     times: timestamps.TimeReader,
     rejected: quarantine.Quarantine,
     extras: schema.Kinds = MappingProxyType({}),
+    rules: Rules = _NO_RULES,
 ) -> pl.DataFrame:
   """Checks one batch.
 
@@ -37,6 +72,7 @@ def clean(
     rejected: gets the bad rows.
     extras: kinds of the further columns of `raw`, which may be of any plain
       type.
+    rules: how values are written.
 
   Returns:
     user_id, event_id, design_id, timestamp (Int64 microseconds UTC) and the
@@ -46,7 +82,10 @@ def clean(
   Raises:
     UserError: if a column has a type that cannot hold what it should.
   """
-  time, why = times.read(raw[schema.TIMESTAMP], raw[ROW], file)
+  raw = _without_markers(raw, rules)
+  time, why = times.read(
+      raw[schema.TIMESTAMP], raw[ROW], file, raw[schema.USER_ID]
+  )
   design = pl.col(schema.DESIGN_ID)
   frame = raw.with_columns(
       pl.when(design.is_null() | (design == ""))
@@ -56,7 +95,7 @@ def clean(
       time.alias(_TIME),
       why.alias(_TIME_WHY),
       *(
-          _AS_KIND[kind](raw[name], file).alias("_" + name)
+          _AS_KIND[kind](raw[name], file, rules).alias("_" + name)
           for name, kind in extras.items()
       ),
   )
@@ -97,15 +136,23 @@ def clean(
   )
 
 
-def _as_number(values: pl.Series, file: str) -> pl.Series:
+def _as_number(values: pl.Series, file: str, rules: Rules) -> pl.Series:
   """Float64: NaN where the log has no value, null where it is no number."""
   kind = values.dtype
   if kind in (pl.Categorical, pl.Enum):
     values, kind = values.cast(pl.String), pl.String()
   if kind == pl.String:
     text = values.str.strip_chars()
+    if rules.decimal_comma:
+      text = text.str.replace_all(".", "", literal=True)
+      text = text.str.replace(",", ".", literal=True)
     empty = text.is_null() | (text == "").fill_null(False)
     numbers = text.cast(pl.Float64, strict=False)
+    if numbers.null_count() > int(empty.sum()):
+      word = text.str.to_lowercase()
+      empty |= word.is_in(_NO_NUMBER).fill_null(False)
+      truth = word.replace_strict(_TRUTH, default=None, return_dtype=pl.Float64)
+      numbers = numbers.zip_with(numbers.is_not_null(), truth)
   elif kind.is_numeric() or kind in (pl.Boolean, pl.Null):
     empty = values.is_null()
     numbers = values.cast(pl.Float64)
@@ -123,24 +170,15 @@ def _as_number(values: pl.Series, file: str) -> pl.Series:
   ).to_series()
 
 
-def _as_category(values: pl.Series, file: str) -> pl.Series:
+def _as_category(values: pl.Series, file: str, rules: Rules) -> pl.Series:
   """String: the value as the log has it, null where it is empty."""
   kind = values.dtype
-  if kind.is_float():
-    # pandas makes floats of whole numbers as soon as one is missing.
-    whole = pl.col("value").cast(pl.Int64, strict=False)
-    values = values.rename("value").to_frame().select(
-        pl.when(whole.cast(kind) == pl.col("value"))
-        .then(whole.cast(pl.String))
-        .when(pl.col("value").is_not_nan())
-        .then(pl.col("value").cast(pl.String))
-    ).to_series()
-  elif kind.is_nested() or kind.is_temporal() or kind == pl.Binary:
+  if kind.is_nested() or kind.is_temporal() or kind == pl.Binary:
     raise UserError(
         f"{file}: column {values.name!r} is of type {kind}, which is no"
         " category. Leave it out of --extras."
     )
-  text = values.cast(pl.String)
+  text = value_text.of_series(values)
   return text.set(text.str.strip_chars() == "", None)
 
 

@@ -17,6 +17,7 @@ RESERVED = frozenset(
     | {"gap_previous", "gap_next", "hour", "weekday", "account_age"}
 )
 _EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PART = re.compile(r'(?:=\s*"[^"]*"|[^,])+')
 _EXTRA_KINDS = {"num": schema.NUMERIC, "cat": schema.CATEGORICAL}
 
 
@@ -93,7 +94,7 @@ def declare_extras(kinds: schema.Kinds) -> tuple[str, ...]:
 
 
 def parse_columns(text: str, extras: Collection[str] = ()) -> dict[str, str]:
-  """Reads `user_id=uid,event_id=action` into {ours: theirs}.
+  """Reads `user_id=uid,timestamp="Time, UTC"` into {ours: theirs}.
 
   Args:
     text: the value of --columns; columns left out keep our name.
@@ -106,7 +107,9 @@ def parse_columns(text: str, extras: Collection[str] = ()) -> dict[str, str]:
     UserError: if a part is not `ours=theirs` or names no column of ours.
   """
   mapping: dict[str, str] = {}
-  for part in filter(None, (part.strip() for part in text.split(","))):
+  # A comma inside of quotes belongs to a name: timestamp="Time, UTC".
+  parts = (part.strip() for part in _PART.findall(text))
+  for part in filter(None, parts):
     ours, sign, theirs = (piece.strip() for piece in part.partition("="))
     if not sign or not theirs:
       raise UserError(
@@ -121,6 +124,8 @@ def parse_columns(text: str, extras: Collection[str] = ()) -> dict[str, str]:
       )
     if ours in mapping:
       raise UserError(f"--columns: {ours} is given twice")
+    if len(theirs) > 1 and theirs[0] == theirs[-1] == '"':
+      theirs = theirs[1:-1]
     mapping[ours] = theirs
   return mapping
 
@@ -148,7 +153,8 @@ def resolve_columns(
   Raises:
     UserError: if a needed column is not there, or a name is there twice.
   """
-  twice = sorted({name for name in found if found.count(name) > 1})
+  # Columns without a name, at the end of lines often, are nobody's.
+  twice = sorted({name for name in found if found.count(name) > 1} - {""})
   if twice:
     raise UserError(
         f"{file}: the header names {twice[0]!r} more than once. Rename the"
@@ -170,6 +176,7 @@ def resolve_columns(
       raise UserError(
           f"{file}: no column {ours!r}. Its columns: {_listed(found)}. Name"
           f" the right one with --columns {ours}=THEIR_NAME."
+          + _no_header(found)
       )
   return resolved
 
@@ -193,6 +200,16 @@ def stated(
       for name in ours
       if name not in resolved and (theirs := mapping.get(name, name)) in values
   }
+
+
+def _no_header(found: Sequence[str]) -> str:
+  """A hint where the first line seems to be a row."""
+  if any(re.fullmatch(r"[\d.:TZ/ -]*\d[\d.:TZ/ -]*", name) for name in found):
+    return (
+        " If that line is a row already, name the columns of all files:"
+        " --header user_id,event_id,design_id,timestamp"
+    )
+  return ""
 
 
 def _listed(names: Sequence[str], limit: int = 20) -> str:

@@ -7,6 +7,7 @@ Python looks at the lines with odd quotes alone.
 
 from collections.abc import Iterator, Sequence
 import csv
+import re
 
 import numpy as np
 import polars as pl
@@ -22,6 +23,7 @@ from behavior_lm.logs.readers.text_lines import Lines
 
 _QUOTE = ord('"')
 _SEPARATORS = (",", "\t", ";", "|")
+_SAID = re.compile(r'"?sep=(.)"?\r?')
 # A quoted field over more lines or bytes than this is a broken quote.
 _MAX_RECORD_LINES = 100
 _MAX_RECORD_BYTES = 1 << 20
@@ -66,6 +68,14 @@ def read_delimited(
       if not len(present):
         continue
       first = lines.line(int(present[0])).decode()
+      if said := _SAID.fullmatch(first):
+        # What spreadsheets write before the header.
+        separator = separator or said[1]
+        lines = lines.keep(np.arange(len(lines)) > present[0])
+        present = np.flatnonzero(~lines.blank())
+        if not len(present):
+          continue
+        first = lines.line(int(present[0])).decode()
       separator = separator or _separator(source, first)
       header = names
       if header is None:

@@ -32,7 +32,8 @@ def list_files(
   found: dict[tuple[int, int], pathlib.Path] = {}
   skipped: dict[str, str] = {}
   seen = {_identity(folder): folder}
-  waiting, links = [folder], []
+  waiting = [folder]
+  links: list[pathlib.Path] = []
   # Links come last, so that they count as the second way.
   while waiting or links:
     here = waiting.pop() if waiting else links.pop(0)

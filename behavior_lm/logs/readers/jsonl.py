@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 import json
+import re
 from typing import Any
 
 import polars as pl
@@ -12,11 +13,17 @@ from behavior_lm.logs.readers import columns
 from behavior_lm.logs.readers import json_array
 from behavior_lm.logs.readers import quarantine
 from behavior_lm.logs.readers import text_lines
+from behavior_lm.logs.readers import value_text
 from behavior_lm.logs.readers.source_file import Source
 from behavior_lm.logs.readers.text_lines import Lines
 
+_IDS = (schema.USER_ID, schema.EVENT_ID, schema.DESIGN_ID)
 # So many lines are looked at for the names of the columns.
 _LOOK_LINES = 1_000
+# Values that only the slow way reads as they are meant: a number that is a
+# negative zero, and `{"$oid": "5f"}`, how document stores wrap values.
+_WRAPPED = b'"$'
+_NEGATIVE_ZERO = re.compile(rb"(?<=[:\s])-0(?:\.0*)?(?:[eE][+-]?\d+)?\s*[,}]")
 
 
 def read_jsonl(
@@ -110,9 +117,17 @@ class _Log:
     # Rows without a design may come first; the key is looked for anyway.
     for ours in self._ours:
       self._names.setdefault(ours, mapping.get(ours, ours))
+    ids = "|".join(re.escape(json.dumps(self._names[n])) for n in _IDS)
+    self._nested = re.compile(rf"(?:{ids})\s*:\s*[\[{{]".encode())
 
   def parse(self, data: bytes) -> pl.DataFrame:
-    """Reads many lines with Polars."""
+    """Reads many lines with Polars; fails if the slow way must."""
+    if (
+        _WRAPPED in data
+        or self._nested.search(data)
+        or _NEGATIVE_ZERO.search(data)
+    ):
+      raise pl.exceptions.ComputeError("holds values for the slow way")
     frame = pl.read_ndjson(
         data, schema=dict.fromkeys(self._names.values(), pl.String())
     )
@@ -128,7 +143,7 @@ class _Log:
   def parse_slowly(self, lines: Lines) -> pl.DataFrame:
     """Reads few lines, rejecting those that are no objects."""
     data: dict[str, list[Any]] = {clean.ROW: []}
-    data |= {ours: [] for ours in self._ours}
+    data |= {name: [] for name in (*self._ours, clean.WHY)}
     for index, number in enumerate(lines.numbers.tolist()):
       line = lines.line(index)
       if not line.strip():
@@ -141,10 +156,17 @@ class _Log:
         self._rejected.add(self._source.name, number, reason, line)
         continue
       data[clean.ROW].append(number)
+      why = None
       for ours in self._ours:
         value = self._stated.get(ours, found.get(self._names[ours]))
+        value = value_text.unwrapped(value)
         data[ours].append(_as_text(value))
-    kinds = dict.fromkeys(self._ours, pl.String())
+        if ours in _IDS and isinstance(value, dict | list):
+          why = quarantine.not_plain(ours)
+      data[clean.WHY].append(why)
+    kinds = dict.fromkeys((*self._ours, clean.WHY), pl.String())
+    if not any(data[clean.WHY]):
+      del data[clean.WHY], kinds[clean.WHY]
     return pl.DataFrame(data, schema={clean.ROW: pl.Int64(), **kinds})
 
 
@@ -164,6 +186,6 @@ def _refuse(word: str) -> Any:
 
 def _as_text(value: Any) -> str | None:
   """A JSON value as Polars writes it into a text column."""
-  if value is None or isinstance(value, str):
-    return value
-  return json.dumps(value)
+  if isinstance(value, dict | list):
+    return json.dumps(value, ensure_ascii=False)
+  return value_text.of_json(value)

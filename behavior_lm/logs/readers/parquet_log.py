@@ -1,6 +1,6 @@
 """Reads Parquet logs in batches."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -12,6 +12,7 @@ from behavior_lm.logs import schema
 from behavior_lm.logs.readers import clean
 from behavior_lm.logs.readers import columns
 from behavior_lm.logs.readers import quarantine
+from behavior_lm.logs.readers import value_text
 from behavior_lm.logs.readers.source_file import Source
 
 BATCH_ROWS = 500_000
@@ -59,6 +60,12 @@ def read_parquet(
     row = 1 + sum(
         file.metadata.row_group(group).num_rows for group in range(first)
     )
+    instants = {
+        column.name
+        for column in map(file.schema.column, range(len(file.schema)))
+        # Spark writes instants so, without saying that they are of UTC.
+        if column.physical_type == "INT96"
+    }
     batches = file.iter_batches(
         batch_size=BATCH_ROWS,
         row_groups=range(first, last),
@@ -74,13 +81,17 @@ def read_parquet(
         ) from error
       if batch is None:
         return
-      yield _as_raw(batch, resolved, ours, stated, row, source.name)
+      yield _as_raw(
+          batch, resolved, ours, stated, instants, row, source.name
+      )
       row += batch.num_rows
 
 
 def _open(source: Source) -> pq.ParquetFile:
   try:
-    return pq.ParquetFile(source.path, pre_buffer=False)
+    return pq.ParquetFile(
+        source.path, pre_buffer=False, coerce_int96_timestamp_unit="us"
+    )
   except (OSError, pa.ArrowException) as error:
     with source.path.open("rb") as file:
       whole = file.read(4) == b"PAR1"
@@ -97,6 +108,7 @@ def _as_raw(
     resolved: dict[str, str],
     wanted: Sequence[str],
     stated: Mapping[str, str | None],
+    instants: Collection[str],
     row: int,
     file: str,
 ) -> pl.DataFrame:
@@ -113,6 +125,8 @@ def _as_raw(
       ).new_from_index(0, batch.num_rows)
       continue
     found = _to_series(batch.column(resolved[ours]))
+    if resolved[ours] in instants:
+      found = found.dt.replace_time_zone("UTC")
     if ours in _IDS:
       data[ours] = _as_id(found, resolved[ours], file)
     elif found.dtype == pl.Binary:
@@ -144,6 +158,10 @@ def _to_series(column: pa.Array) -> pl.Series:
     except pa.ArrowInvalid:
       large = pa.types.is_large_string(kind)
       column = column.view(pa.large_binary() if large else pa.binary())
+  if pa.types.is_timestamp(kind) and kind.tz is not None:
+    # The values count from 1970 UTC whatever the zone, and a zone may be
+    # +05:30 or a name that only another program knows.
+    column = column.cast(pa.timestamp(kind.unit, "UTC"))
   series = pl.from_arrow(column)
   if not isinstance(series, pl.Series):
     raise TypeError(f"cannot read a column of type {kind}")
@@ -157,18 +175,12 @@ def _as_id(column: pl.Series, name: str, file: str) -> pl.Series:
     return column
   if kind == pl.Binary:
     return _decode(column)
-  if kind.is_float():
-    # pandas makes floats of whole numbers as soon as one is missing.
-    whole = column.cast(pl.Int64, strict=False)
-    if (whole.cast(kind) == column).all():
-      return whole.cast(pl.String)
-    return column.cast(pl.String)
   if kind.is_nested() or kind.is_temporal():
     raise UserError(
         f"{file}: column {name!r} is of type {kind}, which is no id. Name"
         " another one with --columns."
     )
-  return column.cast(pl.String)
+  return value_text.of_series(column)
 
 
 def _decode(column: pl.Series) -> pl.Series:

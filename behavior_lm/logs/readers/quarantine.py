@@ -8,6 +8,7 @@ import shutil
 from typing import Any
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.logs.readers import time_text
 
 # How much of a rejected row is written down.
 TEXT_LIMIT = 200
@@ -32,6 +33,32 @@ CUT_OFF = "cut-off last row"
 def not_a_number(column: str) -> str:
   """Reason for a row whose further column `column` cannot be read."""
   return f"extra column {column} is not a number"
+
+
+def not_plain(column: str) -> str:
+  """Reason for a row whose id is no text and no number."""
+  return f"{column} is an object or a list"
+
+
+# What a person can do about a reason.
+_REMEDIES = {
+    UNREADABLE_TIME: f"accepted are {time_text.ACCEPTED}",
+    EARLY_TIME: "numbers count from 1970 in the unit of --time_unit; times"
+    " since the start of something need that start added",
+    FIELD_COUNT: "the header line says how many fields a row has",
+    BAD_ENCODING: "pass the right --encoding, such as gbk or latin-1",
+}
+
+
+def _remedy(reason: str) -> str:
+  if reason.endswith("is an object or a list"):
+    return "write the one text or number in it that names it"
+  if reason.startswith("extra column"):
+    return (
+        "empty, NA and null are missing, true and false are 1 and 0; for 3,50"
+        " pass --decimal_comma, for names --extras NAME:cat"
+    )
+  return _REMEDIES.get(reason, "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +135,7 @@ class Quarantine:
       lines.append(
           f"  {count:,} x {reason}, first {first.file}:{first.row}:"
           f" {first.text[:80]!r}"
+          + (f" ({remedy})" if (remedy := _remedy(reason)) else "")
       )
     return "\n".join(lines)
 

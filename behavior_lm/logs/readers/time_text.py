@@ -1,12 +1,20 @@
-"""Times written as text: `2019-12-04 10:01:22.5+08:00` and its relatives."""
+"""Times written as text: `2019-12-04 10:01:22.5+08:00` and its relatives.
+
+A file writes its times in one of the styles below. 03/04/2019 is read where
+another date of the file tells which number is the month, and only there.
+"""
 
 import polars as pl
 
 # What messages tell a person to write.
 ACCEPTED = (
-    "'2019-12-04 10:01:22', '2019-12-04T10:01:22.250+08:00', '2019-12-04' or"
-    " epoch numbers"
+    "'2019-12-04 10:01:22', '2019-12-04T10:01:22.250+08:00', '2019-12-04',"
+    " '12/31/2019 10:01:22 PM' (if some day is over 12), '31.12.2019',"
+    " 20191204, 20191204100122 or epoch numbers (--time_unit)"
 )
+# Styles.
+ISO, NUMBERS, COMPACT = "iso", "numbers", "compact"
+MONTH_FIRST, DAY_FIRST = "month first", "day first"
 _PLAIN = "%Y-%m-%d %H:%M:%S"
 _PLAIN_LENGTH = 19
 _TEXT = (
@@ -16,6 +24,18 @@ _TEXT = (
     r"\s*(?P<zone>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?\s*$"
 )
 _NUMBER = r"^\s*[+-]?\d+(\.\d*)?([eE][+-]?\d+)?\s*$"
+_COMPACT = (
+    r"^\s*(19[789]\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
+    r"(?:([01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)?\s*$"
+)
+_YEAR_LAST = (
+    r"^\s*(?P<first>\d{1,2})(?P<sign>[/.-])(?P<second>\d{1,2})[/.-]"
+    r"(?P<year>\d{4})(?:,?[ T]+(?P<hour>\d{1,2})(?P<minute>:\d{2})"
+    r"(?P<rest>(?::\d{2}(?:[.,]\d{1,9})?)?)\s*(?P<half>[AaPp][.]?[Mm][.]?)?)?"
+    r"(?P<zone>.*)$"
+)
+# Java appends the zone's name to an offset.
+_ZONE_NAME = r"\[[A-Za-z0-9_/+-]+\]\s*$"
 _HOUR_US = 3_600_000_000
 _MINUTE_US = 60_000_000
 
@@ -35,16 +55,42 @@ def parse_numbers(values: pl.Series) -> pl.Series:
   return stripped.cast(pl.Float64, strict=False)
 
 
-def parse_times(values: pl.Series) -> pl.DataFrame:
+def style_of(values: pl.Series, *, compact: bool = True) -> str:
+  """How the texts of a file are written.
+
+  Args:
+    values: String.
+    compact: whether numbers such as 20240601 may be dates; as a count of
+      seconds or smaller units since 1970 none of them is later than 1990.
+  """
+  present = values.drop_nulls()
+  if compact and len(present) and present.str.contains(_COMPACT).all():
+    return COMPACT
+  if is_numeric(values):
+    return NUMBERS
+  parts = present.head(100_000).str.extract_groups(_YEAR_LAST).struct.unnest()
+  first, second = parts["first"].cast(pl.Int64), parts["second"].cast(pl.Int64)
+  if (parts["sign"] == ".").any() or (first > 12).any():
+    return ISO if (second > 12).any() else DAY_FIRST
+  return MONTH_FIRST if (second > 12).any() else ISO
+
+
+def parse_times(values: pl.Series, style: str = ISO) -> pl.DataFrame:
   """Reads dates and times.
 
   Args:
     values: String.
+    style: as `style_of` says.
 
   Returns:
     local: Datetime us without a zone, null where unreadable; offset: Int64
-    microseconds east of UTC, null where the text has none.
+    microseconds east of UTC, null where the text has none; whole_day: whether
+    the text is a date alone.
   """
+  if style == COMPACT:
+    values = _from_compact(values)
+  elif style in (MONTH_FIRST, DAY_FIRST):
+    values = _from_year_last(values, style)
   lengths = values.str.len_bytes()
   if lengths.min() == lengths.max() == _PLAIN_LENGTH:
     local = values.str.to_datetime(_PLAIN, time_unit="us", strict=False)
@@ -55,12 +101,52 @@ def parse_times(values: pl.Series) -> pl.DataFrame:
           "offset": pl.Series([None], dtype=pl.Int64).new_from_index(
               0, len(values)
           ),
+          "whole_day": pl.Series([False]).new_from_index(0, len(values)),
       })
+  values = values.str.replace(_ZONE_NAME, "")
   parts = values.str.extract_groups(_TEXT).struct.unnest()
   return parts.select(
       _local().alias("local"),
       _offset().alias("offset"),
+      pl.col("time").is_null().alias("whole_day"),
   )
+
+
+def _from_compact(values: pl.Series) -> pl.Series:
+  """`20240601103000` -> `2024-06-01 10:30:00`; others as they are."""
+  date = r"^\s*(\d{4})(\d{2})(\d{2})"
+  for tail, text in (
+      ("", "$1-$2-$3"),
+      (r"(\d{2})(\d{2})", "$1-$2-$3 $4:$5"),
+      (r"(\d{2})(\d{2})(\d{2})", "$1-$2-$3 $4:$5:$6"),
+  ):
+    values = values.str.replace(date + tail + r"\s*$", text)
+  return values
+
+
+def _from_year_last(values: pl.Series, style: str) -> pl.Series:
+  """`6/30/2024 1:05 PM` -> `2024-06-30 13:05`; others as they are."""
+  names = ("first", "second") if style == MONTH_FIRST else ("second", "first")
+  month, day = (pl.col(name).str.zfill(2) for name in names)
+  hour = pl.col("hour").cast(pl.Int64)
+  half = pl.col("half").str.to_lowercase().str.slice(0, 1)
+  hour = (
+      pl.when(half.is_null())
+      .then(hour)
+      # 12 AM is midnight, 12 PM noon; 13 PM is nothing.
+      .when(hour.is_between(1, 12))
+      .then(hour % 12 + 12 * (half == "p").cast(pl.Int64))
+  )
+  clock = hour.cast(pl.String).str.zfill(2) + pl.col("minute") + pl.col("rest")
+  date = pl.concat_str(pl.col("year"), month, day, separator="-")
+  text = (
+      pl.when(pl.col("hour").is_null())
+      .then(date)
+      .otherwise(date + " " + clock)
+  )
+  parts = values.str.extract_groups(_YEAR_LAST).struct.unnest()
+  iso = parts.select(text + pl.col("zone").fill_null("")).to_series()
+  return iso.zip_with(parts["year"].is_not_null(), values)
 
 
 def _local() -> pl.Expr:

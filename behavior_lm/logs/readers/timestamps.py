@@ -13,6 +13,7 @@ import zoneinfo
 import polars as pl
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.logs.readers import local_time
 from behavior_lm.logs.readers import quarantine
 from behavior_lm.logs.readers import time_text
 
@@ -54,6 +55,8 @@ class TimeReader:
   Attributes:
     zone: the name of the zone in use.
     kinds: {file: what its times were read as}, for the report.
+    unclear: events in an hour that the clock shows twice, where nothing tells
+      which pass it is; they count as the first.
 
   Raises:
     UserError: if the zone or the unit is unknown.
@@ -80,14 +83,20 @@ class TimeReader:
     self._naive: Seen | None = None
     self._aware: Seen | None = None
     self._units: dict[str, str] = {}
-    self._numeric: dict[str, bool] = {}
+    self._styles: dict[str, str] = {}
+    self._clock = local_time.ZoneClock(self.zone)
+
+  @property
+  def unclear(self) -> int:
+    return self._clock.unclear
 
   def notes(self) -> dict[str, Any]:
     """What was seen so far, as JSON; `absorb` takes it elsewhere."""
     return {
         "kinds": self.kinds,
         "units": self._units,
-        "numeric": self._numeric,
+        "styles": self._styles,
+        "unclear": self.unclear,
         "naive": self._naive and dataclasses.asdict(self._naive),
         "aware": self._aware and dataclasses.asdict(self._aware),
     }
@@ -102,13 +111,18 @@ class TimeReader:
       before = self.kinds.get(file, said)
       self.kinds[file] = before if said in before else f"{before}; {said}"
     self._units = notes["units"] | self._units
-    self._numeric = notes["numeric"] | self._numeric
+    self._styles = notes["styles"] | self._styles
+    self._clock.unclear += notes["unclear"]
     self._naive = self._naive or (notes["naive"] and Seen(**notes["naive"]))
     self._aware = self._aware or (notes["aware"] and Seen(**notes["aware"]))
     self._refuse_mixture()
 
   def read(
-      self, values: pl.Series, rows: pl.Series, file: str
+      self,
+      values: pl.Series,
+      rows: pl.Series,
+      file: str,
+      users: pl.Series | None = None,
   ) -> tuple[pl.Series, pl.Series]:
     """Reads one batch.
 
@@ -117,6 +131,8 @@ class TimeReader:
         and stands for the place in a log without times.
       rows: row numbers, same length, for messages.
       file: its name, for messages.
+      users: whose events they are: the order of a user's events tells apart
+        the two passes of an hour that the clock shows twice.
 
     Returns:
       Int64 microseconds UTC, and String reasons to reject the row, null
@@ -128,13 +144,18 @@ class TimeReader:
     """
     kind = values.dtype
     empty = values.is_null()
+    if users is None:
+      users = rows.cast(pl.String)
     if kind == pl.String:
       empty |= (values.str.strip_chars() == "").fill_null(False)
-      times, skipped = self._read_text(values, rows, file)
+      times, skipped = self._read_text(values, rows, file, users)
     elif isinstance(kind, pl.Duration):
       self.kinds[file] = ORDINAL
       times = values.cast(pl.Duration("us")).to_physical()
       return times, self._reasons(times, empty, None, ordinal=True)
+    elif kind.is_integer() and self._is_compact(values, file):
+      text = values.cast(pl.String)
+      times, skipped = self._read_text(text, rows, file, users)
     elif kind.is_numeric():
       times, skipped = self._from_numbers(values, file), None
     elif isinstance(kind, pl.Datetime) and kind.time_zone is not None:
@@ -145,7 +166,8 @@ class TimeReader:
     elif isinstance(kind, pl.Datetime) or kind == pl.Date:
       self._note(values, rows, file, aware=False)
       local = values.cast(pl.Datetime("us"))
-      times = self._to_utc(local)
+      whole = pl.Series([kind == pl.Date]).new_from_index(0, len(local))
+      times = self._clock.to_utc(local, whole, users)
       skipped = local.is_not_null() & times.is_null()
     elif kind == pl.Null:
       times, skipped = values.cast(pl.Int64), None
@@ -157,13 +179,12 @@ class TimeReader:
     return times, self._reasons(times, empty, skipped)
 
   def _read_text(
-      self, values: pl.Series, rows: pl.Series, file: str
+      self, values: pl.Series, rows: pl.Series, file: str, users: pl.Series
   ) -> tuple[pl.Series, pl.Series | None]:
-    if file not in self._numeric:
-      self._numeric[file] = time_text.is_numeric(values)
-    if self._numeric[file]:
+    style = self._style(values, file)
+    if style == time_text.NUMBERS:
       return self._from_numbers(time_text.parse_numbers(values), file), None
-    parsed = time_text.parse_times(values)
+    parsed = time_text.parse_times(values, style)
     local, offset = parsed["local"], parsed["offset"]
     readable, aware = local.is_not_null(), offset.is_not_null()
     for mask, is_aware in ((aware, True), (~aware, False)):
@@ -172,7 +193,7 @@ class TimeReader:
         self._note(
             values.filter(mask), rows.filter(mask), file, aware=is_aware
         )
-    times = self._to_utc(local)
+    times = self._clock.to_utc(local, parsed["whole_day"], users)
     skipped = readable & ~aware & times.is_null()
     if aware.any():
       times = (
@@ -185,6 +206,22 @@ class TimeReader:
           .to_series()
       )
     return times, skipped
+
+  def _style(self, values: pl.Series, file: str) -> str:
+    """How a file writes times, by its first batch that has any."""
+    if file not in self._styles and values.null_count() < len(values):
+      self._styles[file] = time_text.style_of(
+          values, compact=self._unit == "auto"
+      )
+    return self._styles.get(file, time_text.ISO)
+
+  def _is_compact(self, values: pl.Series, file: str) -> bool:
+    """Whether whole numbers are dates, such as 20240601."""
+    if file not in self._styles:
+      # Few are enough to tell numbers that count seconds from dates.
+      first = values.drop_nulls().head(1_000).cast(pl.String)
+      self._style(first, file)
+    return self._styles.get(file) == time_text.COMPACT
 
   def _from_numbers(self, values: pl.Series, file: str) -> pl.Series:
     """Epoch numbers -> Int64 microseconds."""
@@ -204,18 +241,6 @@ class TimeReader:
     finite = pl.select(pl.when(scaled.is_finite()).then(scaled)).to_series()
     return finite.clip(-float(_LIMIT_US), float(_LIMIT_US)).round().cast(
         pl.Int64
-    )
-
-  def _to_utc(self, local: pl.Series) -> pl.Series:
-    """Datetimes of the zone -> Int64 microseconds UTC; null if skipped."""
-    if self.zone == "UTC":
-      return local.to_physical()
-    return (
-        local.dt.replace_time_zone(
-            self.zone, ambiguous="earliest", non_existent="null"
-        )
-        .dt.convert_time_zone("UTC")
-        .to_physical()
     )
 
   def _reasons(

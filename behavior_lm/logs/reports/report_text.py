@@ -8,7 +8,8 @@ from behavior_lm.common.markdown import table
 
 def to_markdown(report: dict[str, Any]) -> str:
   """The whole report."""
-  parts = ["# Data report", _overview(report), _splits(report)]
+  parts = ["# Data report", _overview(report), *_warnings(report)]
+  parts.append(_splits(report))
   parts += [_extras(report)] if report["extras"] else []
   parts += [_coverage(report), _growth(report), _lengths(report)]
   parts += [_gaps(report), _sessions(report), _top_events(report)]
@@ -41,6 +42,7 @@ def to_screen(report: dict[str, Any], vocab_size: int = 7_000) -> str:
       f"rejected: {rejected['rows']:,} of {report['rows']:,} rows"
       + (f" ({reasons}; see quarantine.jsonl)" if reasons else "")
   )
+  lines += [f"warning: {found['text']}." for found in report["warnings"]]
   if report["not_read"]:
     first = "; ".join(
         f"{name}: {why}" for name, why in list(report["not_read"].items())[:3]
@@ -78,6 +80,13 @@ def _overview(report: dict[str, Any]) -> str:
         f" than {left['least_events']} events and are in train alone"
     )
   return "\n".join(lines)
+
+
+def _warnings(report: dict[str, Any]) -> list[str]:
+  if not report["warnings"]:
+    return []
+  lines = [f"- {found['text']}." for found in report["warnings"]]
+  return ["## Worth a look\n\n" + "\n".join(lines)]
 
 
 def _splits(report: dict[str, Any]) -> str:

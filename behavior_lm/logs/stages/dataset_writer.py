@@ -26,6 +26,7 @@ from behavior_lm.logs.readers import timestamps
 from behavior_lm.logs.reports import extra_statistics
 from behavior_lm.logs.reports import report
 from behavior_lm.logs.reports import report_text
+from behavior_lm.logs.reports import suspicious
 from behavior_lm.logs.stages import partitions
 from behavior_lm.logs.stages import plan as plans
 from behavior_lm.logs.stages import read_results
@@ -84,6 +85,13 @@ def write(
       time_kinds=read_results.times(plan, reads).kinds,
   )
   summary["not_read"] = dict(skipped)
+  summary["warnings"] = suspicious.find(
+      table.select(schema.USER_ID, "num_events"),
+      pairs.with_columns(
+          pl.Series("num_events", statistics.pair_counts.sum(axis=0))
+      ),
+      read_results.times(plan, reads).unclear,
+  )
   categories = _write_categories(plan)
   summary["extras"] = extras.summary(
       {name: part["num_events"] for name, part in summary["splits"].items()},
@@ -202,6 +210,8 @@ def _describe(cut: sequences.Cut, options: Options) -> dict[str, Any]:
       },
       "extras": options.kinds,
       "category_cap": options.category_cap,
+      "null_values": list(options.null_values),
+      "decimal_comma": options.decimal_comma,
   }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs import formats
 from behavior_lm.logs import sequences
+from behavior_lm.logs.readers import clean
 from behavior_lm.logs.readers import columns as columns_lib
 from behavior_lm.logs.readers import timestamps
 
@@ -32,6 +33,10 @@ class Options:
       None keeps those that the format is known for.
     category_cap: values in the vocabulary of a categorical column; rarer ones
       are unknown.
+    header: names of the columns of CSV and TSV files without a header line.
+    null_values: texts that mean that there is no value, in every column.
+    decimal_comma: whether 1.234,5 is the number 1234.5.
+    day_timezone: zone of the days and of the split times; None is `timezone`.
     timezone: zone of times without an offset, and of the days; None is UTC,
       and refuses logs that mix times with and without an offset.
     time_unit: of epoch numbers: auto, s, ms, us or ns.
@@ -58,6 +63,10 @@ class Options:
   columns: dict[str, str] = dataclasses.field(default_factory=dict)
   extras: tuple[str, ...] | None = None
   category_cap: int = 100_000
+  header: tuple[str, ...] = ()
+  null_values: tuple[str, ...] = ()
+  decimal_comma: bool = False
+  day_timezone: str | None = None
   timezone: str | None = None
   time_unit: str = "auto"
   log_format: str = "auto"
@@ -91,9 +100,14 @@ class Options:
     moment = None if now is None else timestamps.from_seconds(now)
     return timestamps.TimeReader(self.timezone, self.time_unit, moment)
 
+  def rules(self) -> clean.Rules:
+    """How values are written."""
+    return clean.Rules(self.null_values, self.decimal_comma)
+
   def cut(self) -> sequences.Cut:
     """How events become sequences."""
-    zone = self.time_reader().zone
+    zone = self.day_timezone or self.time_reader().zone
+    timestamps.check_timezone(zone)
     moments = {
         flag: timestamps.parse_moment(text, zone, f"--{flag}")
         for flag in ("valid_time", "split_time")
@@ -138,6 +152,10 @@ _SETTINGS: dict[str, Callable[[Options], Any]] = {
     ),
     "extras": lambda options: ",".join(options.extras or ()),
     "category_cap": _text("category_cap"),
+    "header": lambda options: ",".join(options.header),
+    "null_values": lambda options: ",".join(options.null_values),
+    "decimal_comma": _text("decimal_comma"),
+    "day_timezone": _text("day_timezone"),
     "timezone": _text("timezone"),
     "time_unit": _text("time_unit"),
     "format": _text("log_format"),

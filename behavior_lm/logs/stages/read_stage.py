@@ -92,6 +92,7 @@ class Reader:
           extras=list(kinds),
           encoding=options.encoding,
           rejected=rejected,
+          header=options.header,
       ):
         good = clean.clean(
             raw,
@@ -99,6 +100,7 @@ class Reader:
             times=self._times,
             rejected=rejected,
             extras=kinds,
+            rules=options.rules(),
         )
         self._events += good.height
         yield spill.make_rows(

@@ -12,8 +12,10 @@ from behavior_lm.logs.readers import columns as columns_lib
 from behavior_lm.logs.readers import quarantine
 from behavior_lm.logs.readers import timestamps
 
+_NO_RULES = clean.Rules()
 
-def run(folder, extras=(), **columns):
+
+def run(folder, extras=(), rules=_NO_RULES, **columns):
   """Cleaned rows, and [(row, reason, text)] of the others."""
   height = len(next(iter(columns.values()))) if columns else 1
   data = {
@@ -30,6 +32,7 @@ def run(folder, extras=(), **columns):
       times=timestamps.TimeReader(None),
       rejected=rejected,
       extras=columns_lib.extra_kinds(extras),
+      rules=rules,
   )
   rejected.close()
   lines = (folder / "quarantine.jsonl").read_text().splitlines()
@@ -45,6 +48,11 @@ def run(folder, extras=(), **columns):
         (pl.Series([1, None], dtype=pl.Int16), [1.0, None]),
         (pl.Series([0.5, float("nan")]), [0.5, None]),
         (pl.Series([True, False, None]), [1.0, 0.0, None]),
+        (["true", "FALSE", "3.5"], [1.0, 0.0, 3.5]),
+        (["NA", "null", "None", "n/a", "\\N", "#N/A", "<NA>", "1"],
+         [None] * 7 + [1.0]),
+        (["123456789", "16777217", "9007199254740991"],
+         [123456789.0, 16777217.0, 9007199254740991.0]),
         (pl.Series(["7", None], dtype=pl.Categorical), [7.0, None]),
         (pl.Series([None, None]), [None, None]),
     ],
@@ -141,3 +149,42 @@ def test_order_stands_for_time_where_there_is_none(tmp_path):
 def test_a_missing_design_is_none(tmp_path):
   found, _ = run(tmp_path, design_id=["", None, "d"])
   assert found["design_id"].to_list() == ["0", "0", "d"]
+
+
+@pytest.mark.parametrize(
+    ("written", "want"),
+    [("3,50", 3.5), ("1.234,5", 1234.5), ("-7", -7.0), ("1.000.000", 1e6)],
+)
+def test_decimal_commas_are_read_where_they_are_asked_for(
+    tmp_path, written, want
+):
+  rules = clean.Rules(decimal_comma=True)
+  found, bad = run(tmp_path, ["level"], rules, level=[written])
+  assert (found["level"].to_list(), bad) == ([want], [])
+
+
+@pytest.mark.parametrize("written", ["3,50", "1,234", "yes", "12%"])
+def test_what_may_mean_two_numbers_is_rejected(tmp_path, written):
+  _, bad = run(tmp_path, ["level"], level=[written])
+  assert [why for _, why, _ in bad] == [quarantine.not_a_number("level")]
+
+
+def test_markers_of_absence_are_nothing_in_every_column(tmp_path):
+  rules = clean.Rules(null_values=("NULL", "\\N"))
+  found, bad = run(
+      tmp_path,
+      ["level", "kind:cat"],
+      rules,
+      user_id=["u", "NULL", " NULL ", "nullify"],
+      design_id=["\\N", "d", "d", "NULLs"],
+      level=["NULL", "1", "1", "2"],
+      kind=["\\N", "a", "a", "b"],
+  )
+  assert [(row, why) for row, why, _ in bad] == [
+      (2, quarantine.NO_USER), (3, quarantine.NO_USER)
+  ]
+  assert found["design_id"].to_list() == ["0", "NULLs"]
+  assert found["kind"].to_list() == [None, "b"]
+  # Without the rules they are names like any other.
+  found, bad = run(tmp_path, user_id=["NULL"], design_id=["\\N"])
+  assert (found["design_id"].to_list(), bad) == (["\\N"], [])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import polars as pl
 import pytest
 
+from behavior_lm.logs.readers import columns
 from behavior_lm.logs.readers import delimited
 from behavior_lm.logs.readers import quarantine
 from behavior_lm.logs.readers import sources
@@ -208,3 +209,29 @@ def test_extras_of_rows_over_several_lines_are_read(tmp_path):
   rejected.close()
   assert found["event_id"].to_list() == ["a\nb", "e"]
   assert found["level"].to_list() == ["7", "8"]
+
+
+@pytest.mark.parametrize(
+    ("first", "options"),
+    [
+        ("sep=;\nuser_id;event_id;timestamp\n", {}),
+        ('"sep=;"\r\nuser_id;event_id;timestamp\n', {}),
+        ("user_id;event_id;timestamp;;\n", {}),
+        ("", {"header": ("user_id", "event_id", "timestamp")}),
+        (
+            'user_id;event_id;"Time, UTC"\n',
+            {"columns": columns.parse_columns('timestamp="Time, UTC"')},
+        ),
+        ("\n\nuser_id;event_id;timestamp\n", {}),
+        ("user_id;event_id;timestamp;a;a b\n", {}),
+    ],
+)
+def test_first_lines_as_spreadsheets_and_programs_write_them(
+    tmp_path, first, options
+):
+  line = first.strip().split("\n")[-1]
+  more = ";" * max(line.count(";") - 2, 0)
+  text = first + f"u;e;2024-03-04{more}\n" * 3
+  (tmp_path / "a.csv").write_text(text)
+  report = log_files.prepare(tmp_path / "a.csv", tmp_path / "out", **options)
+  assert (report["num_events"], report["rejected"]["rows"]) == (3, 0)

@@ -31,7 +31,7 @@ def write(path, **columns):
     [
         ([1, None, -3], ["1", None, "-3"]),
         ([1.0, None, 3.0], ["1", None, "3"]),
-        ([1.5, None, 3.0], ["1.5", None, "3.0"]),
+        ([1.5, None, 3.0], ["1.5", None, "3"]),
         ([True, None, False], ["true", None, "false"]),
         (pl.Series(["a", None, "b"], dtype=pl.Categorical), ["a", None, "b"]),
         ([b"a", None, b"b"], ["a", None, "b"]),
@@ -168,3 +168,28 @@ def test_a_column_of_durations_is_no_time(tmp_path):
   path = write(tmp_path / "log.parquet", timestamp=[datetime.timedelta(1)])
   with pytest.raises(UserError, match="'timestamp' is of type Duration"):
     read(path)
+
+
+@pytest.mark.parametrize(
+    "zone", ["+05:30", "-03:00", "UTC", "Asia/Shanghai", "+00:00", "Etc/GMT+3"]
+)
+def test_a_time_with_any_zone_is_an_instant(tmp_path, zone):
+  time = pa.array([1_717_200_000_000], pa.timestamp("ms", tz=zone))
+  table = pa.table({"user_id": ["u"], "event_id": ["e"], "timestamp": time})
+  pq.write_table(table, tmp_path / "log.parquet")
+  [batch] = read(tmp_path / "log.parquet")
+  assert batch["timestamp"].dt.epoch("s").to_list() == [1_717_200_000]
+  assert batch.schema["timestamp"].time_zone == "UTC"
+
+
+def test_int96_is_an_instant_whatever_the_zone(tmp_path):
+  time = pa.array([1_717_200_000 * 10**9], pa.timestamp("ns"))
+  table = pa.table({"user_id": ["u"], "event_id": ["e"], "timestamp": time})
+  path = tmp_path / "log.parquet"
+  pq.write_table(table, path, use_deprecated_int96_timestamps=True)
+  report = log_files.prepare(path, tmp_path / "a", timezone="Asia/Shanghai")
+  assert report["start"] == "2024-06-01T00:00:00Z"
+  # The same numbers as another type are times on the clock of the zone.
+  pq.write_table(table, path)
+  report = log_files.prepare(path, tmp_path / "b", timezone="Asia/Shanghai")
+  assert report["start"] == "2024-05-31T16:00:00Z"

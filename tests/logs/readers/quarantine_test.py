@@ -4,6 +4,7 @@ import pytest
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.readers import quarantine
+from behavior_lm.logs.readers import time_text
 
 
 @pytest.fixture
@@ -56,7 +57,8 @@ def test_the_error_counts_by_reason_and_shows_the_first_of_each(rejected):
   assert str(caught.value) == (
       "4 of 100 rows (4.0%) were rejected; --max_bad_fraction allows 1.00%."
       " Nothing was written.\n"
-      "  3 x unreadable time, first a.csv:5: 'u, e, d, t5'\n"
+      "  3 x unreadable time, first a.csv:5: 'u, e, d, t5' (accepted are"
+      f" {time_text.ACCEPTED})\n"
       "  1 x no user, first a.csv:7: ', e, d, t'\n"
       "Correct the log or the flags, or raise --max_bad_fraction: the dataset"
       " folder then lists every rejected row in quarantine.jsonl."

@@ -64,7 +64,7 @@ def test_text_is_read(text, want):
 @pytest.mark.parametrize(
     "text",
     [
-        "soon", "2019-02-30 10:00:00", "2019-12-04 25:00:00", "04.12.2019",
+        "soon", "2019-02-30 10:00:00", "2019-12-04 25:00:00", "4.12.19",
         "2019-12-04 10:01:2", "2019-12-4 1:2:3", "2019-12-04 10:01:22 CET",
         "2019-12-04 10:61:00", "2019-12-04 10:01:22+0", "12/04/2019",
     ],  # fmt: skip
@@ -252,3 +252,42 @@ def test_a_duration_is_a_place_in_a_log_without_times():
   assert times.to_list() == [1_000_000, None]
   assert why.to_list() == [None, quarantine.NO_TIME]
   assert found.kinds == {"log": timestamps.ORDINAL}
+
+
+@pytest.mark.parametrize(
+    ("texts", "want"),
+    [
+        (["20240601"], "2024-06-01T00:00:00Z"),
+        (["20240601103059"], "2024-06-01T10:30:59Z"),
+        (["202406011030"], "2024-06-01T10:30:00Z"),
+        (["06/01/2024", "06/13/2024"], "2024-06-01T00:00:00Z"),
+        (["6/1/2024 1:05 PM", "6/30/2024 2:00 AM"], "2024-06-01T13:05:00Z"),
+        (["06/01/2024 12:00:00 AM", "06/30/2024"], "2024-06-01T00:00:00Z"),
+        (["01/06/2024 10:00", "30/06/2024 10:00"], "2024-06-01T10:00:00Z"),
+        (["01.06.2024 10:30:00"], "2024-06-01T10:30:00Z"),
+        (["2024-06-01T10:30:00Z[UTC]"], "2024-06-01T10:30:00Z"),
+        (["2024-06-01T10:30:00+02:00[Europe/Paris]"], "2024-06-01T08:30:00Z"),
+        ([1717237800], "2024-06-01T10:30:00Z"),
+        ([20240601], "2024-06-01T00:00:00Z"),
+        ([20240601103059], "2024-06-01T10:30:59Z"),
+    ],
+)
+def test_other_ways_to_write_a_time_that_mean_one_thing_are_read(texts, want):
+  assert times(texts)[0] == want
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["06/01/2024", "06/02/2024"],  # Two orders are possible.
+        ["13/01/2024", "01/13/2024"],  # And here both are used.
+        ["06/13/2024 13:00 PM", "06/13/2024 13:00 PM"],
+        ["06/13/24", "06/14/24"],
+    ],
+)
+def test_a_date_that_may_mean_two_things_is_not_guessed(texts):
+  assert [why for _, why in read(texts)] == [quarantine.UNREADABLE_TIME] * 2
+
+
+def test_seconds_since_some_start_are_no_times():
+  assert {why for _, why in read([1, 60, 120])} == {quarantine.EARLY_TIME}

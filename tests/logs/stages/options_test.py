@@ -22,6 +22,8 @@ def test_every_option_that_decides_the_content_is_a_setting():
       "time_unit": "ms", "log_format": "csv", "encoding": "gbk", "seed": 1,
       "drop_duplicates": True, "valid_time": "2019-01-01",
       "valid_fraction": 0.2, "leave_one_out": True, "category_cap": 7,
+          "header": ("a",), "null_values": ("NULL",), "decimal_comma": True,
+          "day_timezone": "Asia/Tokyo",
   }  # fmt: skip
   names = {field.name for field in dataclasses.fields(Options)}
   assert names == set(others) | _NO_SETTINGS
