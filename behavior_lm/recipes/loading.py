@@ -86,12 +86,11 @@ def load_run(
     )
   checkpoints = Checkpoints(saved, keep=None)
   try:
-    if step is None:
-      step = checkpoints.latest_step()
-    params, model_state = checkpoints.restore_model(params, model_state, step)
+    params, model_state, step = checkpoints.restore_model(
+        params, model_state, step
+    )
   finally:
     checkpoints.close()
-  assert step is not None  # Otherwise there was nothing to restore.
   return LoadedRun(
       config, tokenizer, categories, graphdef, params, model_state, step
   )

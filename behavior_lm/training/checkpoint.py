@@ -5,9 +5,11 @@ inference reads nothing else.
 Restores go into the shardings of the running mesh, never the saved ones.
 """
 
+from collections.abc import Callable
 import copy
 from pathlib import Path
-from typing import Any
+import sys
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +19,11 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.training.state import TrainState
 
 _MODEL = ("params", "model_state")
+# What a checkpoint raises that does not fit, is cut off or lacks a part.
+_UNREADABLE = (
+    ValueError, KeyError, TypeError, AttributeError, OSError, RuntimeError,
+)  # fmt: skip
+_Read = TypeVar("_Read")
 _REST = ("opt_state", "objective_state", "step")
 
 
@@ -77,11 +84,13 @@ class Checkpoints:
       state, data iterator state, meta.
 
     Raises:
-      UserError: if there is no such checkpoint or it does not fit.
+      UserError: if there is no such checkpoint or it does not fit. If the
+        last one is damaged, the one before it is taken, a warning says so, and
+        the damaged one is moved out of the folder.
     """
-    step = self._existing(step)
     target = _abstract(state, shardings)
-    try:
+
+    def read(step: int) -> tuple[TrainState, dict[str, Any], dict[str, Any]]:
       restored = self._manager.restore(
           step,
           args=ocp.args.Composite(
@@ -95,17 +104,23 @@ class Checkpoints:
               meta=ocp.args.JsonRestore(),
           ),
       )
-    except (ValueError, KeyError, TypeError, OSError) as error:
-      raise _unreadable(self.folder, step, error) from error
-    out = {**restored["model"], **restored["rest"]}
-    return out, restored["data"], restored["meta"]
+      out = {**restored["model"], **restored["rest"]}
+      return out, restored["data"], restored["meta"]
+
+    last = self.latest_step()
+    found, restored = self._read(step, read)
+    if step is None:
+      self._move_away([s for s in self._manager.all_steps() if s > found])
+      if found != last:
+        self._manager.reload()
+    return restored
 
   def restore_model(
       self,
       params: Any,
       model_state: Any,
       step: int | None = None,
-  ) -> tuple[Any, Any]:
+  ) -> tuple[Any, Any, int]:
     """The model alone, on the first device, for inference.
 
     Args:
@@ -113,43 +128,88 @@ class Checkpoints:
       step: a saved step; the last one when None.
 
     Returns:
-      parameters, other variables.
+      parameters, other variables, the step.
 
     Raises:
       UserError: if there is no such checkpoint or it does not fit.
     """
-    step = self._existing(step)
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     tree = {"params": params, "model_state": model_state}
     target = _abstract(tree, jax.tree.map(lambda _: device, tree))
-    found = self._restore_item(step, ocp.args.StandardRestore(target))
-    return found["params"], found["model_state"]
+    args = ocp.args.StandardRestore(target)
+    step, found = self._read(step, lambda step: self._item(step, args))
+    return found["params"], found["model_state"], step
 
   def restore_anything(self, step: int | None = None) -> dict[str, Any]:
     """The parameters of a model that nobody described, as NumPy arrays."""
-    step = self._existing(step)
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    # Orbax would restore them where they were saved, on devices that this
-    # machine may not have.
-    with ocp.StandardCheckpointer() as reader:
-      about = reader.metadata(self.folder / str(step) / "model")
-    target = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
-        about.item_metadata.tree,
-    )
-    found = self._restore_item(step, ocp.args.StandardRestore(target))
+
+    def read(step: int) -> dict[str, Any]:
+      # Orbax would restore them where they were saved, on devices that this
+      # machine may not have.
+      with ocp.StandardCheckpointer() as reader:
+        about = reader.metadata(self.folder / str(step) / "model")
+      target = jax.tree.map(
+          lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
+          about.item_metadata.tree,
+      )
+      return self._item(step, ocp.args.StandardRestore(target))
+
+    _, found = self._read(step, read)
     params: dict[str, Any] = jax.tree.map(np.asarray, found["params"])
     return params
 
-  def _restore_item(self, step: int, args: Any) -> dict[str, Any]:
-    try:
-      restored = self._manager.restore(
-          step, args=ocp.args.Composite(model=args)
-      )
-    except (ValueError, KeyError, TypeError, OSError) as error:
-      raise _unreadable(self.folder, step, error) from error
-    found: dict[str, Any] = restored["model"]
+  def _item(self, step: int, args: Any) -> dict[str, Any]:
+    restored = self._manager.restore(step, args=ocp.args.Composite(model=args))
+    found: dict[str, Any] = {name: restored["model"][name] for name in _MODEL}
     return found
+
+  def _read(
+      self, step: int | None, read: Callable[[int], _Read]
+  ) -> tuple[int, _Read]:
+    """Reads a step, or the newest one that is whole, and says so.
+
+    Returns:
+      The step, and what `read` gave.
+
+    Raises:
+      UserError: if there is no such step, or none can be read.
+    """
+    steps = [self._existing(step)]
+    if step is None:
+      steps = sorted(self._manager.all_steps(), reverse=True)
+    failures: list[UserError] = []
+    for tried in steps:
+      try:
+        found = read(tried)
+      except _UNREADABLE as error:
+        failures.append(_unreadable(self.folder, tried, error))
+        failures[-1].__cause__ = error
+        continue
+      for failure in failures:
+        print(f"warning: {failure}", file=sys.stderr)
+      if failures:
+        print(
+            f"warning: {self.folder}: continuing with checkpoint {tried}"
+            " instead.",
+            file=sys.stderr,
+        )
+      return tried, found
+    raise failures[0]
+
+  def _move_away(self, steps: list[int]) -> None:
+    """Makes room for steps that will be saved again; nothing is deleted."""
+    for step in steps:
+      new = self.folder.with_name(f"{self.folder.name}-damaged-{step}")
+      number = 1
+      while new.exists():
+        number += 1
+        new = new.with_name(
+            f"{self.folder.name}-damaged-{step}-{number}"
+        )
+      (self.folder / str(step)).rename(new)
+      print(f"warning: moved {self.folder / str(step)} to {new}.",
+            file=sys.stderr)
 
   def wait(self) -> None:
     self._manager.wait_until_finished()

@@ -1,6 +1,10 @@
+import shutil
+
 import jax
 import jax.numpy as jnp
+import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.training.checkpoint import Checkpoints
 
 
@@ -32,3 +36,86 @@ def test_a_checkpoint_is_of_the_moment_it_was_asked_for(tmp_path, monkeypatch):
   assert restored["model_state"]["bias"].tolist() == [1, 1]
   assert data == {"next": {"row": 5}}
   assert meta == {"window": {"sums": {"loss": 0.5}}}
+
+
+def state_of(step):
+  return {
+      "params": {"a": jnp.full(3, float(step))},
+      "model_state": {"bias": jnp.ones(2)},
+      "opt_state": {},
+      "objective_state": {},
+      "step": jnp.asarray(step),
+  }
+
+
+def cut_all(folder):
+  for path in folder.rglob("*"):
+    if path.is_file():
+      path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def remove_model(folder):
+  shutil.rmtree(folder / "model")
+
+
+def empty_metadata(folder):
+  for path in folder.rglob("*META*"):
+    if path.is_file():
+      path.write_bytes(b"")
+
+
+def remove_arrays(folder):
+  for path in folder.rglob("d"):
+    shutil.rmtree(path)
+
+
+def saved(folder, steps=(1, 2)):
+  checkpoints = Checkpoints(folder, keep=None)
+  for step in steps:
+    checkpoints.save(state_of(step), {"at": step}, {})
+  checkpoints.close()
+
+
+def shardings_of(state):
+  sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  return jax.tree.map(lambda _: sharding, state)
+
+
+@pytest.mark.parametrize(
+    "damage", [cut_all, remove_model, empty_metadata, remove_arrays]
+)
+def test_the_checkpoint_before_a_damaged_one_is_taken(tmp_path, capsys, damage):
+  folder = tmp_path / "checkpoints"
+  saved(folder)
+  damage(folder / "2")
+  state = state_of(0)
+  checkpoints = Checkpoints(folder, keep=None)
+  params, _, step = checkpoints.restore_model(
+      state["params"], state["model_state"]
+  )
+  assert (step, params["a"].tolist()) == (1, [1, 1, 1])
+  assert "continuing with checkpoint 1 instead" in capsys.readouterr().err
+  with pytest.raises(UserError, match="checkpoint 2 does not fit this model"):
+    checkpoints.restore_model(state["params"], state["model_state"], 2)
+  restored, data, _ = checkpoints.restore(state, shardings_of(state))
+  assert (int(restored["step"]), data) == (1, {"at": 1})
+  # The step is saved again, so the damaged one made room.
+  assert (tmp_path / "checkpoints-damaged-2").is_dir()
+  checkpoints.save(state_of(2), {"at": 2}, {})
+  checkpoints.wait()
+  assert checkpoints.latest_step() == 2
+  restored, _, _ = checkpoints.restore(state, shardings_of(state))
+  assert int(restored["step"]) == 2
+  checkpoints.close()
+
+
+def test_a_model_of_another_shape_is_refused_and_nothing_is_moved(tmp_path):
+  folder = tmp_path / "checkpoints"
+  saved(folder)
+  state = state_of(0) | {"params": {"b": jnp.zeros(5)}}
+  checkpoints = Checkpoints(folder, keep=None)
+  with pytest.raises(UserError, match="checkpoint 2 does not fit"):
+    checkpoints.restore(state, shardings_of(state))
+  checkpoints.close()
+  assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints"]
+  assert (folder / "2").is_dir()
