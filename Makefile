@@ -65,6 +65,12 @@ test: check ## everything: check, then the slow tests
 	@echo "== pytest, slow tests"
 	@$(PYTHON) -m pytest -q -rs -n 2 --dist loadfile -m slow --durations=10
 
+# About 200 inputs per second; FUZZ= says how many.
+.PHONY: fuzz
+fuzz: .venv/.complete ## random dirt over valid logs for hours; FUZZ= optional
+	@BEHAVIOR_LM_FUZZ=$(or $(FUZZ),1000000) $(PYTHON) -m pytest -q \
+	  tests/logs/ingest_fuzz_test.py
+
 .PHONY: peers
 peers: .venv-peers/.complete ## make .venv-peers: what we compare ourselves with
 
