@@ -164,7 +164,7 @@ def _times(values: pl.Series) -> Any:
     return values.dt.cast_time_unit("us").to_physical()
   if values.dtype.is_integer():
     # Microseconds; other units are found by their size.
-    microseconds(values.head(1).to_numpy(), "column 'timestamp'")
+    microseconds(values.to_numpy(), "column 'timestamp'")
     return values
   raise UserError(
       f"column 'timestamp' of the frame is {values.dtype}; cast it to Datetime"

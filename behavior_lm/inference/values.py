@@ -57,12 +57,13 @@ def microseconds(values: Any, name: str) -> np.ndarray:
         f"{name}: cannot read timestamps such as {times[0]!r}; give datetimes,"
         " np.datetime64, or integers in microseconds UTC, one kind for all."
     )
-  first = int(times[0])
+  # Not the first alone: a table may begin with a 0 that means nothing.
+  middle = int(np.median(times[times != 0])) if times.any() else 0
   for unit, low, high, remedy in _OTHER_UNITS:
-    if low <= first < high:
+    if low <= middle < high:
       raise UserError(
-          f"{name}: integer timestamps are microseconds UTC, but the first,"
-          f" {first}, seems to be {unit}; {remedy}."
+          f"{name}: integer timestamps are microseconds UTC, but {middle}"
+          f" seems to be {unit}; {remedy}."
       )
   return times.astype(np.int64)
 

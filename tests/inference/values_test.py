@@ -42,6 +42,10 @@ def test_times_of_every_kind_are_microseconds():
     [
         ([1_577_836_800], "seem.* to be seconds; multiply them by 1,000,000"),
         ([1_577_836_800_000], "to be milliseconds"),
+        ([0, 1_577_836_800, 1_577_836_900], "1577836850 seems to be seconds"),
+        ([0, 0, 0, 1_577_836_800], "to be seconds"),
+        ([1_577_836_800_000_000, 1_577_836_800_001, 1_577_836_800_002],
+         "to be milliseconds"),
         ([1_577_836_800_000_000_000], "to be nanoseconds"),
         ([1.5], "cannot read timestamps such as .*1.5"),
         (["2020-01-01"], "cannot read timestamps such as .*2020-01-01"),
