@@ -40,8 +40,8 @@ _FILES = {
         "7,login,0,2024-03-04\n",
         "log.csv: no column 'user_id'. Its columns: '7', 'login', '0',"
         " '2024-03-04'. Name the right one with --columns user_id=THEIR_NAME."
-        " If that line is a row already, name the columns of all files: --header"
-        " user_id,event_id,design_id,timestamp",
+        " If that line is a row already, name the columns of all files:"
+        " --header user_id,event_id,design_id,timestamp",
     ),
     "a header that names a column twice": (
         "log.csv",

@@ -135,7 +135,8 @@ def test_every_row_is_kept_as_it_is_or_rejected(name, rows):
   frame, rejected = found
   assert frame.height + rejected == len(rows)
   given_ids = [
-      (user, event, design or schema.NO_DESIGN) for user, event, design, _ in rows
+      (user, event, design or schema.NO_DESIGN)
+      for user, event, design, _ in rows
   ]
   # What is kept are rows of the log, in its order, letter by letter.
   left = iter(given_ids)

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.logs.readers import value_text
 
 # How a binary value may be written.
 BINARY_TEXTS = {
@@ -12,6 +13,7 @@ BINARY_TEXTS = {
     "1": 1, "1.0": 1, "true": 1,
 }  # fmt: skip
 _EXAMPLES = 3
+_SEPARATORS = (",", ";", "\t", "|")
 
 
 def read_file(path: Path, *, as_text: bool = False) -> pl.DataFrame:
@@ -33,13 +35,20 @@ def read_file(path: Path, *, as_text: bool = False) -> pl.DataFrame:
     if path.suffix == ".parquet":
       table = pl.read_parquet(path)
       return table.cast(pl.String) if as_text else table
-    separator = "\t" if path.suffix == ".tsv" else ","
+    separator = "\t" if path.suffix == ".tsv" else _separator(path)
     return pl.read_csv(path, infer_schema=False, separator=separator)
   except (pl.exceptions.PolarsError, OSError) as error:
     first = str(error).strip().splitlines()[0]
     raise UserError(
         f"{path}: not readable as {path.suffix or 'CSV'} ({first})."
     ) from error
+
+
+def _separator(path: Path) -> str:
+  """The most frequent separator of the header line; a comma if none is."""
+  with path.open("rb") as file:
+    header = file.readline(1 << 20).decode("utf-8", "replace")
+  return max(_SEPARATORS, key=header.count)
 
 
 def some(values: object) -> str:
@@ -52,8 +61,7 @@ def some(values: object) -> str:
 def texts(values: pl.Series) -> pl.Series:
   """Any column as stripped text; null where a cell is empty or NaN.
 
-  Whole numbers in a column of floats are written without a fraction, as a
-  column of integers that passed through pandas would have been.
+  One value has one text, as in a log, see `value_text`.
 
   Raises:
     UserError: if the column holds lists or structs.
@@ -63,42 +71,42 @@ def texts(values: pl.Series) -> pl.Series:
         f"column {values.name!r} holds {values.dtype}; only a multi_label"
         " column may hold lists."
     )
-  if values.dtype.is_float():
-    whole = values.cast(pl.Int64, strict=False)
-    values = pl.select(
-        pl.when(values.is_nan())
-        .then(None)
-        .when((values == whole).fill_null(False))
-        .then(whole.cast(pl.String))
-        .otherwise(values.cast(pl.String))
-        .alias(values.name)
-    ).to_series()
-  stripped = values.cast(pl.String).str.strip_chars()
+  found = value_text.of_series(values).alias(values.name)
+  stripped = found.str.strip_chars()
   return stripped.replace({"": None})
 
 
 def binary(values: pl.Series) -> tuple[pl.Series, pl.Series]:
-  """Any column -> Int8 of 0 and 1, and whether a cell holds anything else."""
-  found = texts(values).str.to_lowercase()
+  """Any column -> Int8 of 0 and 1, and whether a cell holds anything else.
+
+  A cell that is empty, NA, null and the like has no label.
+  """
+  found = _without_markers(texts(values).str.to_lowercase())
   numbers = found.replace_strict(
       BINARY_TEXTS, default=None, return_dtype=pl.Int8
   )
   return numbers, found.is_not_null() & numbers.is_null()
 
 
+def _without_markers(values: pl.Series) -> pl.Series:
+  marked = values.str.to_lowercase().is_in(value_text.NO_NUMBER)
+  return values.set(marked.fill_null(False), None)
+
+
 def finite(values: pl.Series) -> tuple[pl.Series, pl.Series]:
   """Any column -> Float64, and whether a cell is no finite number.
 
-  An empty cell and NaN are null, which is no error.
+  An empty cell, NaN, NA and null are null, which is no error.
   """
   found = values if values.dtype.is_numeric() else texts(values)
+  if not found.dtype.is_numeric():
+    found = _without_markers(found)
   numbers = found.cast(pl.Float64, strict=False).fill_nan(None)
   if found.dtype.is_numeric():
     bad = numbers.is_infinite().fill_null(False)
   else:
-    is_nan = found.str.to_lowercase().is_in(["nan"]).fill_null(False)
     finite_number = numbers.is_finite().fill_null(False)
-    bad = found.is_not_null() & ~is_nan & ~finite_number
+    bad = found.is_not_null() & ~finite_number
   return numbers, bad
 
 

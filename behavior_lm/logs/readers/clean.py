@@ -17,8 +17,6 @@ WHY = "why"
 # No column of a log has such a name here.
 _TIME, _TIME_WHY = "__time", "__time_why"
 # A larger number is taken for an error: models compute in float32.
-# What people write for a missing number, and for yes and no.
-_NO_NUMBER = ("na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "\\n")
 _TRUTH = {"true": 1.0, "false": 0.0}
 _MAX_NUMBER = 3.4028234663852886e38
 
@@ -150,7 +148,7 @@ def _as_number(values: pl.Series, file: str, rules: Rules) -> pl.Series:
     numbers = text.cast(pl.Float64, strict=False)
     if numbers.null_count() > int(empty.sum()):
       word = text.str.to_lowercase()
-      empty |= word.is_in(_NO_NUMBER).fill_null(False)
+      empty |= word.is_in(value_text.NO_NUMBER).fill_null(False)
       truth = word.replace_strict(_TRUTH, default=None, return_dtype=pl.Float64)
       numbers = numbers.zip_with(numbers.is_not_null(), truth)
   elif kind.is_numeric() or kind in (pl.Boolean, pl.Null):

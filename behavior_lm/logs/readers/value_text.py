@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+# What people write where a number is missing, in small letters.
+NO_NUMBER = ("na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "\\n")
 # How the JSON of document stores wraps a plain value.
 _WRAPPED = (
     "$oid", "$date", "$numberLong", "$numberInt", "$numberDouble",
