@@ -36,7 +36,8 @@ class MaskedEvents:
       masked, and none is drawn.
     max_segments: segments in a row at most.
     hidden: (name, value) of each further field that is hidden under a mask.
-    mask_rate: share of each sequence's events, rounded: the budget is exact.
+    mask_rate: share of each sequence's events; a fraction of an event is
+      masked with that probability, so short sequences train in expectation.
     strategy: "uniform"; or "mtc", masking by token confidence (PMTC, WWW 2022,
       doi 10.1145/3485447.3512275): tokens that the model knows less are masked
       more, with the mean confidence as temperature.
@@ -141,6 +142,8 @@ class MaskedEvents:
         self._scores(choice_key, tokens, state),
         eligible,
         segment_ids,
+        # Folded in, not split off: the other draws stay as they were.
+        jax.random.uniform(jax.random.fold_in(key, 4), tokens.shape[:1]),
         mask_rate=self.mask_rate,
         max_segments=self.max_segments,
     )

@@ -6,6 +6,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.training.optimizer import optimizer_of
@@ -15,6 +16,9 @@ from behavior_lm.training.sharding import LARGE
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.sharding import uncovered
 from behavior_lm.training.state import split_model
+
+# A smaller share of sequences that are too short is not worth a word.
+_MANY_SHORT = 0.1
 
 
 def check_loop(config: ml_collections.ConfigDict, rows: int) -> None:
@@ -40,6 +44,37 @@ def check_loop(config: ml_collections.ConfigDict, rows: int) -> None:
     )
   selection = Selection(**config.keep_best.to_dict())
   selection.check({name: e.every for name, e in config.evals.items()})
+
+
+def check_maskable(num_tokens: np.ndarray, mask_rate: float) -> str:
+  """Checks that masking has something to hide.
+
+  Args:
+    num_tokens: [sequences] tokens of each, CLS not counted.
+    mask_rate: share of them that is masked.
+
+  Returns:
+    What to tell of short sequences; empty if few are short.
+
+  Raises:
+    UserError: if less than one token is masked per epoch.
+  """
+  expected = mask_rate * float(num_tokens.sum())
+  if expected < 1:
+    raise UserError(
+        f"nothing to learn: the split has {num_tokens.sum():,} tokens, of"
+        f" which mask_rate {mask_rate:g} hides {expected:.2f} per epoch."
+        " Prepare more events, or raise --config.objective.mask_rate."
+    )
+  alone = float((num_tokens <= 1).mean())
+  short = float((num_tokens * mask_rate < 1).mean())
+  if short < _MANY_SHORT:
+    return ""
+  return (
+      f"{short:.1%} of the sequences have fewer than {1 / mask_rate:.3g}"
+      f" tokens: none of theirs is masked in some epochs ({alone:.1%} have one token or"
+      " none, and no context to predict it from)"
+  )
 
 
 def check_step(recipe: Recipe, config: ml_collections.ConfigDict) -> None:

@@ -34,6 +34,7 @@ from behavior_lm.recipes import parts
 from behavior_lm.recipes.causality import check_causality
 from behavior_lm.recipes.causality import check_tokens
 from behavior_lm.recipes.checks import check_loop
+from behavior_lm.recipes.checks import check_maskable
 from behavior_lm.recipes.checks import check_step
 from behavior_lm.recipes.hidden_gaps import check_hidden_gaps
 from behavior_lm.training.recipe import Batches
@@ -82,6 +83,8 @@ class Pretrain:
     self.vocab_size = self.tokenizer.vocab_size
     self.objective = make_objective(config, self.vocab_size)
     windows = self._windows()
+    rate = getattr(self.objective, "mask_rate", None)
+    self._short = rate and check_maskable(windows.num_tokens, rate)
     spec = parts.batch_spec(config)
     self._rows = RowSource(windows, spec.max_length, spec.segments)
     self.rows_per_epoch = self._rows.rows_per_epoch
@@ -92,6 +95,7 @@ class Pretrain:
         f"{self.config.model.name}, vocabulary {self.vocab_size:,},"
         f" {windows.num_tokens.sum():,} tokens in {len(windows):,} windows and"
         f" {self.rows_per_epoch:,} rows per epoch"
+        + (f"; {self._short}" if self._short else "")
     )
 
   def save(self, folder: Path) -> None:

@@ -50,11 +50,11 @@ def corrupted(seed=0, **options):
   return data, inputs, targets
 
 
-def test_the_budget_is_exact_and_specials_are_never_masked():
+def test_the_budget_is_kept_and_specials_are_never_masked():
   data, _, targets = corrupted()
   valid = np.asarray(targets["weights"]) > 0
-  # 99 and 129 events: round(14.85) + round(19.35)
-  assert (valid.sum(1) == 15 + 19).all()
+  # 99 and 129 events: 34.2 are masked in expectation.
+  assert set(valid.sum(1)) == {34, 35}
   truth = np.asarray(targets["tokens"])[valid]
   assert not np.isin(truth, [PAD, MASK, CLS, SEP]).any()
   np.testing.assert_array_equal(
@@ -123,8 +123,8 @@ def test_every_event_is_chosen_about_equally_often():
     _, targets = corrupt(batch(), jax.random.key(seed), {})
     valid = np.asarray(targets["weights"]) > 0
     counts += np.bincount(np.asarray(targets["at"])[valid], minlength=LENGTH)
-  rates = counts[1:100] / (60 * 16)  # 15 of the first segment's 99 events
-  assert abs(rates.mean() - 15 / 99) < 1e-9
+  rates = counts[1:100] / (60 * 16)  # 14 or 15 of 99, 14.85 in the mean
+  assert abs(rates.mean() - 0.15) < 5e-4
   assert rates.std() < 0.02  # binomial: 0.0116
 
 
@@ -161,8 +161,7 @@ def test_the_loss_is_the_mean_over_targets_alone():
   truth = np.asarray(targets["tokens"])[valid]
   assert float(loss) == pytest.approx(-model.log_p()[truth].mean(), rel=1e-5)
   assert model.calls == 1
-  # 34 of the 99 + 129 events of each row.
-  assert float(metrics["mask_rate"]) == pytest.approx(34 / 228)
+  assert float(metrics["mask_rate"]) == pytest.approx(valid.sum() / (4 * 228))
   assert float(metrics["padding_share"]) == pytest.approx(26 / 256)
 
 
@@ -187,7 +186,7 @@ def test_tokens_that_are_known_less_are_masked_more_in_the_same_budget():
   state = {"confidence": jnp.asarray(np.where(known, 0.9, 0.1), jnp.float32)}
   _, targets = masked.corrupt(batch(), jax.random.key(0), state)
   valid = np.asarray(targets["weights"]) > 0
-  assert (valid.sum(1) == 15 + 19).all()
+  assert set(valid.sum(1)) <= {34, 35}
   share = known[np.asarray(targets["tokens"])[valid]].mean()
   # Scores 0.1 and 0.9 at the temperature 0.5: odds of exp(1.6), about 5.
   assert 0.1 < share < 0.25

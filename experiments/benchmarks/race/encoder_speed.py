@@ -126,7 +126,7 @@ def num_predicted(case: Case, head: str) -> int:
   """Positions of the batch where the head predicts, slots included."""
   if head == "all":
     return case["batch_size"] * case["length"]
-  return case["batch_size"] * max_masked(case["length"], case["mask_rate"], 1)
+  return case["batch_size"] * max_masked(case["length"], case["mask_rate"])
 
 
 def make_step(case: Case, head: str) -> Step:
