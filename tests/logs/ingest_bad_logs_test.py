@@ -9,6 +9,7 @@ import pytest
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs import formats
 from behavior_lm.logs.readers import text_lines
+from behavior_lm.logs.readers import time_text
 from tests.logs import log_files
 
 _HEAD = log_files.HEADER + "\n"
@@ -120,7 +121,8 @@ _FILES = {
         _HEAD + _GOOD + ",e,d,2024-03-04\nu,e,d,never\nu,e,d,never\n",
         "3 of 23 rows (13.0%) were rejected; --max_bad_fraction allows 1.00%."
         " Nothing was written.\n"
-        "  2 x unreadable time, first log.csv:23: 'u, e, d, never'\n"
+        "  2 x unreadable time, first log.csv:23: 'u, e, d, never' (accepted"
+        f" are {time_text.ACCEPTED})\n"
         "  1 x no user, first log.csv:22: ', e, d, 2024-03-04'\n"
         "Correct the log or the flags, or raise --max_bad_fraction: the dataset"
         " folder then lists every rejected row in quarantine.jsonl.",

@@ -15,7 +15,7 @@ def test_the_separator_is_the_one_of_the_header(tmp_path, separator):
 
 
 @pytest.mark.parametrize(
-    "marker", ["NA", "n/a", "null", "None", "NaN", "<NA>", "#N/A", "\\N", "", " "]
+    "marker", ["NA", "n/a", "null", "None", "NaN", "<NA>", "#N/A", "\\N", ""]
 )
 def test_markers_of_absence_are_missing_labels(marker):
   numbers, bad = cells.binary(pl.Series(["1", marker, "false"]))
