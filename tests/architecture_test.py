@@ -34,7 +34,7 @@ ROOMS = {
     "training": _BOTTOM,
     "recipes": _TRAINING | {"baselines", "evaluation"},
     "evaluation": _TRAINING | {"baselines"},
-    "downstream": _RECIPES | {"baselines", "evaluation"},
+    "downstream": _RECIPES | {"baselines", "evaluation", "inference"},
     "inference": _RECIPES,
     "interop": _RECIPES,
     # It draws what run folders hold, and runs no model.

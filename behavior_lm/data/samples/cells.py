@@ -39,6 +39,11 @@ def read_file(path: Path, *, as_text: bool = False) -> pl.DataFrame:
     return pl.read_csv(path, infer_schema=False, separator=separator)
   except (pl.exceptions.PolarsError, OSError) as error:
     first = str(error).strip().splitlines()[0]
+    if "utf-8" in first.lower():
+      raise UserError(
+          f"{path}: is not written in UTF-8. Convert it, for example with"
+          f" iconv -f GB18030 -t UTF-8 {path.name}."
+      ) from error
     raise UserError(
         f"{path}: not readable as {path.suffix or 'CSV'} ({first})."
     ) from error

@@ -1,0 +1,63 @@
+"""Vectors and surprise of the histories that rows may see."""
+
+import numpy as np
+import pytest
+
+from behavior_lm.downstream import run_features
+from behavior_lm.inference.embedder import Embedder
+from behavior_lm.recipes.train import train
+from tests.downstream import tiny_task
+from tests.tiny import tiny_config
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  return tmp_path_factory.mktemp("task")
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+  return tiny_task.read(folder)
+
+
+@pytest.fixture(scope="module")
+def run(folder, data):
+  del data  # Writes the dataset.
+  config = tiny_config(
+      folder / "data", objective="next_events", total_steps=2,
+      data__max_length=16,
+  )
+  config.evals = {}
+  train(config, folder / "run")
+  return folder / "run"
+
+
+def test_each_row_gets_the_vector_and_surprise_of_its_history(
+    data, run, tmp_path
+):
+  vectors, surprise = run_features.features(
+      data, str(run), tmp_path, tiny_task.QUIET
+  )
+  assert vectors.shape == (40, 16)
+  assert surprise.shape == (40, run_features.NUM_SURPRISE)
+  sample = data.parts[0].samples[7]
+  pairs = data.parts[0].dataset.pairs
+  one = Embedder.load(run).encode([{
+      "event_id": pairs["event_id"].gather(sample["pair"]).to_list(),
+      "design_id": pairs["design_id"].gather(sample["pair"]).to_list(),
+      "timestamp": sample["timestamp"],
+  }])
+  np.testing.assert_allclose(vectors[7], one[0], atol=1e-5)
+  # A model that has learned nothing is as surprised by all events.
+  mean, deviation = surprise[:, 0], surprise[:, 1]
+  assert (mean > 0.5).all()
+  assert (deviation < mean).all()
+  quantiles = surprise[:, 2:9]
+  assert (np.diff(quantiles, axis=1) >= 0).all()
+
+
+def test_what_was_computed_is_read_again(data, run, tmp_path, monkeypatch):
+  first = run_features.features(data, str(run), tmp_path, tiny_task.QUIET)
+  monkeypatch.setattr(run_features, "_compute", None)
+  second = run_features.features(data, str(run), tmp_path, tiny_task.QUIET)
+  np.testing.assert_array_equal(first[0], second[0])
