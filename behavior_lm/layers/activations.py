@@ -58,8 +58,8 @@ def _bent(z: jax.Array) -> jax.Array:
   return jnp.tanh(_TANH_SCALE * (z + _TANH_CUBE * z * z * z))
 
 
-# "gelu" is BERT's, "gelu_tanh" ALBERT's.
-ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh}
+# "gelu" is BERT's, "gelu_tanh" ALBERT's, "silu" that of SwiGLU.
+ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "silu": jax.nn.silu}
 
 
 def find_activation(name: str) -> Callable[[jax.Array], jax.Array]:

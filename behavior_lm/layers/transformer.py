@@ -42,7 +42,9 @@ class TransformerLayer(nnx.Module):
   mlp(x)). "pre" norms the input of each part instead (arXiv 2002.04745): it
   bears higher learning rates and leaves the first plateau sooner; the model
   then norms the last layer's output once. `gated` is GeGLU (arXiv 2002.05202):
-  half of twice the width gates the other half.
+  half of twice the width gates the other half. `residual_gates` are those of
+  LiGR (arXiv 2502.03417): what a part adds to x is multiplied by sigmoid(W x)
+  of the x that is not normed yet.
   """
 
   @classmethod
@@ -73,6 +75,7 @@ class TransformerLayer(nnx.Module):
       norm_position: str = "post",
       rotary: bool = False,
       gated: bool = False,
+      residual_gates: bool = False,
       activation: str = "gelu",
       use_bias: bool = True,
       norm_epsilon: float,
@@ -109,6 +112,8 @@ class TransformerLayer(nnx.Module):
     self.mlp_in = linear(embed_dim, 2 * mlp_dim if gated else mlp_dim)
     self.mlp_out = linear(mlp_dim, embed_dim)
     self.mlp_norm = norm()
+    gate = lambda: linear(embed_dim, embed_dim) if residual_gates else None
+    self.attention_gate, self.mlp_gate = gate(), gate()
     self.dropout = Dropout(dropout_rate)
 
   def __call__(
@@ -143,13 +148,21 @@ class TransformerLayer(nnx.Module):
     mlp = lambda x: drop(self.mlp_out(self._activate(self.mlp_in(x))))
     before = take_if(hidden, only_at)
     if self.pre_norm:
-      hidden = before + attend(self.attention_norm(hidden))
-      return hidden + mlp(self.mlp_norm(hidden))
-    hidden = self.attention_norm(before + attend(hidden))
-    return self.mlp_norm(hidden + mlp(hidden))
+      hidden = before + _gate(
+          self.attention_gate, before, attend(self.attention_norm(hidden))
+      )
+      return hidden + _gate(self.mlp_gate, hidden, mlp(self.mlp_norm(hidden)))
+    hidden = self.attention_norm(
+        before + _gate(self.attention_gate, before, attend(hidden))
+    )
+    return self.mlp_norm(hidden + _gate(self.mlp_gate, hidden, mlp(hidden)))
 
   def _activate(self, x: jax.Array) -> jax.Array:
     if not self.gated:
       return self.activate(x)
     x, gate = jnp.split(x, 2, -1)
     return self.activate(x) * gate
+
+
+def _gate(gate: Linear | None, x: jax.Array, added: jax.Array) -> jax.Array:
+  return added if gate is None else jax.nn.sigmoid(gate(x)) * added

@@ -1,6 +1,21 @@
 """Training losses: one file each, one line here."""
 
+from behavior_lm.objectives.full_softmax import FullSoftmax
+from behavior_lm.objectives.in_batch import InBatch
 from behavior_lm.objectives.masked_events import MaskedEvents
 from behavior_lm.objectives.next_events import NextEvents
+from behavior_lm.objectives.sampled_items import BinaryCrossEntropy
+from behavior_lm.objectives.sampled_items import SampledSoftmax
 
 OBJECTIVES = {"masked_events": MaskedEvents, "next_events": NextEvents}
+
+# Losses of the next item: they take `counts`, the occurrences of items in
+# training.
+ITEM_OBJECTIVES = {
+    "full_softmax": FullSoftmax,
+    "sampled_softmax": SampledSoftmax,
+    "bce": BinaryCrossEntropy,
+    "gbce": BinaryCrossEntropy,
+    "in_batch": InBatch,
+    "in_batch_all": SampledSoftmax,
+}

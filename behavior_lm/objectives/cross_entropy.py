@@ -52,7 +52,7 @@ def token_scores(
       nll, correct, _, _ = _softmax(hidden, table, bias, tokens.reshape(-1))
       return sums, (nll.reshape(tokens.shape), correct.reshape(tokens.shape))
 
-    return _in_pieces(score, at_once // len(table), (), hidden, tokens)
+    return in_pieces(score, at_once // len(table), (), hidden, tokens)
 
   shared = head["table"].astype(head["hidden"].dtype), head["bias"]
   nll, correct = _by_platform(run, head["hidden"], tokens, *shared)[1]
@@ -135,7 +135,7 @@ def _forward(
 
     zeros = jnp.zeros(table.shape), jnp.zeros(bias.shape)
     fields = hidden, tokens, weights
-    return _in_pieces(score, at_once // len(table), zeros, *fields)
+    return in_pieces(score, at_once // len(table), zeros, *fields)
 
   narrow = table.astype(hidden.dtype)
   (d_table, d_bias), (d_hidden, nll, correct) = _by_platform(
@@ -193,7 +193,7 @@ def _by_platform(
   )
 
 
-def _in_pieces(
+def in_pieces(
     run: Callable[[Arrays, Arrays], tuple[Arrays, Arrays]],
     most: int,
     sums: Arrays,

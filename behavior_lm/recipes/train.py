@@ -7,9 +7,10 @@ import ml_collections
 from behavior_lm.artifacts import run_folder
 from behavior_lm.recipes.parts import known
 from behavior_lm.recipes.pretrain import Pretrain
+from behavior_lm.recipes.retrieval import Retrieval
 from behavior_lm.training import loop
 
-RECIPES = {"pretrain": Pretrain}
+RECIPES = {"pretrain": Pretrain, "retrieval": Retrieval}
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | Path) -> str:

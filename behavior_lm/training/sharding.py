@@ -19,6 +19,7 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"embed/position/embedding", P("model", None)),
     (r"(join|widen)/kernel", P(None, "model")),
     (r"head/bias", P("model")),
+    (r"head/table", P("model", None)),
     (r"(qkv|query_value)/kernel", P(None, "model")),
     (r"global_(query|key_value)/kernel", P(None, "model")),
     (r"attention/out/kernel", P("model", None)),

@@ -20,6 +20,7 @@ from behavior_lm.logs.formats.justice_words import JUSTICE_WORDS
 from behavior_lm.logs.formats.log_format import LogFormat
 from behavior_lm.logs.formats.log_format import Request
 from behavior_lm.logs.formats.recbole import RECBOLE
+from behavior_lm.logs.formats.s3rec import S3REC
 from behavior_lm.logs.formats.sasrec import SASREC
 from behavior_lm.logs.formats.sasrec_time import SASREC_TIME
 from behavior_lm.logs.formats.taobao import TAOBAO
@@ -44,6 +45,7 @@ FORMATS: dict[str, LogFormat] = {
     "criteo": CRITEO,
     "sasrec": SASREC,
     "sasrec_time": SASREC_TIME,
+    "s3rec": S3REC,
     "collm": COLLM,
 }
 _GENERIC = {

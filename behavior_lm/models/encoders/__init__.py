@@ -4,6 +4,8 @@ from behavior_lm.models.encoders.albert import Albert
 from behavior_lm.models.encoders.albert import AlbertConfig
 from behavior_lm.models.encoders.bert import Bert
 from behavior_lm.models.encoders.bert import BertConfig
+from behavior_lm.models.encoders.ligr import Ligr
+from behavior_lm.models.encoders.ligr import LigrConfig
 from behavior_lm.models.encoders.longformer import Longformer
 from behavior_lm.models.encoders.longformer import LongformerConfig
 from behavior_lm.models.encoders.modern import Modern
@@ -15,6 +17,7 @@ from behavior_lm.models.encoders.reformer import ReformerConfig
 ENCODERS = {
     "bert": (Bert, BertConfig),
     "albert": (Albert, AlbertConfig),
+    "ligr": (Ligr, LigrConfig),
     "longformer": (Longformer, LongformerConfig),
     "modern": (Modern, ModernConfig),
     "reformer": (Reformer, ReformerConfig),

@@ -162,7 +162,9 @@ class Encoder(nnx.Module):
     """Hidden states of a packed batch.
 
     Args:
-      batch: the arrays that `config.fields` names, [batch, length] each.
+      batch: the arrays that `config.fields` names, [batch, length] each; the
+        position encoding of the embeddings reads `places` instead of
+        `positions` where the batch has them.
       offsets: [batch, n] row offsets, if only those states are wanted: the
         last layer then computes no others.
       layer: 0 (embeddings) to num_layers, which is also None.
@@ -184,7 +186,7 @@ class Encoder(nnx.Module):
     segment_ids, positions = batch["segment_ids"], batch["positions"]
     hidden = self.embed(
         batch["tokens"],
-        positions,
+        batch.get("places", positions),
         batch["time_gaps"],
         {name: batch[name] for name, _ in self.config.features},
         deterministic=deterministic,

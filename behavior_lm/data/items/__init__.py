@@ -1,0 +1,1 @@
+"""Items of users, in order: what recommenders read instead of event pairs."""
