@@ -30,7 +30,9 @@ OBJECTIVES: dict[str, dict] = {
         source="uniform",
         correction="negatives",
     ),
-    "bce": dict(num_negatives=1, shared=False, source="uniform", calibration=0.0),
+    "bce": dict(
+        num_negatives=1, shared=False, source="uniform", calibration=0.0
+    ),
     "gbce": dict(
         num_negatives=256, shared=False, source="uniform", calibration=0.75
     ),

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 import dataclasses
+import math
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 import numpy as np
 
+from behavior_lm.baselines.item_counts import ITEM_BASELINES
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.items.histories import Histories
 from behavior_lm.data.items.histories import ItemSource
@@ -15,7 +17,6 @@ from behavior_lm.data.items.histories import read_histories
 from behavior_lm.data.items.histories import tail_batch
 from behavior_lm.data.items.vocabulary import ItemVocabulary
 from behavior_lm.data.reading import Reading
-from behavior_lm.baselines.item_counts import ITEM_BASELINES
 from behavior_lm.evaluation import ranking
 from behavior_lm.evaluation.ranking import Ranking
 from behavior_lm.logs import schema
@@ -88,7 +89,9 @@ class NextItemRanking:
       seed: int = 0,
   ) -> None:
     if k < 1 or negatives < 0:
-      raise UserError(f"k is {k}, negatives {negatives}; give at least 1 and 0")
+      raise UserError(
+          f"k is {k} and negatives is {negatives}; give at least 1 and 0."
+      )
     self.subject, self.split, self.every, self.k = subject, split, every, k
     self.settings = {
         "k": k,
@@ -130,8 +133,9 @@ class NextItemRanking:
     self._score = jax.jit(make_item_scores(subject.graphdef))
 
   def run(self, state: Mapping[str, Any]) -> dict[str, float]:
-    """Every figure of `Ranking.summary`."""
-    return self.scores(state).summary()
+    """The figures of `Ranking.summary`; those of empty groups are left out."""
+    figures = self.scores(state).summary()
+    return {k: v for k, v in figures.items() if not math.isnan(v)}
 
   def scores(self, state: Mapping[str, Any]) -> Ranking:
     """The ranking of a model."""

@@ -23,6 +23,23 @@ HEAD_SHARE = 0.2
 MEASURES = ("hr", "ndcg", "mrr")
 
 
+def ranking_columns(k: int) -> tuple[dict[str, str], ...]:
+  """Columns of `artifacts.evaluation` for `Ranking.summary`."""
+  shown = (
+      (f"hr@{k}", f"HR@{k}", ".4f", "high"),
+      (f"ndcg@{k}", f"NDCG@{k}", ".4f", "high"),
+      (f"mrr@{k}", f"MRR@{k}", ".4f", "high"),
+      (f"coverage@{k}", "coverage", ".1%", "high"),
+      (f"novelty@{k}", "novelty, bits", ".2f", "high"),
+      (f"popularity@{k}", "popularity, events", ".1f", "low"),
+      (f"ndcg@{k}_head", f"NDCG@{k}, head users", ".4f", "high"),
+      (f"ndcg@{k}_tail", f"NDCG@{k}, tail users", ".4f", "high"),
+      (f"ndcg@{k}_cold", f"NDCG@{k}, cold users", ".4f", "high"),
+  )
+  names = ("name", "title", "format", "better")
+  return tuple(dict(zip(names, one, strict=True)) for one in shown)
+
+
 @dataclasses.dataclass(frozen=True)
 class Ranking:
   """Where each user's held-out item was ranked, and what came first.

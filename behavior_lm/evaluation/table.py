@@ -78,6 +78,7 @@ def make_rows(
     *,
     columns: Sequence[Mapping[str, Any]] = TOKEN_COLUMNS,
     main: str = TOKEN_MAIN,
+    intervals: Sequence[str] = (),
     seeds: Mapping[str, int] | None = None,
     config_hashes: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
@@ -89,6 +90,7 @@ def make_rows(
     references: name -> scores on the same targets that are no fair rivals.
     columns: of the record, each with a value in `summary()` of all scores.
     main: the column that decides; its interval and difference are computed.
+    intervals: further columns with an interval.
     seeds: model name -> seed.
     config_hashes: model name -> hash.
 
@@ -116,8 +118,10 @@ def make_rows(
           "values": {c["name"]: float(summary[c["name"]]) for c in columns},
       }
       if _varies(scores, main):
-        estimate = bootstrap_ratio(*scores.ratios[main], scores.users)
-        row["ci"] = {main: estimate.interval}
+        row["ci"] = {
+            one: bootstrap_ratio(*scores.ratios[one], scores.users).interval
+            for one in (main, *intervals)
+        }
       gap = None
       if kind == "model" and best is not None:
         gap = difference(scores, baselines[best], main)

@@ -12,6 +12,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.evaluation import table
 from behavior_lm.logs.dataset import Dataset
+from behavior_lm.recipes.evaluate_ranking import evaluate_ranking
 from behavior_lm.recipes.loading import load_run
 from behavior_lm.recipes.loading import LoadedRun
 from behavior_lm.recipes.pretrain import make_evaluator
@@ -44,6 +45,8 @@ def evaluate_runs(
   Raises:
     UserError: if a folder is no run, or the runs cannot be compared.
   """
+  if runs and load_run_config(runs[0]).recipe == "retrieval":
+    return evaluate_ranking(runs, dataset, name, split, best=best)
   check_alike(runs, name)
   models: dict[str, SequenceScores] = {}
   seeds, hashes = {}, {}

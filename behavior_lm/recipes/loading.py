@@ -75,6 +75,36 @@ def load_run(
   columns = _categorical(config, folder)
   categories = load_categories(folder / "categories", columns)
   graphdef, params, model_state = _shapes(config, tokenizer.vocab_size, folder)
+  params, model_state, step = restore_model(
+      folder, params, model_state, step, best=best
+  )
+  return LoadedRun(
+      config, tokenizer, categories, graphdef, params, model_state, step
+  )
+
+
+def restore_model(
+    folder: Path,
+    params: Any,
+    model_state: Any,
+    step: int | None = None,
+    *,
+    best: bool = False,
+) -> tuple[Any, Any, int]:
+  """The variables of a checkpoint, from their shapes.
+
+  Args:
+    folder: of the run.
+    params, model_state: shapes, see `training.state.split_model`.
+    step: of the checkpoint; the last one when None.
+    best: take the best checkpoint instead.
+
+  Returns:
+    Parameters, other variables, and the step.
+
+  Raises:
+    UserError: if there is no such checkpoint.
+  """
   saved = folder / (BEST if best else CHECKPOINTS)
   if not saved.is_dir():
     raise UserError(
@@ -91,9 +121,7 @@ def load_run(
     )
   finally:
     checkpoints.close()
-  return LoadedRun(
-      config, tokenizer, categories, graphdef, params, model_state, step
-  )
+  return params, model_state, step
 
 
 def _load_config(folder: Path) -> ml_collections.ConfigDict:

@@ -181,7 +181,8 @@ class Retrieval:
       parts.known(f"evals.{name}.evaluator", section.evaluator, EVALUATORS)
       if section.every:
         self.dataset.check_split(section.split)
-    parts.known("data.positions", config.data.positions, dict.fromkeys(POSITIONS))
+    positions = config.data.positions
+    parts.known("data.positions", positions, dict.fromkeys(POSITIONS))
     check_loop(config, config.data.batch_size)
     check_causality(config, self.objective.requires)
     check_step(self, config)
