@@ -72,8 +72,9 @@ def check_maskable(num_tokens: np.ndarray, mask_rate: float) -> str:
     return ""
   return (
       f"{short:.1%} of the sequences have fewer than {1 / mask_rate:.3g}"
-      f" tokens: none of theirs is masked in some epochs ({alone:.1%} have one token or"
-      " none, and no context to predict it from)"
+      " tokens: none of theirs is masked in some epochs"
+      f" ({alone:.1%} have one token or none, and no context to predict it"
+      " from)"
   )
 
 
