@@ -65,7 +65,7 @@ test: check ## everything: check, then the slow tests
 	@echo "== pytest, slow tests"
 	@$(PYTHON) -m pytest -q -rs -n 2 --dist loadfile -m slow --durations=10
 
-# About 200 inputs per second; FUZZ= says how many.
+# FUZZ= says how many inputs each property gets.
 .PHONY: fuzz
 fuzz: .venv/.complete ## random dirt over valid logs for hours; FUZZ= optional
 	@BEHAVIOR_LM_FUZZ=$(or $(FUZZ),1000000) $(PYTHON) -m pytest -q \

@@ -1,4 +1,6 @@
-"""Random dirt over valid logs: nothing is lost, changed, or half written.
+"""Random dirt over valid logs: the readers lose and change nothing.
+
+The generic formats alone, read and cleaned; nothing is written.
 
 `make fuzz` runs many more inputs than the tests do (BEHAVIOR_LM_FUZZ).
 """
