@@ -8,6 +8,7 @@ column user_id and columns of 0 and 1. Writes probe.json, and probe.md beside.
 """
 
 from pathlib import Path
+import shutil
 
 from absl import flags
 
@@ -71,12 +72,15 @@ def main(argv: list[str]) -> None:
 
   from behavior_lm.artifacts import probe
   from behavior_lm.artifacts.commands import this_command
+  from behavior_lm.common.progress import CommandProgress
   from behavior_lm.downstream import probe_files
   from behavior_lm.logs.dataset import open_dataset
 
   oracle = probe_files.read_oracle(_ORACLE.value) if _ORACLE.value else {}
   console = Console()
-  with console.status("counting events") as status:
+  parts = out.with_name(f"{out.name}.parts")
+  line = CommandProgress()
+  try:
     data = probe_files.read_input(
         _needed(_EMBEDDINGS),
         open_dataset(_needed(_DATA)),
@@ -86,8 +90,14 @@ def main(argv: list[str]) -> None:
         drop_contradictions=_DROP_CONTRADICTIONS.value,
     )
     rows, notes = probe_files.probe_labels(
-        data, num_folds=_FOLDS.value, seeds=seeds, progress=status.update
+        data,
+        num_folds=_FOLDS.value,
+        seeds=seeds,
+        progress=line.show,
+        folder=parts,
     )
+  finally:
+    line.close()
   num_users, notes = len(data.features.users), data.notes + notes
   result = {
       "rows": rows,
@@ -107,6 +117,7 @@ def main(argv: list[str]) -> None:
   for note in notes:
     console.print(f"note: {note}", markup=False, highlight=False)
   paths = probe.write_probe(out, result)
+  shutil.rmtree(parts, ignore_errors=True)
   print("probe: " + ", ".join(str(path) for path in paths))
 
 

@@ -122,7 +122,7 @@ def top_counts(
     counts: sparse.csr_array,
     train_rows: np.ndarray,
     max_columns: int = MAX_COLUMNS,
-) -> np.ndarray:
+) -> sparse.csr_array:
   """log1p of the counts of the events most frequent in the training rows.
 
   The rows under test choose nothing: an event that only they hold has no
@@ -134,9 +134,11 @@ def top_counts(
     max_columns: at most so many events.
 
   Returns:
-    [num_users, chosen columns] float64, all users.
+    [num_users, chosen columns] float32 CSR, all users.
   """
   total = np.asarray(counts[train_rows].sum(axis=0)).ravel()
   order = np.argsort(-total, kind="stable")[:max_columns]
   chosen = np.sort(order[total[order] > 0])
-  return np.log1p(counts[:, chosen].toarray().astype(np.float64))
+  out = counts[:, chosen].copy()
+  out.data = np.log1p(out.data)
+  return out

@@ -1,6 +1,7 @@
 """Opens a log for a downstream task, and prepares it if it is raw."""
 
 from collections.abc import Sequence
+import hashlib
 from pathlib import Path
 
 from behavior_lm.common import resumable
@@ -20,7 +21,7 @@ def open_log(
     extras: Sequence[str] = (),
     timezone: str = "UTC",
 ) -> Dataset:
-  """Opens a prepared dataset, or prepares a log as OUT/data/NAME.
+  """Opens a prepared dataset, or prepares a log below OUT/data.
 
   A log that was prepared before, with the same size, time of change and
   options, is not read again.
@@ -40,7 +41,9 @@ def open_log(
     return open_dataset(path)
   if not path.exists() and "*" not in logs:
     raise UserError(f"{logs}: no such log or dataset folder.")
-  folder = out / "data"
+  # Two logs may have one name: train/log.csv and test/log.csv.
+  place = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]
+  folder = out / "data" / place
   target = folder / (path.stem or "log")
   request = [
       str(path.absolute()),

@@ -9,31 +9,30 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
-from sklearn.model_selection import GridSearchCV
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from behavior_lm.baselines.counts import top_counts
 from behavior_lm.baselines.counts import UserFeatures
+from behavior_lm.data.samples.sample_columns import BINARY
 from behavior_lm.downstream import auc
+from behavior_lm.downstream import blocks as block_lib
+from behavior_lm.downstream import models
+from behavior_lm.downstream.blocks import Block
 
 NUM_FOLDS = 5
 INNER_FOLDS = 3
 SEEDS = (0, 1, 2)
-# Strengths tried by the inner folds; small is strong. Columns are scaled.
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-NUM_TREES = 300
-THRESHOLD = 0.5
 
 EMBEDDING = "embedding"
 COUNTS = "event counts"
 GAPS = "gaps"
-# A block makes [num_users, columns] for all users, given the training rows.
-Block = Callable[[np.ndarray], np.ndarray]
+# The scores [num_users] of one repetition, and whether each reached the
+# threshold that was chosen on validation users.
+Scored = tuple[np.ndarray, np.ndarray]
+# Looks for a finished repetition by (name, seed), and keeps one.
+Find = Callable[[str, int], Scored | None]
+Keep = Callable[[str, int, Scored], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +101,8 @@ def run_probes(
     num_folds: int = NUM_FOLDS,
     seeds: Sequence[int] = SEEDS,
     progress: Callable[[str], None] = lambda name: None,
+    find: Find = lambda name, seed: None,
+    keep: Keep = lambda name, seed, scored: None,
 ) -> list[dict[str, Any]]:
   """Cross-validates each probe on the same folds.
 
@@ -111,12 +112,15 @@ def run_probes(
     probes: what to fit; must hold REFERENCE.
     num_folds: stratified by label.
     seeds: one repetition each, with other folds.
-    progress: called with the name of each probe before it starts.
+    progress: called with the name of each probe and seed before it starts.
+    find: a repetition that an earlier run finished, or None.
+    keep: called with each repetition that is finished now.
 
   Returns:
-    One row a probe: features, model, auc, auc_ci, f1 (at probability .5, mean
-    over repetitions), folds, seeds, num_users, num_positive and
-    p_vs_event_counts (paired, two-sided; None for the reference itself).
+    One row per probe: features, model, auc, auc_ci, f1 (at thresholds from
+    validation users, mean over repetitions), folds, seeds, num_users,
+    num_positive and p_vs_event_counts (paired, two-sided; None for the
+    reference itself).
 
   Raises:
     ValueError: if a class has too few users (see `why_not`).
@@ -129,13 +133,17 @@ def run_probes(
   estimates: dict[str, auc.AucEstimate] = {}
   rows: list[dict[str, Any]] = []
   for name, probe in probes.items():
-    progress(name)
-    scores = np.stack([
-        _out_of_fold(probe, blocks, labels, row, seed)
-        for row, seed in zip(folds, seeds, strict=True)
-    ])
+    scored = []
+    for row, seed in zip(folds, seeds, strict=True):
+      progress(f"{name}, seed {seed}")
+      there = find(name, seed)
+      if there is None:
+        there = _out_of_fold(probe, blocks, labels, row, seed)
+        keep(name, seed, there)
+      scored.append(there)
+    scores = np.stack([one for one, _ in scored])
     estimates[name] = auc.cross_validated_auc(labels, scores, folds)
-    f1 = [f1_score(labels, row >= THRESHOLD, zero_division=0) for row in scores]
+    f1 = [f1_score(labels, chosen, zero_division=0) for _, chosen in scored]
     rows.append({
         "features": name,
         "model": probe.model,
@@ -171,23 +179,20 @@ def _out_of_fold(
     labels: np.ndarray,
     folds: np.ndarray,
     seed: int,
-) -> np.ndarray:
+) -> Scored:
   """Probabilities of label 1, each by a model that never saw the user."""
-  out = np.zeros(labels.size)
+  out, chosen = np.zeros(labels.size), np.zeros(labels.size, bool)
   for fold in np.unique(folds):
     train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-    matrix = np.hstack([blocks[name](train) for name in probe.blocks])
-    model = _make_model(probe, seed).fit(matrix[train], labels[train])
-    out[test] = model.predict_proba(matrix[test])[:, 1]
-  return out
-
-
-def _make_model(probe: Probe, seed: int) -> Any:
-  if probe.forest:
-    return RandomForestClassifier(NUM_TREES, random_state=seed)
-  return GridSearchCV(
-      make_pipeline(StandardScaler(), LogisticRegression(max_iter=1_000)),
-      {"logisticregression__C": STRENGTHS},
-      scoring="roc_auc",
-      cv=StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed),
-  )
+    matrix = block_lib.join(blocks, probe.blocks, train)
+    found = models.fit_and_score(
+        models.FOREST if probe.forest else models.LOGISTIC,
+        BINARY,
+        matrix[train],
+        labels[train],
+        matrix[test],
+        seed=seed,
+    )
+    out[test] = found.scores
+    chosen[test] = found.scores >= found.threshold
+  return out, chosen

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import functools
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 
 from behavior_lm.baselines.counts import build_user_features
 from behavior_lm.baselines.counts import UserFeatures
+from behavior_lm.common import resumable
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.files import whole_file
 from behavior_lm.downstream import probe
+from behavior_lm.downstream.cross_validation import file_name
 from behavior_lm.downstream.embeddings import read_user_embeddings
 from behavior_lm.downstream.labels import read_labels
 from behavior_lm.logs.dataset import Dataset
@@ -103,20 +107,42 @@ def read_input(
   )
 
 
+def fingerprint(data: ProbeInput) -> str:
+  """SHA-256 over everything that the probes read."""
+  digest = hashlib.sha256("\n".join(data.features.users).encode())
+  for values in (
+      data.vectors,
+      data.features.gaps,
+      data.features.counts.data,
+      data.features.counts.indices,
+      *data.labels.values(),
+  ):
+    digest.update(np.ascontiguousarray(values).tobytes())
+  return digest.hexdigest()
+
+
 def probe_labels(
     data: ProbeInput,
     *,
     num_folds: int = probe.NUM_FOLDS,
     seeds: Sequence[int] = probe.SEEDS,
     progress: Callable[[str], None] = lambda text: None,
+    folder: Path | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
   """Rows of probe.json for every label that has users enough, and notes.
+
+  Args:
+    data: features and labels.
+    num_folds, seeds: see `probe.run_probes`.
+    progress: told the label, the probe and the seed that starts.
+    folder: keeps what is finished, to go on after a kill.
 
   Raises:
     UserError: if no label has.
   """
   rows: list[dict[str, Any]] = []
   notes: list[str] = []
+  request = [fingerprint(data), num_folds]
   for name, values in data.labels.items():
     known = np.flatnonzero(np.isfinite(values))
     truth = values[known].astype(np.int64)
@@ -131,7 +157,13 @@ def probe_labels(
     blocks = probe.make_blocks(data.features.take(known), data.vectors[known])
     tell = functools.partial(_tell, progress, name)
     found = probe.run_probes(
-        truth, blocks, num_folds=num_folds, seeds=seeds, progress=tell
+        truth,
+        blocks,
+        num_folds=num_folds,
+        seeds=seeds,
+        progress=tell,
+        find=functools.partial(_find, folder, request, name),
+        keep=functools.partial(_keep, folder, request, name),
     )
     rows += [{"label": name, **row} for row in found]
   if not rows:
@@ -162,6 +194,37 @@ def read_oracle(path: str | Path) -> dict[str, Any]:
       raise UserError(f"{path}: the AUC of {label!r} is {value!r}, no number.")
     out[label] = float(value)
   return out
+
+
+def _find(
+    folder: Path | None, request: Any, label: str, name: str, seed: int
+) -> probe.Scored | None:
+  if folder is None:
+    return None
+  task = file_name(f"{label} {name} {seed}")
+  if resumable.finished(folder, task, request=request) is None:
+    return None
+  with np.load(folder / f"{task}.npz") as file:
+    return file["scores"], file["chosen"]
+
+
+def _keep(
+    folder: Path | None,
+    request: Any,
+    label: str,
+    name: str,
+    seed: int,
+    scored: probe.Scored,
+) -> None:
+  if folder is None:
+    return
+  task = file_name(f"{label} {name} {seed}")
+  path = folder / f"{task}.npz"
+  folder.mkdir(parents=True, exist_ok=True)
+  with whole_file(path) as temporary, temporary.open("wb") as file:
+    np.savez(file, scores=scored[0], chosen=scored[1])
+  written = [resumable.output(folder, path)]
+  resumable.finish(folder, task, {}, written, request=request)
 
 
 def _tell(progress: Callable[[str], None], label: str, probe_name: str) -> None:

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.downstream import models
 from behavior_lm.downstream import probe
 from behavior_lm.downstream import probe_files
 from tests.logs import log_files
@@ -110,7 +111,7 @@ def test_vectors_of_other_users_are_refused(files, dataset):
 def test_labels_with_too_few_users_are_left_out_with_a_note(
     files, dataset, monkeypatch
 ):
-  monkeypatch.setattr(probe, "NUM_TREES", 10)
+  monkeypatch.setattr(models, "NUM_TREES", 10)
   rows, notes = probe_files.probe_labels(read(files, dataset), seeds=(0,))
   assert {row["label"] for row in rows} == {"odd"}
   assert [row["features"] for row in rows] == list(probe.PROBES)
@@ -125,7 +126,7 @@ def test_labels_with_too_few_users_are_left_out_with_a_note(
 
 
 def test_users_without_one_label_keep_the_other(files, dataset, monkeypatch):
-  monkeypatch.setattr(probe, "NUM_TREES", 10)
+  monkeypatch.setattr(models, "NUM_TREES", 10)
   labels = pl.read_csv(files / "labels.csv", infer_schema=False)
   labels.with_columns(
       odd=pl.when(pl.col("user_id") < "u10").then(None).otherwise("odd")
@@ -179,3 +180,16 @@ def test_contradicting_labels_are_refused_or_left_out(files, dataset):
   data = read(files, dataset, drop_contradictions=True)
   assert first["user_id"][0] not in data.features.users
   assert any("contradicting labels, left out" in note for note in data.notes)
+
+
+def test_finished_repetitions_are_not_fitted_again(
+    files, dataset, monkeypatch, tmp_path
+):
+  monkeypatch.setattr(models, "NUM_TREES", 10)
+  data = read(files, dataset, names=["odd"])
+  parts = tmp_path / "parts"
+  first = probe_files.probe_labels(data, seeds=(0,), folder=parts)
+  monkeypatch.setattr(probe, "_out_of_fold", None)
+  assert probe_files.probe_labels(data, seeds=(0,), folder=parts) == first
+  with pytest.raises(TypeError):  # Other folds are other work.
+    probe_files.probe_labels(data, num_folds=4, seeds=(0,), folder=parts)

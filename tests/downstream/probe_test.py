@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from behavior_lm.baselines.counts import UserFeatures
+from behavior_lm.downstream import models
 from behavior_lm.downstream import probe
 
 FAST = {
@@ -65,14 +66,14 @@ def test_shuffled_labels_give_chance():
 
 @pytest.mark.parametrize("forest", [False, True])
 def test_a_tested_users_label_cannot_reach_their_own_score(forest, monkeypatch):
-  monkeypatch.setattr(probe, "NUM_TREES", 20)
+  monkeypatch.setattr(models, "NUM_TREES", 20)
   labels, features, vectors = world(1, 80)
   blocks = probe.make_blocks(features, vectors)
   model = probe.Probe((probe.EMBEDDING, probe.COUNTS, probe.GAPS), forest)
   folds = np.arange(80) // 2 % 4
-  one = probe._out_of_fold(model, blocks, labels, folds, 0)
+  one = probe._out_of_fold(model, blocks, labels, folds, 0)[0]
   flipped = np.where(folds == 2, 1 - labels, labels)
-  two = probe._out_of_fold(model, blocks, flipped, folds, 0)
+  two = probe._out_of_fold(model, blocks, flipped, folds, 0)[0]
   np.testing.assert_array_equal(one[folds == 2], two[folds == 2])
   assert (one[folds != 2] != two[folds != 2]).any()
 
@@ -94,7 +95,7 @@ def test_features_are_chosen_on_the_training_users_of_each_fold():
 
 
 def test_every_probe_of_the_table_runs(monkeypatch):
-  monkeypatch.setattr(probe, "NUM_TREES", 10)
+  monkeypatch.setattr(models, "NUM_TREES", 10)
   labels, features, vectors = world(2, 60)
   seen = []
   rows = probe.run_probes(
@@ -103,7 +104,8 @@ def test_every_probe_of_the_table_runs(monkeypatch):
       seeds=(0,),
       progress=seen.append,
   )
-  assert [row["features"] for row in rows] == list(probe.PROBES) == seen
+  assert [row["features"] for row in rows] == list(probe.PROBES)
+  assert seen == [f"{name}, seed 0" for name in probe.PROBES]
   assert {row["model"] for row in rows} == {
       "logistic regression", "random forest",
   }  # fmt: skip

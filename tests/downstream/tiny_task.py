@@ -26,7 +26,8 @@ def write(folder: pathlib.Path, num_users=NUM_USERS, prefix="u"):
     for place in range(12):
       event = place % 3 if script and rng.random() < 0.8 else rng.integers(6)
       seconds += 10 if script else int(rng.integers(1, 60))
-      rows.append(log_files.row(f"{prefix}{user:02}", f"e{event}", "0", seconds))
+      name = f"{prefix}{user:02}"
+      rows.append(log_files.row(name, f"e{event}", "0", seconds))
   log = log_files.write_csv(folder / "log.csv", rows)
   labels = pl.DataFrame({
       "user_id": [f"{prefix}{user:02}" for user in range(num_users)],
