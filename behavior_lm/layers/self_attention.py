@@ -17,6 +17,7 @@ from behavior_lm.common.rows import take_if
 from behavior_lm.common.rows import take_rows
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
+from behavior_lm.layers.prefix import Prefix
 
 
 def divide_width(embed_dim: int, num_heads: int, *, rotary: bool) -> int:
@@ -65,6 +66,8 @@ class SelfAttention(nnx.Module):
     has_globals = spec.max_globals > 0
     self.global_query = make(embed_dim) if has_globals else None
     self.global_key_value = make(2 * embed_dim) if has_globals else None
+    # Trained keys and values before those of the tokens, see `layers.prefix`.
+    self.prefix: Prefix | None = nnx.data(None)
     # Few global tokens need no keys and values of all the others, see below;
     # rotary keys cannot be left out.
     self.folds_globals = (
@@ -103,20 +106,32 @@ class SelfAttention(nnx.Module):
     query, key, value = map(self._heads, (query, key, value))
     if self.rotary:
       query, key = rotate(query, query_positions), rotate(key, positions)
-    mixed = attend(
-        query,
-        key,
-        value,
-        segment_ids=segment_ids,
-        positions=positions,
-        spec=self.spec,
-        query_at=query_at,
-        global_outputs=self._global_outputs(hidden, segment_ids, positions),
-    )
+    if self.prefix is not None:
+      mixed = self.prefix.attend(
+          query,
+          key,
+          value,
+          segment_ids=segment_ids,
+          positions=positions,
+          spec=self.spec,
+      )
+    else:
+      mixed = attend(
+          query,
+          key,
+          value,
+          segment_ids=segment_ids,
+          positions=positions,
+          spec=self.spec,
+          query_at=query_at,
+          global_outputs=self._global_outputs(hidden, segment_ids, positions),
+      )
     mixed = mixed.reshape(*mixed.shape[:2], -1)
     return self.out(mixed if query_at is not None else take_if(mixed, only_at))
 
   def _takes_few_queries(self, hidden: jax.Array) -> bool:
+    if self.prefix is not None:
+      return False
     shape = (*hidden.shape[:2], self.num_heads, self.head_dim)
     query = jax.ShapeDtypeStruct(shape, self.qkv.dtype)
     return takes_few_queries(self.spec, query)
