@@ -43,6 +43,9 @@ def loop_config(
   c.init_from = ml_collections.ConfigDict()
   c.init_from.encoder = ""
   c.init_from.head = ""
+  # Regular expression over the paths of parameters in those subtrees that the
+  # other runs do not have: adapters.
+  c.init_new = ""
 
   c.optim = ml_collections.ConfigDict()
   c.optim.learning_rate = learning_rate
@@ -69,6 +72,9 @@ def loop_config(
   c.log_every = 5 if runlocal else 50
   c.checkpoint_every = 10 if runlocal else 500
   c.checkpoints_to_keep = 2
+  # Leave parameters that optim.freeze keeps as they are out of checkpoints;
+  # they come from init_from each time.
+  c.checkpoint_trained_only = False
   # Stop, saved, after so many minutes of training; 0 is no limit.
   c.max_minutes = 0.0
   # Stop after so many updates in a row that were refused because the loss or

@@ -22,6 +22,12 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run folder; made if absent, resumed if present."
 )
 
+# What to do with a trained run, by recipe.
+_NEXT = {
+    "pretrain": "python experiments/evaluate.py --runs {run} --data {data}",
+    "finetune": "behavior_lm.FineTuned.load('{run}').predict(logs)",
+}
+
 
 def main(argv: list[str]) -> None:
   """Trains."""
@@ -32,11 +38,10 @@ def main(argv: list[str]) -> None:
   if not _WORKDIR.value:
     raise UserError("no --workdir: name the folder that the run is kept in.")
   outcome = train(_CONFIG.value, _WORKDIR.value)
-  if outcome != "stopped" and _CONFIG.value.evals:
-    print(
-        "next: python experiments/evaluate.py --runs"
-        f" {Path(_WORKDIR.value)} --data {_CONFIG.value.data.path}"
-    )
+  following = _NEXT.get(_CONFIG.value.recipe)
+  if outcome != "stopped" and _CONFIG.value.evals and following:
+    run, data = Path(_WORKDIR.value), _CONFIG.value.data.path
+    print(f"next: {following.format(run=run, data=data)}")
 
 
 if __name__ == "__main__":

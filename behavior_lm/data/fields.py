@@ -39,6 +39,8 @@ class Field:
     hidden: value at a masked token; None leaves the field visible there.
     categories: ids run from 0 to categories - 1, and -1 is "none"; 0 marks a
       number, for which NaN (or -1 in whole numbers) is "none".
+    width: numbers per entry, in a last axis of their own; 0 is one number
+      without such an axis.
   """
 
   dtype: str
@@ -47,6 +49,7 @@ class Field:
   cls: float | None = None
   hidden: float | None = None
   categories: int = 0
+  width: int = 0
 
   @property
   def at_cls(self) -> float:
@@ -89,6 +92,8 @@ FIELDS: dict[str, Field] = {
     # Labelled rows, see `data.samples`.
     "labels": Field("float32", axis="segment", pad=math.nan),
     "weights": Field("float32", axis="segment"),
+    # Which sample a segment is, by its place in its split.
+    "sample": Field("int32", axis="segment", pad=-1),
     "domain": Field("int32", axis="row"),
 }
 # Token fields that a model may read as a feature of a token.
@@ -106,6 +111,11 @@ def numeric_field() -> Field:
 def categorical_field(categories: int) -> Field:
   """An extra column of category ids; 0 is "unknown", -1 is "none"."""
   return _whole(categories)
+
+
+def labels_field(width: int) -> Field:
+  """Labels of so many numbers per segment, see `objectives.labels`."""
+  return dataclasses.replace(FIELDS["labels"], width=width)
 
 
 def find_field(name: str, table: Mapping[str, Field] = FIELDS) -> Field:
@@ -138,7 +148,10 @@ def batch_shapes(
   }
   fields = {name: find_field(name, table) for name in names}
   return {
-      name: (axes[field.axis], np.dtype(field.dtype))
+      name: (
+          axes[field.axis] + ((field.width,) if field.width else ()),
+          np.dtype(field.dtype),
+      )
       for name, field in fields.items()
   }
 

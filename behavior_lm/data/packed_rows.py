@@ -6,6 +6,8 @@ padding, where a stream that keeps 64 rows open leaves 3 to 6 %. A row is a
 pure function of its place, so an iterator over rows is restored by one number.
 """
 
+from collections.abc import Mapping
+
 from grain.experimental import index_shuffle
 import numpy as np
 
@@ -31,6 +33,8 @@ class RowSource:
     max_segments: windows of a row at most; 1 packs nothing.
     shuffle: a seeded permutation of the rows, another each epoch.
     num_epochs: None repeats without end.
+    of_sequences: fields of segments, [num_sequences, ...] each: what is known
+      of a sequence goes with each of its windows.
 
   Raises:
     UserError: if a window is longer than a row.
@@ -44,6 +48,7 @@ class RowSource:
       *,
       shuffle: bool = True,
       num_epochs: int | None = None,
+      of_sequences: Mapping[str, np.ndarray] | None = None,
   ) -> None:
     if windows.capacity + 1 > max_length:
       raise UserError(
@@ -53,7 +58,9 @@ class RowSource:
     self.windows = windows
     self.table = windows.tokens.reading.table
     self.max_length = max_length
+    self.max_segments = max_segments
     self.shuffle = shuffle
+    self.of_sequences = dict(of_sequences or {})
     self._order, self._bounds = plan(windows.lengths, max_length, max_segments)
     self.rows_per_epoch = len(self._bounds) - 1
     # Grain asks for a length; a billion epochs is "without end".
@@ -65,7 +72,8 @@ class RowSource:
   def __getitem__(self, index: int) -> Row:
     """Returns the fields of the windows in one row.
 
-    Each [max_length], and `segment_ids` (0 = padding) and `positions`.
+    Each [max_length], and `segment_ids` (0 = padding) and `positions`; fields
+    of segments are [max_segments, ...].
     """
     epoch, place = divmod(int(index), self.rows_per_epoch)
     if self.shuffle and self.rows_per_epoch > 1:
@@ -86,6 +94,13 @@ class RowSource:
     positions = np.concatenate([np.arange(n, dtype=np.int32) for n in sizes])
     row["segment_ids"] = self._join([ids], "segment_ids")
     row["positions"] = self._join([positions], "positions")
+    if self.of_sequences:
+      locate = self.windows.locate
+      sequences = [locate(epoch, int(number))[0] for number in numbers]
+      for name, values in self.of_sequences.items():
+        shape = (self.max_segments, *values.shape[1:])
+        row[name] = padding(name, shape, self.table)
+        row[name][: len(sequences)] = values[sequences]
     return row
 
   def _join(self, parts: list[np.ndarray], name: str) -> np.ndarray:

@@ -1,9 +1,11 @@
 """What can be measured of a run: one file each, one line here."""
 
+from behavior_lm.evaluation.label_scores import LabelScores
 from behavior_lm.evaluation.masked_perplexity import MaskedPerplexity
 from behavior_lm.evaluation.next_event_perplexity import NextEventPerplexity
 
 EVALUATORS = {
+    "labels": LabelScores,
     "masked_events": MaskedPerplexity,
     "next_events": NextEventPerplexity,
 }

@@ -221,13 +221,13 @@ def split(
 
 
 def predictions(
-    targets: Sequence[Target], outputs: jax.Array
+    targets: Sequence[Target], outputs: Any
 ) -> dict[str, jax.Array]:
   """What a model says of each label.
 
   Args:
     targets: the labels.
-    outputs: [..., outputs of all targets].
+    outputs: [..., outputs of all targets], an array of jax or NumPy.
 
   Returns:
     {name: float32}: the probability [...] of a binary label, probabilities
@@ -236,7 +236,7 @@ def predictions(
   """
   found, at = {}, 0
   for target in targets:
-    z = outputs[..., at : at + target.outputs].astype(jnp.float32)
+    z = jnp.asarray(outputs[..., at : at + target.outputs], jnp.float32)
     at += target.outputs
     if target.kind == MULTI_CLASS:
       found[target.name] = jax.nn.softmax(z, -1)

@@ -131,7 +131,13 @@ def _load_config(folder: Path) -> ml_collections.ConfigDict:
         " wrote."
     )
   try:
-    return load_run_config(folder)
+    config = load_run_config(folder)
+    if config.get("recipe") == "finetune":
+      raise UserError(
+          f"{folder}: is a fine-tuned run, which gives labels. Load it with"
+          " behavior_lm.FineTuned."
+      )
+    return config
   except UserError:
     raise
   except (AttributeError, TypeError, ValueError, OSError) as error:

@@ -1,16 +1,22 @@
 """From a config to a trained run."""
 
 from pathlib import Path
+from typing import Any
 
 import ml_collections
 
 from behavior_lm.artifacts import run_folder
+from behavior_lm.recipes.finetune import Finetune
 from behavior_lm.recipes.parts import known
 from behavior_lm.recipes.pretrain import Pretrain
 from behavior_lm.recipes.retrieval import Retrieval
 from behavior_lm.training import loop
 
-RECIPES = {"pretrain": Pretrain, "retrieval": Retrieval}
+RECIPES: dict[str, Any] = {
+    "pretrain": Pretrain,
+    "finetune": Finetune,
+    "retrieval": Retrieval,
+}
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | Path) -> str:

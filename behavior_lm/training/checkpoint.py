@@ -8,6 +8,7 @@ Restores go into the shardings of the running mesh, never the saved ones.
 from collections.abc import Callable
 import copy
 from pathlib import Path
+import re
 import sys
 from typing import Any, TypeVar
 
@@ -32,10 +33,19 @@ class Checkpoints:
 
   A save becomes visible by a rename at its end: a killed save leaves nothing
   that a restore would read.
+
+  Args:
+    folder: made if absent.
+    keep: so many of the last checkpoints; None keeps all.
+    leave_out: regular expression; parameters whose path it is found in are
+      not saved, and a restore leaves them as they are given.
   """
 
-  def __init__(self, folder: str | Path, *, keep: int | None = 2) -> None:
+  def __init__(
+      self, folder: str | Path, *, keep: int | None = 2, leave_out: str = ""
+  ) -> None:
     self.folder = Path(folder).absolute()
+    self._leave_out = leave_out
     self._manager = ocp.CheckpointManager(
         self.folder,
         options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
@@ -63,7 +73,7 @@ class Checkpoints:
     self._manager.save(
         step,
         args=ocp.args.Composite(
-            model=ocp.args.StandardSave({name: state[name] for name in _MODEL}),
+            model=ocp.args.StandardSave(self._saved(state)),
             rest=ocp.args.StandardSave({name: state[name] for name in _REST}),
             data=ocp.args.JsonSave(data),
             meta=ocp.args.JsonSave(meta),
@@ -76,7 +86,8 @@ class Checkpoints:
     """The whole state, placed as `shardings` say.
 
     Args:
-      state: a state (or its shapes) of the same model and optimiser.
+      state: a state (or its shapes) of the same model and optimiser; where
+        parameters are left out, it holds their values.
       shardings: of each leaf on the present mesh.
       step: a saved step; the last one when None.
 
@@ -94,9 +105,7 @@ class Checkpoints:
       restored = self._manager.restore(
           step,
           args=ocp.args.Composite(
-              model=ocp.args.StandardRestore(
-                  {name: target[name] for name in _MODEL}
-              ),
+              model=ocp.args.StandardRestore(self._saved(target)),
               rest=ocp.args.StandardRestore(
                   {name: target[name] for name in _REST}
               ),
@@ -105,6 +114,7 @@ class Checkpoints:
           ),
       )
       out = {**restored["model"], **restored["rest"]}
+      out["params"] = _joined(state["params"], out["params"])
       return out, restored["data"], restored["meta"]
 
     last = self.latest_step()
@@ -124,7 +134,8 @@ class Checkpoints:
     """The model alone, on the first device, for inference.
 
     Args:
-      params, model_state: shapes, see `state.split_model`.
+      params, model_state: shapes, see `state.split_model`; arrays where
+        parameters are left out.
       step: a saved step; the last one when None.
 
     Returns:
@@ -136,9 +147,9 @@ class Checkpoints:
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     tree = {"params": params, "model_state": model_state}
     target = _abstract(tree, jax.tree.map(lambda _: device, tree))
-    args = ocp.args.StandardRestore(target)
+    args = ocp.args.StandardRestore(self._saved(target))
     step, found = self._read(step, lambda step: self._item(step, args))
-    return found["params"], found["model_state"], step
+    return _joined(params, found["params"]), found["model_state"], step
 
   def restore_anything(self, step: int | None = None) -> dict[str, Any]:
     """The parameters of a model that nobody described, as NumPy arrays."""
@@ -158,6 +169,14 @@ class Checkpoints:
     _, found = self._read(step, read)
     params: dict[str, Any] = jax.tree.map(np.asarray, found["params"])
     return params
+
+  def _saved(self, state: dict[str, Any]) -> dict[str, Any]:
+    """What the item of the model holds."""
+    saved = {name: state[name] for name in _MODEL}
+    if self._leave_out:
+      keep = lambda path: not re.search(self._leave_out, path)
+      saved["params"] = _pruned(saved["params"], keep)
+    return saved
 
   def _item(self, step: int, args: Any) -> dict[str, Any]:
     restored = self._manager.restore(step, args=ocp.args.Composite(model=args))
@@ -225,6 +244,31 @@ class Checkpoints:
     if step is not None and step not in steps:
       raise UserError(f"{self.folder}: no step {step}; saved are {steps}.")
     return steps[-1] if step is None else step
+
+
+def _pruned(
+    tree: Any, keep: Callable[[str], bool], path: tuple[str, ...] = ()
+) -> Any:
+  """The leaves of nested dicts whose path is kept; no empty dicts."""
+  found = {}
+  for name, value in tree.items():
+    at = (*path, str(name))
+    if isinstance(value, dict):
+      if part := _pruned(value, keep, at):
+        found[name] = part
+    elif keep("/".join(at)):
+      found[name] = value
+  return found
+
+
+def _joined(whole: Any, part: Any) -> Any:
+  """`whole` with the leaves that `part` has."""
+  if not isinstance(whole, dict):
+    return part
+  return {
+      name: _joined(value, part[name]) if name in part else value
+      for name, value in whole.items()
+  }
 
 
 def _abstract(tree: Any, shardings: Any) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 import contextlib
 from pathlib import Path
+import re
 from typing import Any
 
 import jax
@@ -14,7 +15,10 @@ from behavior_lm.training.sharding import path_name
 
 
 def restore_subtrees(
-    params: dict[str, Any], shardings: Any, sources: Mapping[str, str]
+    params: dict[str, Any],
+    shardings: Any,
+    sources: Mapping[str, str],
+    new: str = "",
 ) -> dict[str, Any]:
   """Replaces subtrees of the parameters by those of other runs.
 
@@ -23,6 +27,8 @@ def restore_subtrees(
     shardings: of each leaf.
     sources: {path: run folder}, {"encoder": "runs/gate"}, {"encoder/embed":
       ...}. The subtree has the same path there. Empty folders are passed over.
+    new: regular expression; parameters whose path in a subtree it is found in
+      are none of the other run's, and stay as they are. Empty is none.
 
   Returns:
     The parameters; those that no source names are the same as before.
@@ -41,16 +47,18 @@ def restore_subtrees(
       )
     with contextlib.closing(Checkpoints(saved, keep=None)) as source:
       found = _subtree(source.restore_anything(), path, run)
-    old = _subtree(params, path, "this run")
+    ours = _by_path(_subtree(params, path, "this run"))
     arrays = _by_path(found)
-    _check_fit(_by_path(old), arrays, path, run)
-    new = jax.tree_util.tree_map_with_path(
+    if new:
+      arrays |= {key: x for key, x in ours.items() if re.search(new, key)}
+    _check_fit(ours, arrays, path, run)
+    restored = jax.tree_util.tree_map_with_path(
         lambda keys, place, arrays=arrays: jax.device_put(
             arrays[path_name(keys)], place
         ),
         _subtree(shardings, path, "this run"),
     )
-    params = _with_subtree(params, path.split("/"), new)
+    params = _with_subtree(params, path.split("/"), restored)
   return params
 
 

@@ -82,25 +82,32 @@ def _train(
       mesh,
   )
 
-  # resume > init_from > scratch.
+  # resume > init_from > scratch; what checkpoints leave out is init_from's.
+  leave_out = config.optim.freeze if config.checkpoint_trained_only else ""
   checkpoints = Checkpoints(
-      folder / CHECKPOINTS, keep=config.checkpoints_to_keep
+      folder / CHECKPOINTS,
+      keep=config.checkpoints_to_keep,
+      leave_out=leave_out,
   )
   opened.callback(checkpoints.close)
   meta: dict[str, Any] = {"seconds": 0.0, "refused": 0}
-  if checkpoints.latest_step() is not None:
+  resumes = checkpoints.latest_step() is not None
+  if any(config.init_from.values()) and (leave_out or not resumes):
+    state["params"] = restore_subtrees(
+        state["params"],
+        shardings["params"],
+        config.init_from.to_dict(),
+        new=config.init_new,
+    )
+    progress.say(f"parameters from {config.init_from.to_dict()}")
+  if resumes:
     state, data_state, meta = checkpoints.restore(state, shardings)
     batches.set_state(data_state)
     progress.say(f"resumed {folder} at step {int(state['step']):,}")
-  elif any(config.init_from.values()):
-    state["params"] = restore_subtrees(
-        state["params"], shardings["params"], config.init_from.to_dict()
-    )
-    progress.say(f"parameters from {config.init_from.to_dict()}")
   window, selection = Window(meta.get("window")), _selection(config, meta)
   best = None
   if selection.metric:
-    best = Checkpoints(folder / BEST, keep=1)
+    best = Checkpoints(folder / BEST, keep=1, leave_out=leave_out)
     opened.callback(best.close)
   first_step = int(state["step"])
   progress.say(
