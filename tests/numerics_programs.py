@@ -23,8 +23,8 @@ from behavior_lm.attention.backends import attend
 from behavior_lm.attention.backends import KERNELS
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.evaluation.token_scores import make_score
-from behavior_lm.inference.embedder import make_program
 from behavior_lm.inference.pooling import find_pooling
+from behavior_lm.inference.pooling import make_program
 from behavior_lm.inference.pooling import POOLINGS
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
 from behavior_lm.models.encoders import ENCODERS

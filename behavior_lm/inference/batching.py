@@ -7,7 +7,8 @@ padded to the smallest bucket that holds it: its shape depends on its own
 length alone, never on its neighbours.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import collections
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dataclasses
 
 import numpy as np
@@ -76,6 +77,25 @@ def window_cuts(
   count = -(-size // capacity)
   cuts = [first + i * size // count for i in range(count + 1)]
   return list(zip(cuts[:-1], cuts[1:], strict=True))
+
+
+def row_windows(
+    sequences: Iterable[Fields], capacity: int, cut: Cut, *, last_only: bool
+) -> Iterator[tuple[Fields, int, int]]:
+  """The windows of a row: (sequence, start, end).
+
+  Args:
+    sequences: of the row, in order of time.
+    capacity: tokens of a window.
+    cut: how long sequences are read.
+    last_only: the last window of the last sequence alone.
+  """
+  if last_only:
+    sequences = collections.deque(sequences, maxlen=1)
+  for sequence in sequences:
+    cuts = window_cuts(len(sequence["tokens"]), capacity, cut)
+    for start, end in cuts[-1:] if last_only else cuts:
+      yield sequence, start, end
 
 
 @dataclasses.dataclass

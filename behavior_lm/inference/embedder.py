@@ -1,7 +1,7 @@
 """Vectors of event sequences, from a run folder alone."""
 
 import collections
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 import dataclasses
 import functools
 import hashlib
@@ -22,16 +22,17 @@ from behavior_lm.data.reading import Reading
 from behavior_lm.data.token_source import Fields
 from behavior_lm.inference.batching import Batcher
 from behavior_lm.inference.batching import Cut
-from behavior_lm.inference.batching import window_cuts
+from behavior_lm.inference.batching import row_windows
 from behavior_lm.inference.batching import WindowBatch
 from behavior_lm.inference.frames import cut_frame
+from behavior_lm.inference.inputs import last_windows
 from behavior_lm.inference.pooling import find_pooling
+from behavior_lm.inference.pooling import make_program
 from behavior_lm.inference.pooling import Pooling
 from behavior_lm.inference.pooling import RowSums
 from behavior_lm.inference.sequences import Reader
 from behavior_lm.recipes.loading import load_run
 from behavior_lm.recipes.loading import LoadedRun
-from behavior_lm.training.state import merge_model
 
 # Tokens of a batch when nobody chose: enough to fill two cores, and memory
 # that dense attention can pay at every length.
@@ -163,20 +164,7 @@ class Embedder:
       UserError: naming the sequence that cannot be read: empty, not sorted,
         or of another form.
     """
-    if isinstance(sequences, pl.DataFrame):
-      table, read = cut_frame(sequences, self.reader)
-      total: int | None = table.height
-    else:
-      if isinstance(sequences, str | bytes | dict) or not isinstance(
-          sequences, Iterable
-      ):
-        raise UserError(
-            f"sequences is a {type(sequences).__name__}; give a list of"
-            " sequences (for one: a list that holds it), a generator or a"
-            " Polars DataFrame."
-        )
-      read = self.reader.read_all(sequences)
-      total = len(sequences) if isinstance(sequences, Sized) else None
+    total, read = self._read(sequences)
     return self._encode_shown(
         read, total, progress, pooling, layer, batch_size, cut
     )
@@ -213,6 +201,48 @@ class Embedder:
         read, table.height, progress, pooling, layer, batch_size, cut
     )
     return table.with_columns(embedding_column(vectors))
+
+  def inputs(
+      self, sequences: Iterable[Any] | pl.DataFrame
+  ) -> dict[str, np.ndarray]:
+    """The last tokens of each sequence, as `apply` reads them.
+
+    Args:
+      sequences: see `encode`.
+
+    Returns:
+      {field: [num_sequences, length]}.
+    """
+    return last_windows(
+        list(self._read(sequences)[1]),
+        self._run.model_fields,
+        self.reader.reading.table,
+        max_length=self.max_length,
+    )
+
+  def apply(
+      self,
+      params: Any,
+      batch: Mapping[str, Any],
+      pooling: str = "mean",
+      layer: int | None = None,
+  ) -> jax.Array:
+    """The vectors as a function of the parameters, for other people's losses.
+
+    It may be compiled and differentiated. It has no dropout.
+
+    Args:
+      params: `self.params`, or what an optimizer made of them.
+      batch: rows of `inputs`.
+      pooling, layer: see `encode`.
+
+    Returns:
+      [rows, embed_dim] float32.
+    """
+    chosen, number = self.choose_pooling(pooling), self.layer_number(layer)
+    program = make_program(self._run.graphdef, number, chosen)
+    vectors: jax.Array = program(self._run.state | {"params": params}, batch)
+    return vectors
 
   def encode_rows(
       self,
@@ -265,8 +295,8 @@ class Embedder:
 
     for row, sequences in enumerate(rows):
       num_events = 0
-      for sequence, start, end in _windows(
-          sequences, batcher, chosen, cut
+      for sequence, start, end in row_windows(
+          sequences, batcher.capacity, cut, last_only=chosen.last_only
       ):
         num_events += int(sequence["num_events"][start:end].sum())
         sums.expect(row)
@@ -280,6 +310,24 @@ class Embedder:
       compute(batch)
     collect(0)
     return sums.vectors()
+
+  def _read(
+      self, sequences: Iterable[Any] | pl.DataFrame
+  ) -> tuple[int | None, Iterator[Fields]]:
+    """How many sequences there are, if known, and the sequences."""
+    if isinstance(sequences, pl.DataFrame):
+      table, read = cut_frame(sequences, self.reader)
+      return table.height, read
+    if isinstance(sequences, str | bytes | dict) or not isinstance(
+        sequences, Iterable
+    ):
+      raise UserError(
+          f"sequences is a {type(sequences).__name__}; give a list of"
+          " sequences (for one: a list that holds it), a generator or a"
+          " Polars DataFrame."
+      )
+    total = len(sequences) if isinstance(sequences, Sized) else None
+    return total, self.reader.read_all(sequences)
 
   def choose_pooling(self, name: str) -> Pooling:
     """The pooling of a name.
@@ -350,49 +398,3 @@ class Embedder:
     if batch_size < 1:
       raise UserError(f"batch_size is {batch_size}; it must be at least 1.")
     return batch_size
-
-
-def make_program(
-    graphdef: Any,
-    layer: int,
-    pooling: Pooling,
-    encoder_of: Callable[[Any], Any] = operator.attrgetter("encoder"),
-) -> Any:
-  """A pure function (state, batch) -> [batch, embed_dim] float32.
-
-  Args:
-    graphdef: of the model that `state` belongs to.
-    layer: whose hidden states are pooled, 0 to num_layers.
-    pooling: how.
-    encoder_of: finds the encoder in the model.
-  """
-
-  def program(state: Any, batch: dict[str, jax.Array]) -> jax.Array:
-    # Accelerators would compute float32 products with fewer bits, in a way
-    # that depends on the shape of the batch.
-    with jax.default_matmul_precision("float32"):
-      model = merge_model(graphdef, state["params"], state["model_state"])
-      hidden = encoder_of(model).encode(batch, layer=layer)
-      pool = pooling.layer(hidden.shape[-1])
-      pooled = pool(hidden, batch["segment_ids"], batch["positions"], 1)
-    return pooled[:, 0]
-
-  return program
-
-
-def _windows(
-    sequences: Iterable[Fields],
-    batcher: Batcher,
-    pooling: Pooling,
-    cut: Cut,
-) -> Iterator[tuple[Fields, int, int]]:
-  """Windows of a row that its pooling needs."""
-  if pooling.last_only:
-    for sequence in collections.deque(sequences, maxlen=1):
-      size = len(sequence["tokens"])
-      yield sequence, *window_cuts(size, batcher.capacity, cut)[-1]
-    return
-  for sequence in sequences:
-    size = len(sequence["tokens"])
-    for start, end in window_cuts(size, batcher.capacity, cut):
-      yield sequence, start, end

@@ -7,12 +7,15 @@ one.
 
 from collections.abc import Callable
 import dataclasses
+import operator
 from typing import Any
 
+import jax
 import numpy as np
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.layers import pooling as layers
+from behavior_lm.training.state import merge_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,3 +138,31 @@ def find_pooling(name: str) -> Pooling:
   if name not in POOLINGS:
     raise UserError(f"pooling {name!r}; known are {', '.join(POOLINGS)}.")
   return POOLINGS[name]
+
+
+def make_program(
+    graphdef: Any,
+    layer: int,
+    pooling: Pooling,
+    encoder_of: Callable[[Any], Any] = operator.attrgetter("encoder"),
+) -> Any:
+  """A pure function (state, batch) -> [batch, embed_dim] float32.
+
+  Args:
+    graphdef: of the model that `state` belongs to.
+    layer: whose hidden states are pooled, 0 to num_layers.
+    pooling: how.
+    encoder_of: finds the encoder in the model.
+  """
+
+  def program(state: Any, batch: dict[str, jax.Array]) -> jax.Array:
+    # Accelerators would compute float32 products with fewer bits, in a way
+    # that depends on the shape of the batch.
+    with jax.default_matmul_precision("float32"):
+      model = merge_model(graphdef, state["params"], state["model_state"])
+      hidden = encoder_of(model).encode(batch, layer=layer)
+      pool = pooling.layer(hidden.shape[-1])
+      pooled = pool(hidden, batch["segment_ids"], batch["positions"], 1)
+    return pooled[:, 0]
+
+  return program

@@ -26,7 +26,7 @@ from behavior_lm.data.fields import Field
 from behavior_lm.data.fields import find_field
 from behavior_lm.inference.batching import bucket_lengths
 from behavior_lm.inference.embedder import Embedder
-from behavior_lm.inference.embedder import make_program
+from behavior_lm.inference.pooling import make_program
 from behavior_lm.inference.stores import manifest
 from behavior_lm.inference.stores import stablehlo_loader
 from behavior_lm.training.state import split_model
