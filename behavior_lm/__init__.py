@@ -3,6 +3,7 @@
 What a program needs of it, loaded when first used:
 
   behavior_lm.Embedder        vectors from a run folder
+  behavior_lm.FineTuned       labels from the folder of a fine-tuned run
   behavior_lm.open_dataset    what experiments/prepare.py wrote
   behavior_lm.load_tokenizer  the tokenizer of a run folder
 """
@@ -12,14 +13,16 @@ from typing import Any, TYPE_CHECKING
 
 if TYPE_CHECKING:
   from behavior_lm.data.tokenizers import load_tokenizer
+  from behavior_lm.downstream.finetune import FineTuned
   from behavior_lm.inference.embedder import Embedder
   from behavior_lm.logs.dataset import open_dataset
 
-__all__ = ["Embedder", "load_tokenizer", "open_dataset"]
+__all__ = ["Embedder", "FineTuned", "load_tokenizer", "open_dataset"]
 
 # name -> the module that holds it. `import behavior_lm` alone stays instant.
 _HOMES = {
     "Embedder": "behavior_lm.inference.embedder",
+    "FineTuned": "behavior_lm.downstream.finetune",
     "load_tokenizer": "behavior_lm.data.tokenizers",
     "open_dataset": "behavior_lm.logs.dataset",
 }
