@@ -359,22 +359,6 @@ def test_a_replica_and_a_user_without_rights_are_named(
 
 
 @pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("http://host/", "no address of a Redis server"),
-        ("redis://", "no address of a Redis server"),
-        ("redis://host:port/", "no address of a Redis server"),
-        ("redis://host/zero", "no address of a Redis server"),
-        ("redis://:secret@host:1/", "Put them into REDIS_USERNAME"),
-    ],
-)
-def test_odd_addresses_are_refused(made, url, message):
-  with pytest.raises(UserError, match=message) as caught:
-    write_redis(made[0], url, SPEC)
-  assert "secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
     ("spec", "message"),
     [
         (dict(model="a:b"), "model 'a:b'"),
