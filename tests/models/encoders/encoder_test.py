@@ -311,33 +311,6 @@ def test_sizes_and_types_that_cannot_be_are_named():
     make("bert", dtype="float16")
 
 
-@pytest.mark.parametrize(
-    ("name", "scan"),
-    [
-        ("bert", False),
-        ("longformer", True),
-        ("modern", True),
-        ("reformer", True),
-    ],
-)
-def test_each_remat_policy_keeps_less_than_the_one_before_it(name, scan):
-  """That results stay the same is tested of the layers' stack."""
-  batch = one_row(256)
-  # Two periods of layers at least.
-  depth = 6 if scan and name == "modern" else 4
-  sizes = dict(num_layers=depth, max_length=256, scan_layers=scan)
-  memory = {}
-  for remat in ("none", "dots", "full"):
-    graphdef, params = nnx.split(make(name, **sizes, remat=remat), nnx.Param)
-
-    def loss(params, graphdef=graphdef):
-      return (nnx.merge(graphdef, params).encode(batch) ** 2).sum()
-
-    compiled_grad = jax.jit(jax.grad(loss)).lower(params).compile()
-    memory[remat] = compiled_grad.memory_analysis().temp_size_in_bytes
-  assert memory["none"] > memory["dots"] > memory["full"], memory
-
-
 @pytest.mark.parametrize("name", ["longformer", "modern"])
 def test_each_layer_may_have_a_window_of_its_own(name):
   model = make(name, num_layers=4, window_size=(2, 3, 5, 7))
