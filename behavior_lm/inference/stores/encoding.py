@@ -51,6 +51,10 @@ def _float16(vectors: np.ndarray) -> Encoded:
 def _int8(vectors: np.ndarray) -> Encoded:
   vectors = vectors.astype(np.float32)
   scales = np.abs(vectors).max(axis=1, initial=0) / np.float32(_INT8_MAX)
+  with np.errstate(over="ignore"):
+    ends = np.isinf(scales * np.float32(_INT8_MAX))
+  # Next to the end of float32, the product may be rounded beyond it.
+  scales = np.where(ends, np.nextafter(scales, np.float32(0)), scales)
   divisors = np.where(scales > 0, scales, 1)[:, None]
   values = np.rint(vectors / divisors).clip(-_INT8_MAX, _INT8_MAX)
   return Encoded(values.astype(np.int8), scales)

@@ -1,3 +1,4 @@
+from hypothesis import example
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -28,6 +29,7 @@ def test_float32_is_exact_and_float16_off_by_half_a_last_bit(vectors):
 
 
 @given(vectors_of(float(np.finfo(np.float32).max)))
+@example(np.array([[np.finfo(np.float32).max]]))
 def test_int8_is_off_by_half_a_scale_at_most(vectors):
   kept = encode(vectors, "int8")
   assert kept.values.dtype == np.int8 and kept.scales.dtype == np.float32
