@@ -1,6 +1,7 @@
-"""How well labels are predicted: figures of scikit-learn, and a threshold.
+"""How well labels are predicted while training: figures of scikit-learn.
 
-All functions take the known labels alone; `label_figures` leaves the others
+Intervals and paired tests of finished models are in `classification`. All
+functions take the known labels alone; `label_figures` leaves the others
 out.
 """
 
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
+from behavior_lm.evaluation.classification import best_threshold
 from behavior_lm.objectives.labels import BINARY
 from behavior_lm.objectives.labels import MULTI_CLASS
 from behavior_lm.objectives.labels import MULTI_LABEL
@@ -20,29 +22,6 @@ from behavior_lm.objectives.labels import Target
 _EDGE = 1e-7
 
 Figures = dict[str, float]
-
-
-def best_threshold(truth: np.ndarray, scores: np.ndarray) -> float:
-  """The threshold with the best F1; of equal ones the highest.
-
-  It lies halfway between two scores, so that scores of other rows near either
-  one fall on the same side.
-
-  Args:
-    truth: [n] of 0 and 1.
-    scores: [n] probabilities; a score of the threshold or above is a 1.
-
-  Returns:
-    The threshold; 0.5 if no truth is 1.
-  """
-  if not truth.any():
-    return 0.5
-  precision, recall, cuts = metrics.precision_recall_curve(truth, scores)
-  total = precision[:-1] + recall[:-1]
-  f1 = 2 * precision[:-1] * recall[:-1] / np.where(total > 0, total, 1.0)
-  best = len(f1) - 1 - int(np.argmax(f1[::-1]))
-  below = scores[scores < cuts[best]]
-  return float((cuts[best] + below.max(initial=0.0)) / 2)
 
 
 def binary_figures(

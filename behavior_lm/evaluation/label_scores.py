@@ -13,7 +13,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
-from behavior_lm.evaluation.label_metrics import best_threshold
+from behavior_lm.evaluation.classification import best_threshold
 from behavior_lm.evaluation.label_metrics import label_figures
 from behavior_lm.objectives.labels import BINARY
 from behavior_lm.objectives.labels import split

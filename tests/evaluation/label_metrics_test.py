@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from behavior_lm.evaluation.label_metrics import best_threshold
 from behavior_lm.evaluation.label_metrics import binary_figures
 from behavior_lm.evaluation.label_metrics import label_figures
 from behavior_lm.evaluation.label_metrics import multi_class_figures
@@ -16,18 +15,6 @@ def f1_at(threshold):
   said = SCORES >= threshold
   hits = (said & (TRUTH == 1)).sum()
   return 2 * hits / (said.sum() + TRUTH.sum())
-
-
-def test_the_threshold_has_the_best_f1_of_all():
-  found = best_threshold(TRUTH, SCORES)
-  best = max(f1_at(cut) for cut in np.linspace(0, 1, 1001))
-  assert f1_at(found) == pytest.approx(best)
-  # Halfway between two scores.
-  assert found == pytest.approx((0.2 + 0.35) / 2)
-
-
-def test_without_a_positive_the_threshold_is_a_half():
-  assert best_threshold(np.zeros(3), np.array([0.1, 0.2, 0.9])) == 0.5
 
 
 def test_binary_figures_are_those_of_the_definitions():
