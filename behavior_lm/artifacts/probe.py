@@ -26,8 +26,8 @@ HEADER = ("label", "features", "AUC", "95 % interval", "F1", "p")
 NOTE = (
     "Logistic regression unless the features name a forest. Folds are"
     " stratified and by user; columns, scale, penalty and the threshold of F1"
-    " are chosen on the training folds. AUC is the mean over folds and repetitions, its interval"
-    " is over users. p is paired and two-sided, against event counts in a"
+    " are chosen on the training folds. AUC is the mean over folds and"
+    " repetitions, its interval is over users. p is paired and two-sided, against event counts in a"
     " logistic regression."
 )
 
