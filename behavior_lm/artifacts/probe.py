@@ -27,8 +27,8 @@ NOTE = (
     "Logistic regression unless the features name a forest. Folds are"
     " stratified and by user; columns, scale, penalty and the threshold of F1"
     " are chosen on the training folds. AUC is the mean over folds and"
-    " repetitions, its interval is over users. p is paired and two-sided, against event counts in a"
-    " logistic regression."
+    " repetitions, its interval is over users. p is paired and two-sided,"
+    " against event counts in a logistic regression."
 )
 
 
