@@ -101,7 +101,7 @@ def main(argv: list[str]) -> None:
   for flag in (_TASK, _OUT):
     if not flag.value:
       raise UserError(f"--{flag.name} is missing; see --help.")
-  out = Path(_OUT.value)
+  out = Path(str(_OUT.value))
   if out.is_file():
     raise UserError(f"--out {out}: is a file; give a folder.")
   with exit_when_stopped("the same command continues after the last row"):
@@ -166,8 +166,8 @@ def _make(out: Path) -> None:
 def _task() -> Any:
   from behavior_lm.downstream.tasks import find_task
 
-  task = find_task(_TASK.value)
-  changes = {
+  task = find_task(str(_TASK.value))
+  changes: dict[str, Any] = {
       "label": _LABEL.value,
       "kind": _KIND.value,
       "time": _TIME.value,

@@ -2,9 +2,9 @@
 
 Each model is fitted on training rows alone, chooses its penalty and its
 threshold on validation rows taken out of these, and is then fitted on all of
-them. Iterations are capped. Threads of one product or one
-boosting round slow each other down on busy machines, so that these get one;
-the trees of a forest are grown two at a time, which changes none of them.
+them. Iterations are capped. Threads of one product or one boosting round slow
+each other down on busy machines, so that these get one; the trees of a forest
+are grown two at a time, which changes none of them.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ NUM_ROUNDS = 60
 INNER_FOLDS = 4
 LOGISTIC, FOREST, BOOSTING, PRIOR = "logistic", "forest", "boosting", "prior"
 
-Matrix = np.ndarray | sparse.csr_array
+type Matrix = Any  # np.ndarray or scipy.sparse.csr_array
 
 
 @dataclasses.dataclass(frozen=True)

@@ -76,7 +76,7 @@ def features(
   if resumable.finished(folder, "features", request=request) is None:
     arrays = _compute(data, loaded, embedder, progress, pooling, max_tokens)
     with whole_file(path) as temporary, temporary.open("wb") as file:
-      np.savez(file, **arrays)
+      np.savez(file, allow_pickle=False, **arrays)
     resumable.finish(
         folder,
         "features",

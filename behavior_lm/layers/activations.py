@@ -59,7 +59,11 @@ def _bent(z: jax.Array) -> jax.Array:
 
 
 # "gelu" is BERT's, "gelu_tanh" ALBERT's, "silu" that of SwiGLU.
-ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "silu": jax.nn.silu}
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "silu": jax.nn.silu,
+}
 
 
 def find_activation(name: str) -> Callable[[jax.Array], jax.Array]:

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 LEAST_POINTS = 5
 _COMPONENTS = 50
