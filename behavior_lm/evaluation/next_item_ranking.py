@@ -13,6 +13,7 @@ from behavior_lm.baselines.item_counts import ITEM_BASELINES
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.items.histories import Histories
 from behavior_lm.data.items.histories import ItemSource
+from behavior_lm.data.items.histories import known_items
 from behavior_lm.data.items.histories import read_histories
 from behavior_lm.data.items.histories import tail_batch
 from behavior_lm.data.items.vocabulary import ItemVocabulary
@@ -255,11 +256,6 @@ def without_last(found: Histories) -> Histories:
       times=found.times[keep],
       extras={name: x[keep] for name, x in found.extras.items()},
   )
-
-
-def known_items(tokens: np.ndarray) -> np.ndarray:
-  """Tokens of a history -> items in order, without the unknown ones."""
-  return tokens[tokens >= schema.NUM_SPECIAL] - schema.NUM_SPECIAL
 
 
 def make_item_scores(graphdef: Any) -> Any:

@@ -211,6 +211,11 @@ def _behind_cls(
   }
 
 
+def known_items(tokens: np.ndarray) -> np.ndarray:
+  """Tokens of a history -> items in order, without the unknown ones."""
+  return tokens[tokens >= schema.NUM_SPECIAL] - schema.NUM_SPECIAL
+
+
 def check_items(histories: Histories, where: str) -> None:
   """Raises UserError if no user has an item."""
   if not histories.offsets[-1]:

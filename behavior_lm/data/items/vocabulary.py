@@ -73,8 +73,15 @@ class ItemVocabulary:
 
   def pair_actions(self, pairs: pl.DataFrame) -> np.ndarray:
     """[num_pairs] int32 action of each pair code, from 1; 0 is unknown."""
+    return self.action_codes(pairs[schema.EVENT_ID].to_list())
+
+  def action_codes(self, actions: Sequence[str]) -> np.ndarray:
+    """Raw event ids -> [n] int32, from 1; 0 is unknown."""
     return _codes(
-        pairs[schema.EVENT_ID], self.actions[schema.EVENT_ID], 1, 0
+        pl.Series(actions, dtype=pl.String),
+        self.actions[schema.EVENT_ID],
+        1,
+        schema.UNKNOWN_CATEGORY,
     )
 
   def save(self, folder: Path) -> None:
@@ -100,8 +107,8 @@ def fit_items(
   """
   if max_items < 0 or min_count < 1:
     raise UserError(
-        f"vocabulary.max_items {max_items} and vocabulary.min_count {min_count}: give at"
-        " least 0 and at least 1."
+        f"vocabulary.max_items is {max_items} and vocabulary.min_count is"
+        f" {min_count}; give at least 0 and at least 1."
     )
   items = _table(
       dataset.pairs.filter(pl.col(schema.DESIGN_ID) != schema.NO_DESIGN),

@@ -1,0 +1,147 @@
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from behavior_lm.common.errors import UserError
+from behavior_lm.data.items.histories import read_histories
+from behavior_lm.data.reading import Reading
+from behavior_lm.inference.recall import Recall
+from behavior_lm.inference.recall import seen_items
+from behavior_lm.inference.recall_dataset import recall_dataset
+from behavior_lm.inference.recall_dataset import RecallRequest
+from behavior_lm.inference.stores.faiss_index import build_index
+from behavior_lm.logs.dataset import open_dataset
+from behavior_lm.recipes.evaluate import evaluate_runs
+from behavior_lm.recipes.item_run import load_item_run
+from behavior_lm.recipes.retrieval import make_evaluator
+from behavior_lm.recipes.retrieval import make_subject
+from behavior_lm.recipes.retrieval import Retrieval
+from behavior_lm.recipes.train import train
+from behavior_lm.training.sharding import make_mesh
+from configs.retrieval import get_config
+from configs.retrieval import OBJECTIVES
+from tests.items import item_dataset
+
+
+def item_config(path, arg="", **changes):
+  config = get_config(f"runlocal=1,{arg}")
+  config.data.path = str(path)
+  config.data.max_length = 12
+  config.model.dropout_rate = 0.0
+  config.optim.learning_rate = 0.02
+  config.total_steps = 60
+  config.evals.valid.every = 30
+  config.evals.valid.k = config.evals.test.k = 3
+  config.keep_best.metric = "valid/ndcg@3"
+  for key, value in changes.items():
+    section, _, name = key.partition("__")
+    config[section][name] = value
+  return config
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  return item_dataset(tmp_path_factory.mktemp("items"))
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("run") / "run"
+  assert train(item_config(data), folder) == "finished"
+  return folder
+
+
+def test_it_learns_what_comes_next(run, data):
+  result = evaluate_runs([run], open_dataset(data), "test", best=True)
+  by_name = {row["model"]: row["values"] for row in result["rows"]}
+  model = by_name["bert (full_softmax)"]
+  assert model["hr@3"] > by_name["popularity"]["hr@3"] + 0.3
+  # One held-out item is unknown to all of them.
+  assert "1 of 23 held-out items are unknown" in result["notes"][0]
+  assert result["counts"]["users"] == 23
+  json.dumps(result, allow_nan=False)
+
+
+def test_the_test_history_has_the_validation_item(run, data):
+  dataset = open_dataset(data)
+  loaded = load_item_run(run)
+  whole = read_histories(
+      dataset, ["train", "valid"], loaded.vocabulary, Reading("previous")
+  )
+  subject = make_subject(
+      loaded.config, dataset, loaded.vocabulary, loaded.graphdef, make_mesh()
+  )
+  found = make_evaluator(loaded.config, "test", subject).histories
+  for place, user in enumerate(found.users):
+    want = whole.items(whole.users.index(user))
+    assert found.items(place).tolist() == want.tolist()
+
+
+def test_device_and_index_recommend_the_same(run, data):
+  recall = Recall.load(run)
+  dataset = open_dataset(data)
+  histories = read_histories(
+      dataset, dataset.splits, recall.vocabulary, recall.reading
+  )
+  users, seen = recall.user_vectors(histories), seen_items(histories)
+  index = build_index(
+      recall.item_vectors, recall.vocabulary.items, queries=users
+  )
+  scores, rows = recall.top_on_device(users, seen, 4)
+  other_scores, other_rows = recall.top_by_index(index, users, seen, 4)
+  assert rows.tolist() == other_rows.tolist()
+  assert scores.tolist() == other_scores.tolist()
+  everything = users.astype(np.float64) @ recall.item_vectors.T
+  for user, known in enumerate(seen):
+    assert not set(rows[user].tolist()) & set(known.tolist())
+    everything[user, known] = -np.inf
+    left = len(recall.vocabulary) - len(known)
+    assert (rows[user] >= 0).sum() == min(4, left)
+  best = np.argsort(-everything, axis=1, kind="stable")[:, :4]
+  assert np.where(rows >= 0, best, -1).tolist() == rows.tolist()
+  # One user as a library call.
+  ids = recall.vocabulary.ids
+  user = histories.users.index("5")
+  raw = [ids[token - 5] for token in histories.items(user)]
+  found = recall.recommend(raw, 4)
+  assert [item for item, _ in found] == [ids[row] for row in rows[user]]
+  assert recall.recommend([], 2)
+
+
+def test_all_is_written(run, data, tmp_path):
+  recall = Recall.load(run, best=True)
+  out = tmp_path / "out"
+  about = recall_dataset(recall, open_dataset(data), out, RecallRequest(k=3))
+  assert about["users"] == 24
+  top = pl.read_parquet(out / "top.parquet")
+  assert top["rank"].max() == 3
+  assert top["user_id"].n_unique() == 24
+  arrays = np.load(out / "vectors.npz", allow_pickle=False)
+  users = pl.read_parquet(out / "users.parquet")
+  assert users["user_id"].to_list() == arrays["user_ids"].tolist()
+  np.testing.assert_array_equal(users["embedding"].to_numpy(), arrays["users"])
+  np.testing.assert_array_equal(arrays["items"], recall.item_vectors)
+  with pytest.raises(UserError, match="overwrite"):
+    recall_dataset(recall, open_dataset(data), out, RecallRequest())
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_makes_a_step(data, objective):
+  # The constructor traces a step of the model and the loss in shapes.
+  recipe = Retrieval(item_config(data, f"model=ligr,objective={objective}"))
+  assert recipe.rows_per_epoch > 0
+
+
+def test_wrong_settings_are_named(data):
+  for changes, text in (
+      (dict(data__crop="head"), "data.crop"),
+      (dict(data__positions="middle"), "data.positions"),
+      (dict(model__causal=False), "causal"),
+      (dict(data__gap_kind="next"), "gap_kind"),
+      (dict(vocabulary__min_count=999), "min_count"),
+      (dict(data__features="gap_next"), "gap_next"),
+  ):
+    with pytest.raises(UserError, match=text):
+      Retrieval(item_config(data, **changes))
