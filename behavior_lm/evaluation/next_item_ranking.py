@@ -160,11 +160,12 @@ class NextItemRanking:
     found = {}
     for name, make in ITEM_BASELINES.items():
       model = make(train, len(subject.vocabulary))
-      found[name] = self.rank(
-          lambda users, model=model: model.scores(
-              [known_items(self.histories.items(user)) for user in users]
-          )
-      )
+
+      def score(users: np.ndarray, model: Any = model) -> np.ndarray:
+        known = [known_items(self.histories.items(user)) for user in users]
+        return np.asarray(model.scores(known))
+
+      found[name] = self.rank(score)
     return found, set()
 
   def rank(self, score: Callable[[np.ndarray], np.ndarray]) -> Ranking:

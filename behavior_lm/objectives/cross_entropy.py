@@ -194,11 +194,11 @@ def _by_platform(
 
 
 def in_pieces(
-    run: Callable[[Arrays, Arrays], tuple[Arrays, Arrays]],
+    run: Callable[[Any, Arrays], tuple[Any, Arrays]],
     most: int,
-    sums: Arrays,
+    sums: Any,
     *fields: jax.Array,
-) -> tuple[Arrays, Arrays]:
+) -> tuple[Any, Arrays]:
   """Goes over [batch, n, ...] by pieces of n.
 
   Not by pieces of the batch, which may be divided among devices.

@@ -42,7 +42,7 @@ ITEMS = "items"  # the vocabulary, in the run folder
 DATASET = "dataset.json"
 EVALUATORS = {"ranking": NextItemRanking}
 # How a history that is longer than the model is cut while training.
-CROPS = {"random": "crop", "windows": "windows", "tail": "last"}
+CROPS: dict[str, Any] = {"random": "crop", "windows": "windows", "tail": "last"}
 POSITIONS = ("start", "end")
 
 
@@ -84,9 +84,7 @@ class Retrieval:
         found.lengths,
         max_length=spec.max_length,
         seed=config.seed,
-        history=parts.known(  # type: ignore[arg-type]
-            "data.crop", config.data.crop, CROPS
-        ),
+        history=parts.known("data.crop", config.data.crop, CROPS),
     )
     self._rows = RowSource(windows, spec.max_length, spec.segments)
     self.rows_per_epoch = self._rows.rows_per_epoch

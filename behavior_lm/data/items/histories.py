@@ -110,7 +110,9 @@ def read_histories(
           action_of[example["pair"]] if name == ACTION else example[name]
       )
       parts[name].append(values[kept])
-  empty = {"tokens": np.zeros(0, np.int32), "times": np.zeros(0, np.int64)}
+  empty: dict[str, np.ndarray] = {
+      "tokens": np.zeros(0, np.int32), "times": np.zeros(0, np.int64)
+  }
   joined = {
       name: np.concatenate(found) if found else empty.get(name, np.zeros(0))
       for name, found in parts.items()
@@ -166,7 +168,7 @@ class ItemSource:
 
 
 def tail_batch(
-    source: ItemSource, users: Sequence[int], max_length: int
+    source: ItemSource, users: Sequence[int] | np.ndarray, max_length: int
 ) -> dict[str, np.ndarray]:
   """The last events of users behind CLS, one row each.
 
