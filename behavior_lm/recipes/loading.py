@@ -137,6 +137,11 @@ def _load_config(folder: Path) -> ml_collections.ConfigDict:
           f"{folder}: is a fine-tuned run, which gives labels. Load it with"
           " behavior_lm.FineTuned."
       )
+    if config.get("recipe") == "retrieval":
+      raise UserError(
+          f"{folder}: is a run of configs/retrieval.py, which recommends items."
+          " Use it with experiments/recall.py."
+      )
     return config
   except UserError:
     raise

@@ -15,6 +15,7 @@ from behavior_lm.inference.stores.faiss_index import build_index
 from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.recipes.evaluate import evaluate_runs
 from behavior_lm.recipes.item_run import load_item_run
+from behavior_lm.recipes.loading import load_run
 from behavior_lm.recipes.retrieval import make_evaluator
 from behavior_lm.recipes.retrieval import make_subject
 from behavior_lm.recipes.retrieval import Retrieval
@@ -125,6 +126,11 @@ def test_all_is_written(run, data, tmp_path):
   np.testing.assert_array_equal(arrays["items"], recall.item_vectors)
   with pytest.raises(UserError, match="overwrite"):
     recall_dataset(recall, open_dataset(data), out, RecallRequest())
+
+
+def test_other_commands_say_what_the_run_is(run):
+  with pytest.raises(UserError, match=r"experiments/recall\.py"):
+    load_run(run)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
