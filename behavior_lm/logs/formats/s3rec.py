@@ -55,8 +55,7 @@ def _read(source: Source, request: Request) -> Iterator[pl.DataFrame]:
 
 
 S3REC = LogFormat(
-    summary="S3-Rec: `user item item ...` lines in order, no times (--unit"
-    " user)",
+    summary="S3-Rec: `user item item ...` in order, no times (--unit user)",
     read=_read,
     files=("*.txt", "*.txt.gz"),
     ordinal=True,

@@ -13,7 +13,7 @@ RESERVED = frozenset(
     {*schema.EVENT_COLUMNS, "start", "pair", "split", "index", "row", "why"}
     | {"tokens", "time_gaps", "times", "num_events", "sessions", "masked"}
     | {"positions", "segment_ids", "sequence", "token_index", "hidden_bits"}
-    | {"first_event", "labels", "weights", "domain"}
+    | {"first_event", "labels", "weights", "domain", "sample"}
     | {"gap_previous", "gap_next", "hour", "weekday", "account_age"}
 )
 _EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
