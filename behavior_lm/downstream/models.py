@@ -173,6 +173,7 @@ def _forest(
         n_jobs=NUM_JOBS,
         random_state=seed,
     ).fit(train, labels)
+    fitted.n_jobs = 1  # Threads would sum the trees in any order.
     return Scored(fitted.predict(test))
   fitted = ensemble.RandomForestClassifier(
       NUM_TREES,
@@ -181,6 +182,7 @@ def _forest(
       n_jobs=NUM_JOBS,
       random_state=seed,
   ).fit(train, labels)
+  fitted.n_jobs = 1  # Threads would sum the trees in any order.
   threshold = 0.5
   if kind == BINARY and hasattr(fitted, "oob_decision_function_"):
     # Out-of-bag scores: each by the trees that did not see the row.

@@ -22,6 +22,7 @@ FIELDS = ("tokens", "positions", "segment_ids", "time_gaps")
 OWN = {
     "bert": {},
     "albert": {"embedding_dim": 8},
+    "ligr": {},
     "longformer": {"window_size": 4},
     "modern": {"window_size": 4, "num_layers": 4},
     # One chunk: in chunks a sequence meets others in a packed row than alone.
@@ -181,6 +182,7 @@ ROTARY = {"position_encoding": "rotary", "norm_position": "pre"}
         ("albert", {}),
         ("bert", {}),
         ("bert", ROTARY | {"num_layers": 1}),
+        ("ligr", {}),
         ("longformer", {}),
         ("longformer", ROTARY | {"remat": "dots", "causal": True}),
         ("modern", ROTARY | {"num_layers": 4}),

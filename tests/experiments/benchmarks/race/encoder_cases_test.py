@@ -8,7 +8,8 @@ from experiments.benchmarks.race.encoder_cases import model_names
 
 
 def test_every_model_has_a_case():
-  assert set(model_names()) == set(ENCODERS)
+  # LiGR has no counterpart in transformers to race against.
+  assert set(model_names()) == set(ENCODERS) - {"ligr"}
 
 
 @pytest.mark.parametrize("model", model_names())

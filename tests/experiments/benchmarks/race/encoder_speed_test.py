@@ -44,7 +44,7 @@ def test_a_forward_pass_gives_logits_where_it_was_asked(model):
   step = encoder_speed.make_step(case, "masked")
   assert np.isfinite(step.run()) and step.run() == step.run()
   assert step.program_bytes["arguments"] > 4 * 96 * 32
-  assert encoder_speed.num_predicted(case, "masked") == 2 * 19
+  assert encoder_speed.num_predicted(case, "masked") == 2 * 20
   assert encoder_speed.num_predicted(case, "all") == 2 * 128
 
 
