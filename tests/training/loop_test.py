@@ -236,12 +236,24 @@ def test_init_from_of_something_else_is_named(
   assert not (whole / "typo").exists()
 
 
-def test_a_damaged_checkpoint_says_what_to_delete(whole, tmp_path):
-  run = shutil.copytree(whole, tmp_path / "run")
-  for path in (run / "checkpoints" / "20" / "model").rglob("*"):
+def damage(checkpoint):
+  for path in (checkpoint / "model").rglob("*"):
     if path.is_file():
       path.write_bytes(b"junk")
-  with pytest.raises(UserError, match="20 .* damaged.*delete .*20"):
+
+
+def test_the_checkpoint_before_a_damaged_one_is_resumed(
+    whole, tmp_path, capsys
+):
+  run = shutil.copytree(whole, tmp_path / "run")
+  damage(run / "checkpoints" / "20")
+  train_toy(run)
+  assert losses(run) == losses(whole)
+  assert "checkpoint 20 " in capsys.readouterr().err
+  assert (run / "checkpoints-damaged-20").is_dir()
+  for saved in (run / "checkpoints").iterdir():
+    damage(saved)
+  with pytest.raises(UserError, match="damaged.*delete"):
     train_toy(run)
 
 
