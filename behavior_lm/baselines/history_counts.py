@@ -133,7 +133,7 @@ def _extra_values(
 def _compact(
     parts: list[tuple[np.ndarray, np.ndarray]],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-  """The same parts with columns 0, 1, .. for the codes that occur."""
+  """Renumbers the codes of all parts, so that columns are 0, 1, ..."""
   known = np.unique(np.concatenate([codes for codes, _ in parts]))
   return [(np.searchsorted(known, codes), values) for codes, values in parts]
 

@@ -135,7 +135,7 @@ def given_apart(
 def smaller(
     table: SampleTable, found: Sequence[Split], sizes: Sequence[int]
 ) -> dict[int, list[Split]]:
-  """The same splits with nested subsets of their training rows.
+  """Returns the splits with smaller, nested sets of training rows.
 
   Returns:
     {size: splits}; sizes that a split does not reach are left out.

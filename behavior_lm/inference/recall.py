@@ -166,7 +166,7 @@ class Recall:
       seen: Sequence[np.ndarray],
       k: int,
   ) -> Top:
-    """The same by an index whose rows are those of `item_vectors`."""
+    """Like `top_on_device`, by an index with the rows of `item_vectors`."""
     _check(users, seen, k)
     fetch = min(len(self.item_vectors), k + _SLACK)
     _, rows = index.search_unseen(users, fetch, seen)

@@ -19,7 +19,6 @@ from behavior_lm.data import fields
 from behavior_lm.data.categories import save_categories
 from behavior_lm.data.labelled_rows import labelled_rows
 from behavior_lm.data.packed_rows import RowSource
-from behavior_lm.data.pipeline import make_loader
 from behavior_lm.data.reading import Reading
 from behavior_lm.data.samples import History
 from behavior_lm.data.samples import read_table
@@ -115,15 +114,8 @@ class Finetune:
     write_whole(folder / SAMPLES, text + "\n")
 
   def batches(self, host: int, num_hosts: int) -> Batches:
-    loader = make_loader(
-        self._rows,
-        parts.batch_spec(self.config, num_hosts),
-        host_index=host,
-        num_hosts=num_hosts,
-        names=tuple(self.batch_shapes()),
-    )
-    batches: Batches = iter(loader)
-    return batches
+    names = tuple(self.batch_shapes())
+    return parts.read_batches(self.config, self._rows, names, host, num_hosts)
 
   def batch_shapes(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """The fields of the model, of the objective, and of `work`."""

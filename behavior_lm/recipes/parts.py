@@ -9,7 +9,9 @@ from flax import nnx
 import ml_collections
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.pipeline import BatchSpec
+from behavior_lm.data.pipeline import make_loader
 from behavior_lm.data.reading import Reading
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
@@ -19,6 +21,7 @@ from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.encoders.encoder import EncoderConfig
 from behavior_lm.models.language_model import LanguageModel
+from behavior_lm.training.recipe import Batches
 
 
 def known[T](field: str, name: str, table: Mapping[str, T]) -> T:
@@ -128,6 +131,32 @@ def language_model(
   return functools.partial(
       LanguageModel, config.model.name, encoder_config(config, vocab_size)
   )
+
+
+def read_batches(
+    config: ml_collections.ConfigDict,
+    rows: RowSource,
+    names: tuple[str, ...],
+    host: int,
+    num_hosts: int,
+) -> Batches:
+  """One host's share of the batches of packed rows.
+
+  Args:
+    config: of the run.
+    rows: packed rows of all epochs.
+    names: the fields that a batch holds.
+    host, num_hosts: which host this is, of how many.
+  """
+  loader = make_loader(
+      rows,
+      batch_spec(config, num_hosts),
+      host_index=host,
+      num_hosts=num_hosts,
+      names=names,
+  )
+  batches: Batches = iter(loader)
+  return batches
 
 
 def batch_spec(

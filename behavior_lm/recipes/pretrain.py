@@ -17,7 +17,6 @@ from behavior_lm.common.files import write_whole
 from behavior_lm.data import fields
 from behavior_lm.data.categories import save_categories
 from behavior_lm.data.packed_rows import RowSource
-from behavior_lm.data.pipeline import make_loader
 from behavior_lm.data.reading import Reading
 from behavior_lm.data.time_features import check_names
 from behavior_lm.data.token_lengths import token_lengths
@@ -111,15 +110,8 @@ class Pretrain:
       shutil.copyfile(report, folder / DATA_REPORT)
 
   def batches(self, host: int, num_hosts: int) -> Batches:
-    loader = make_loader(
-        self._rows,
-        parts.batch_spec(self.config, num_hosts),
-        host_index=host,
-        num_hosts=num_hosts,
-        names=tuple(self.batch_shapes()),
-    )
-    batches: Batches = iter(loader)
-    return batches
+    names = tuple(self.batch_shapes())
+    return parts.read_batches(self.config, self._rows, names, host, num_hosts)
 
   def batch_shapes(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """The fields of the model, of the objective, and of `work`."""

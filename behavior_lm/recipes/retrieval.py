@@ -20,7 +20,6 @@ from behavior_lm.data.items.vocabulary import fit_items
 from behavior_lm.data.items.vocabulary import ItemVocabulary
 from behavior_lm.data.items.vocabulary import load_items
 from behavior_lm.data.packed_rows import RowSource
-from behavior_lm.data.pipeline import make_loader
 from behavior_lm.data.reading import Reading
 from behavior_lm.data.time_features import check_names
 from behavior_lm.data.windows import WindowSource
@@ -104,15 +103,8 @@ class Retrieval:
     write_whole(folder / DATASET, text + "\n")
 
   def batches(self, host: int, num_hosts: int) -> Batches:
-    loader = make_loader(
-        self._rows,
-        parts.batch_spec(self.config, num_hosts),
-        host_index=host,
-        num_hosts=num_hosts,
-        names=tuple(self.batch_shapes()),
-    )
-    batches: Batches = iter(loader)
-    return batches
+    names = tuple(self.batch_shapes())
+    return parts.read_batches(self.config, self._rows, names, host, num_hosts)
 
   def batch_shapes(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """The fields of the model, of the objective, and of `work`."""
@@ -148,7 +140,7 @@ class Retrieval:
     }
 
   def _find_vocabulary(self, folder: Path | None) -> ItemVocabulary:
-    """Of a resumed run, of the run that the encoder comes from, or new."""
+    """Reads the vocabulary of the run or of its encoder, or makes one."""
     source = folder or self.config.init_from.encoder
     if folder is not None:
       known = json.loads((folder / DATASET).read_text())["fingerprint"]

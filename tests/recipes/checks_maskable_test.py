@@ -1,4 +1,4 @@
-"""A run in which nothing can be masked is refused; short sequences are told."""
+"""Runs in which nothing can be masked are refused; short sequences counted."""
 
 import numpy as np
 import pytest

@@ -146,7 +146,7 @@ class ItemSource:
     return self.read(index)
 
   def read(self, index: int, last: int | None = None) -> Fields:
-    """The same of the last events alone, `last` of them at most."""
+    """The fields of a user's last events, `last` of them at most."""
     found = self.histories
     end = int(found.offsets[index + 1])
     begin = int(found.offsets[index])

@@ -213,7 +213,7 @@ def build_index(
     spec: how; the defaults when None.
     queries: [n, dim] real queries to tune and measure with, user vectors for
       an index of items for example; rows of the index when None.
-    say: is told when the target is not reached.
+    say: called with a message when the target is not reached.
 
   Raises:
     UserError: if the vectors do not fit, or FAISS is not installed.

@@ -59,7 +59,7 @@ def write_shards(
     out: the folder.
     spec: how they are kept.
     overwrite: replace shards that are there.
-    say: is told when shards of an earlier call are kept.
+    say: called with a message when shards of an earlier call are kept.
 
   Returns:
     The number of shards.

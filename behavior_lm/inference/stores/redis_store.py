@@ -158,7 +158,7 @@ def write_redis(
     url: redis://host:port/db or rediss:// (TLS); the environment holds the
       credentials, see `redis_client`.
     spec: where and how.
-    say: is told when an export is continued or has to wait.
+    say: called with a message when an export is continued or waits.
 
   Raises:
     UserError: if the server cannot be reached, is full, dies or loses keys,

@@ -16,7 +16,7 @@ from behavior_lm.models.encoders.encoder import EncoderConfig
 
 @dataclasses.dataclass(frozen=True)
 class LigrConfig(EncoderConfig):
-  """As `EncoderConfig`, with this architecture's defaults."""
+  """`EncoderConfig` with the defaults of LiGR."""
 
   norm_position: str = "pre"
   activation: str = "silu"
