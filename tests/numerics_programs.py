@@ -28,8 +28,8 @@ from behavior_lm.inference.pooling import make_program
 from behavior_lm.inference.pooling import POOLINGS
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.recipes.parts import language_model
 from behavior_lm.recipes.pretrain import make_objective
+from behavior_lm.recipes.shared.parts import language_model
 from behavior_lm.training.optimizer import make_optimizer
 from behavior_lm.training.optimizer import make_schedule
 from behavior_lm.training.sharding import make_mesh

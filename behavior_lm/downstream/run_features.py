@@ -26,7 +26,7 @@ from behavior_lm.inference.batching import window_cuts
 from behavior_lm.inference.batching import WindowBatch
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.logs import schema
-from behavior_lm.recipes.loading import load_run
+from behavior_lm.recipes.shared.loading import load_run
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 # Mean, deviation, quantiles, the share of near-certain events, and the mean

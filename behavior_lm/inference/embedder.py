@@ -31,8 +31,8 @@ from behavior_lm.inference.pooling import make_program
 from behavior_lm.inference.pooling import Pooling
 from behavior_lm.inference.pooling import RowSums
 from behavior_lm.inference.sequences import Reader
-from behavior_lm.recipes.loading import load_run
-from behavior_lm.recipes.loading import LoadedRun
+from behavior_lm.recipes.shared.loading import load_run
+from behavior_lm.recipes.shared.loading import LoadedRun
 
 # Tokens of a batch when nobody chose: enough to fill two cores, and memory
 # that dense attention can pay at every length.

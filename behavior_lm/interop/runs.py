@@ -26,9 +26,9 @@ from behavior_lm.interop.huggingface import read_huggingface
 from behavior_lm.interop.huggingface import write_huggingface
 from behavior_lm.logs import schema
 from behavior_lm.models.encoders.encoder import EncoderConfig
-from behavior_lm.recipes import parts
-from behavior_lm.recipes.loading import load_run
 from behavior_lm.recipes.pretrain import make_objective
+from behavior_lm.recipes.shared import parts
+from behavior_lm.recipes.shared.loading import load_run
 from behavior_lm.training.checkpoint import Checkpoints
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import init_state

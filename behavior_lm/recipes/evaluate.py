@@ -13,11 +13,11 @@ from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.evaluation import table
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.recipes.evaluate_ranking import evaluate_ranking
-from behavior_lm.recipes.loading import load_run
-from behavior_lm.recipes.loading import LoadedRun
 from behavior_lm.recipes.pretrain import make_evaluator
 from behavior_lm.recipes.pretrain import make_subject
 from behavior_lm.recipes.pretrain import TOKENIZER
+from behavior_lm.recipes.shared.loading import load_run
+from behavior_lm.recipes.shared.loading import LoadedRun
 from behavior_lm.training.sharding import make_mesh
 
 

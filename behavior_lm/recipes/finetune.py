@@ -31,14 +31,14 @@ from behavior_lm.layers.pooling import POOLINGS
 from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.label_model import LabelModel
 from behavior_lm.objectives.labels import Labels
-from behavior_lm.recipes import adaptation
-from behavior_lm.recipes import parts
-from behavior_lm.recipes.checks import check_loop
-from behavior_lm.recipes.checks import check_step
-from behavior_lm.recipes.label_space import LabelSpace
-from behavior_lm.recipes.sample_sides import make_sides
-from behavior_lm.recipes.source_run import encoder_params
-from behavior_lm.recipes.source_run import hash_params
+from behavior_lm.recipes.shared import adaptation
+from behavior_lm.recipes.shared import parts
+from behavior_lm.recipes.shared.checks import check_loop
+from behavior_lm.recipes.shared.checks import check_step
+from behavior_lm.recipes.shared.label_space import LabelSpace
+from behavior_lm.recipes.shared.sample_sides import make_sides
+from behavior_lm.recipes.shared.source_run import encoder_params
+from behavior_lm.recipes.shared.source_run import hash_params
 from behavior_lm.training.recipe import Batches
 from behavior_lm.training.recipe import Evaluator
 

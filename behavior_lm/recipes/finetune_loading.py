@@ -20,10 +20,10 @@ from behavior_lm.data.reading import Reading
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.recipes import finetune
-from behavior_lm.recipes import parts
-from behavior_lm.recipes.label_space import LabelSpace
-from behavior_lm.recipes.source_run import encoder_params
-from behavior_lm.recipes.source_run import hash_params
+from behavior_lm.recipes.shared import parts
+from behavior_lm.recipes.shared.label_space import LabelSpace
+from behavior_lm.recipes.shared.source_run import encoder_params
+from behavior_lm.recipes.shared.source_run import hash_params
 from behavior_lm.training.checkpoint import Checkpoints
 from behavior_lm.training.loop import BEST
 from behavior_lm.training.loop import CHECKPOINTS

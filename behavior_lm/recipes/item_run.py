@@ -11,7 +11,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data.items.vocabulary import ItemVocabulary
 from behavior_lm.data.items.vocabulary import load_items
 from behavior_lm.recipes import retrieval
-from behavior_lm.recipes.loading import restore_model
+from behavior_lm.recipes.shared.loading import restore_model
 from behavior_lm.training.state import split_model
 
 

@@ -29,13 +29,13 @@ from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.objectives import OBJECTIVES
 from behavior_lm.objectives.objective import Objective
-from behavior_lm.recipes import parts
-from behavior_lm.recipes.causality import check_causality
-from behavior_lm.recipes.causality import check_tokens
-from behavior_lm.recipes.checks import check_loop
-from behavior_lm.recipes.checks import check_maskable
-from behavior_lm.recipes.checks import check_step
-from behavior_lm.recipes.hidden_gaps import check_hidden_gaps
+from behavior_lm.recipes.shared import parts
+from behavior_lm.recipes.shared.causality import check_causality
+from behavior_lm.recipes.shared.causality import check_tokens
+from behavior_lm.recipes.shared.checks import check_loop
+from behavior_lm.recipes.shared.checks import check_maskable
+from behavior_lm.recipes.shared.checks import check_step
+from behavior_lm.recipes.shared.hidden_gaps import check_hidden_gaps
 from behavior_lm.training.recipe import Batches
 from behavior_lm.training.recipe import Evaluator
 

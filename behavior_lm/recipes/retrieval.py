@@ -30,10 +30,10 @@ from behavior_lm.logs.dataset import Dataset
 from behavior_lm.models.next_item import NextItem
 from behavior_lm.objectives import ITEM_OBJECTIVES
 from behavior_lm.objectives.objective import Objective
-from behavior_lm.recipes import parts
-from behavior_lm.recipes.causality import check_causality
-from behavior_lm.recipes.checks import check_loop
-from behavior_lm.recipes.checks import check_step
+from behavior_lm.recipes.shared import parts
+from behavior_lm.recipes.shared.causality import check_causality
+from behavior_lm.recipes.shared.checks import check_loop
+from behavior_lm.recipes.shared.checks import check_step
 from behavior_lm.training.recipe import Batches
 from behavior_lm.training.recipe import Evaluator
 

@@ -7,9 +7,9 @@ import ml_collections
 
 from behavior_lm.artifacts import run_folder
 from behavior_lm.recipes.finetune import Finetune
-from behavior_lm.recipes.parts import known
 from behavior_lm.recipes.pretrain import Pretrain
 from behavior_lm.recipes.retrieval import Retrieval
+from behavior_lm.recipes.shared.parts import known
 from behavior_lm.training import loop
 
 RECIPES: dict[str, Any] = {

@@ -15,9 +15,9 @@ from behavior_lm.data.hidden_events import MaskedTokens
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers.training import train_tokenizer
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.recipes import parts
 from behavior_lm.recipes.pretrain import make_evaluator
 from behavior_lm.recipes.pretrain import make_subject
+from behavior_lm.recipes.shared import parts
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import split_model
 from tests.tiny import tiny_config

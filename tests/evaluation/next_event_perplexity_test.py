@@ -7,9 +7,9 @@ import pytest
 from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.evaluation.next_event_perplexity import first_seen
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.recipes import parts
 from behavior_lm.recipes.pretrain import make_evaluator
 from behavior_lm.recipes.pretrain import make_subject
+from behavior_lm.recipes.shared import parts
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import split_model
 from tests.data.windows_test import windows_of

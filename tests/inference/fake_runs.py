@@ -10,8 +10,8 @@ from behavior_lm.artifacts.run_folder import create_run
 from behavior_lm.data.time_gaps import time_gaps
 from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.inference.batching import window_cuts
-from behavior_lm.recipes import parts
 from behavior_lm.recipes.pretrain import make_objective
+from behavior_lm.recipes.shared import parts
 from behavior_lm.training.checkpoint import Checkpoints
 from behavior_lm.training.optimizer import optimizer_of
 from behavior_lm.training.sharding import make_mesh

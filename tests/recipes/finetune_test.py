@@ -7,7 +7,7 @@ from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.common.errors import UserError
 from behavior_lm.recipes.finetune import Finetune
 from behavior_lm.recipes.finetune_loading import load_finetuned
-from behavior_lm.recipes.source_run import encoder_params
+from behavior_lm.recipes.shared.source_run import encoder_params
 from behavior_lm.recipes.train import train
 from behavior_lm.training.checkpoint import Checkpoints
 from behavior_lm.training.sharding import path_name

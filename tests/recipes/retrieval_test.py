@@ -15,10 +15,10 @@ from behavior_lm.inference.stores.faiss_index import build_index
 from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.recipes.evaluate import evaluate_runs
 from behavior_lm.recipes.item_run import load_item_run
-from behavior_lm.recipes.loading import load_run
 from behavior_lm.recipes.retrieval import make_evaluator
 from behavior_lm.recipes.retrieval import make_subject
 from behavior_lm.recipes.retrieval import Retrieval
+from behavior_lm.recipes.shared.loading import load_run
 from behavior_lm.recipes.train import train
 from behavior_lm.training.sharding import make_mesh
 from configs.retrieval import get_config

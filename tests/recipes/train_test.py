@@ -17,8 +17,8 @@ from behavior_lm.data.fields import FEATURES
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.recipes import parts
 from behavior_lm.recipes.evaluate import score_run
+from behavior_lm.recipes.shared import parts
 from behavior_lm.recipes.train import train
 from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.recipes import parts
+from behavior_lm.recipes.shared import parts
 from behavior_lm.training.sharding import describe
 from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.sharding import state_sharding

@@ -18,8 +18,8 @@ import ml_collections
 import numpy as np
 
 from behavior_lm.logs import schema
-from behavior_lm.recipes.parts import language_model
 from behavior_lm.recipes.pretrain import make_objective
+from behavior_lm.recipes.shared.parts import language_model
 from behavior_lm.training.optimizer import make_optimizer
 from behavior_lm.training.optimizer import make_schedule
 from behavior_lm.training.sharding import make_mesh

@@ -22,7 +22,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.recipes.evaluate import score_run
-from behavior_lm.recipes.loading import load_run
+from behavior_lm.recipes.shared.loading import load_run
 from behavior_lm.recipes.train import train
 from behavior_lm.training.state import count_params
 from experiments.studies.encoders import equal_time

@@ -105,7 +105,7 @@ def main(argv: list[str]) -> None:
   # Late imports: --help and usage errors come at once.
   from behavior_lm.artifacts.commands import code_version
   from behavior_lm.logs.dataset import open_dataset
-  from behavior_lm.recipes.parts import encoder_config
+  from behavior_lm.recipes.shared.parts import encoder_config
   from experiments.studies.encoders import encoder_study
   from experiments.studies.encoders import encoder_tables
 

@@ -13,7 +13,7 @@ from behavior_lm.baselines.count_baselines import score_baselines
 from behavior_lm.baselines.count_baselines import UNIGRAM
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.recipes.parts import make_tokenizer
+from behavior_lm.recipes.shared.parts import make_tokenizer
 from experiments.studies.encoders import encoder_study
 from experiments.studies.encoders import encoder_tables
 from tests.tiny import tiny_config

@@ -28,7 +28,7 @@ def test_each_run_joins_the_table_and_is_made_once(dataset, tmp_path):
   )
   status, text, error = run(*flags, "--runs=bert_128")
   assert status == 0, error
-  assert "table: " in text
+  assert "encoders.md" in text
   result = lambda: json.loads((tmp_path / "encoders.json").read_text())
   names = lambda: [row["model"] for row in result()["groups"][0]["rows"]]
   assert names()[0] == "bert_128" and len(names()) == 4

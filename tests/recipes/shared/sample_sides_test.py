@@ -5,7 +5,7 @@ import pytest
 
 from behavior_lm.data.samples import SampleColumns
 from behavior_lm.data.samples import SampleTable
-from behavior_lm.recipes.sample_sides import make_sides
+from behavior_lm.recipes.shared.sample_sides import make_sides
 from configs.finetune import get_config
 
 

@@ -5,7 +5,7 @@ import pytest
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.samples import SampleColumns
 from behavior_lm.data.samples import SampleTable
-from behavior_lm.recipes.label_space import LabelSpace
+from behavior_lm.recipes.shared.label_space import LabelSpace
 
 
 def make_table():

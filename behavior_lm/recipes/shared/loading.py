@@ -15,7 +15,7 @@ from behavior_lm.data.reading import Reading
 from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
-from behavior_lm.recipes import parts
+from behavior_lm.recipes.shared import parts
 from behavior_lm.training.checkpoint import Checkpoints
 from behavior_lm.training.loop import BEST
 from behavior_lm.training.loop import CHECKPOINTS

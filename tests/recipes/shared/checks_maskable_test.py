@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.recipes.checks import check_maskable
+from behavior_lm.recipes.shared.checks import check_maskable
 
 
 @pytest.mark.parametrize(

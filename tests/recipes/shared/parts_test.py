@@ -3,7 +3,7 @@ import pytest
 from behavior_lm.artifacts.run_folder import as_saved
 from behavior_lm.common.errors import UserError
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.recipes import parts
+from behavior_lm.recipes.shared import parts
 from tests.tiny import tiny_config
 
 

@@ -1,0 +1,1 @@
+"""What several recipes stand on: checks, models from configs, loaded runs."""
