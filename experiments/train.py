@@ -9,14 +9,14 @@ Ctrl-C or SIGTERM saves and leaves; the same command resumes the run.
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
+from behavior_lm.common.command_flags import define_config
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", "configs/pretrain.py", "The config program, with its arguments."
+_CONFIG = define_config(
+    "configs/pretrain.py", "The config program, with its arguments."
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run folder; made if absent, resumed if present."

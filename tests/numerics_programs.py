@@ -8,8 +8,7 @@ The shapes are those of real sizes: the known miscompile spares small arrays.
 An array of OUT.npz is named PROGRAM:PATH/TO/LEAF.
 """
 
-from collections.abc import Callable
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 import functools
 import itertools
 import sys

@@ -7,6 +7,8 @@ from absl import app
 from absl import flags
 from absl import logging
 
+from behavior_lm.common.command_flags import parse_flags
+
 
 class UserError(ValueError):
   """Bad input or usage. The message is shown alone, without a traceback."""
@@ -49,4 +51,4 @@ def run_command(main: Callable[[list[str]], None]) -> None:
       print(f"error: {error}", file=sys.stderr)
       sys.exit(2)
 
-  app.run(guarded)
+  app.run(guarded, flags_parser=parse_flags)

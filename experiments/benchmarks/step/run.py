@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
+from behavior_lm.common.command_flags import define_config
 from behavior_lm.common.files import write_whole
 from behavior_lm.common.host_memory import keep_freed_memory
 from experiments.benchmarks import common
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", "configs/pretrain.py", "The config program."
+_CONFIG = define_config(
+    "configs/pretrain.py", "The config program."
 )
 _REPEATS = common.define_repeats()
 _OUT = flags.DEFINE_string("out", "", "A .json of the figures; empty: none.")
