@@ -34,8 +34,9 @@ _SPLIT_TIME = flags.DEFINE_string(
     "Your log: from here on events are test events; without it, a fifth of the"
     " users is held out instead.",
 )
-_SIZE = flags.DEFINE_string("size", "tiny", "Size of the model.")
-_MINUTES = flags.DEFINE_float("minutes", 3.0, "Training at most so long.")
+_SIZE = flags.DEFINE_string("size", "small", "Size of the model.")
+_STEPS = flags.DEFINE_integer("steps", 1_200, "Steps of training.")
+_MINUTES = flags.DEFINE_float("minutes", 4.0, "Training at most so long.")
 
 # Ten generated days; the last three test.
 _GENERATED = [
@@ -91,6 +92,7 @@ def main(argv: list[str]) -> None:
       f"--config.data.path={data}",
       f"--config.tokenizer.path={out / 'tokenizer'}",
       f"--config.evals.test.split={test}",
+      f"--config.total_steps={_STEPS.value}",
       f"--config.max_minutes={_MINUTES.value}",
   )
   stages.run("evaluate", f"--runs={run}", f"--data={data}", f"--split={test}")

@@ -5,9 +5,12 @@ adds what inference needs (tokenizer, item vocabulary), the loop adds
 checkpoints, metrics.jsonl, tensorboard/ and train.log.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +128,48 @@ def check_same(config: ml_collections.ConfigDict, folder: str | Path) -> None:
   raise UserError(
       f"{folder} holds a run of another config: {', '.join(different)}.{advice}"
   )
+
+
+@contextlib.contextmanager
+def held(folder: str | Path) -> Iterator[None]:
+  """Context in which no other process may train in `folder`.
+
+  The lock is on the folder itself, which is made if absent: no file stays
+  behind, and it ends with the process.
+
+  Raises:
+    UserError: if another process trains there, or the folder cannot be made
+      or written.
+  """
+  folder = Path(folder)
+  made = not folder.exists()
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+  except OSError as error:
+    raise UserError(
+        f"--workdir {folder}: cannot be made or read: {error.strerror}"
+        f" ({error.filename}). Choose another folder."
+    ) from error
+  try:
+    if not os.access(folder, os.W_OK):
+      raise UserError(
+          f"--workdir {folder}: this user may not write there. Change the"
+          " rights of the folder, or choose another one."
+      )
+    try:
+      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise UserError(
+          f"--workdir {folder}: another process is training there. Wait for"
+          " it, or choose another folder."
+      ) from error
+    yield
+  finally:
+    os.close(handle)
+    # What failed before it was a run leaves nothing behind.
+    if made and folder.is_dir() and not any(folder.iterdir()):
+      folder.rmdir()
 
 
 def create_run(

@@ -1,6 +1,8 @@
 """Errors that a person reads: what was wrong, where, and what to do."""
 
 from collections.abc import Callable
+import errno
+import re
 import sys
 
 from absl import app
@@ -8,6 +10,15 @@ from absl import flags
 from absl import logging
 
 from behavior_lm.common.command_flags import parse_flags
+
+# What a machine refuses that a person can mend, and how.
+_REFUSED = {
+    errno.ENOSPC: "no space is left on the disk; make room",
+    errno.EDQUOT: "the quota of the disk is used up; make room",
+    errno.EROFS: "the disk is read-only; choose another folder",
+    errno.EACCES: "this user may not do that; change the rights of the folder",
+    errno.EPERM: "this user may not do that; change the rights of the folder",
+}
 
 
 class UserError(ValueError):
@@ -26,11 +37,36 @@ def first_line(error: BaseException) -> str:
   return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def refused_by_machine(error: BaseException) -> str:
+  """What a full disk or missing rights refused, and where; empty if neither.
+
+  Args:
+    error: an OSError, or one that was raised because of it; TensorStore, which
+      writes checkpoints, puts the number of the OSError into its text.
+  """
+  cause: BaseException | None = error
+  while cause is not None:
+    number = cause.errno if isinstance(cause, OSError) else None
+    told = re.search(r"\[OS error (\d+)", str(cause))
+    if number is None and told:
+      number = int(told[1])
+    if number in _REFUSED:
+      name = getattr(cause, "filename", None)
+      where = f"{name}: " if name else ""
+      return (
+          f"{where}{_REFUSED[number]}, then run the same command again. (The"
+          f" machine says: {first_line(cause)})"
+      )
+    cause = cause.__cause__ or cause.__context__
+  return ""
+
+
 def run_command(main: Callable[[list[str]], None]) -> None:
   """Runs `main` as a command; a UserError ends it with its one message.
 
-  The exit status is 2 for a UserError. Every other exception keeps its
-  traceback: it is a defect of ours, and the trace is what a report needs.
+  The exit status is 2 for a UserError, and for a full disk or missing rights.
+  Every other exception keeps its traceback: it is a defect of ours, and the
+  trace is what a report needs.
   """
 
   def guarded(argv: list[str]) -> None:
@@ -49,6 +85,12 @@ def run_command(main: Callable[[list[str]], None]) -> None:
       main(argv)
     except UserError as error:
       print(f"error: {error}", file=sys.stderr)
+      sys.exit(2)
+    except Exception as error:
+      refused = refused_by_machine(error)
+      if not refused:
+        raise
+      print(f"error: {refused}", file=sys.stderr)
       sys.exit(2)
 
   app.run(guarded, flags_parser=parse_flags)

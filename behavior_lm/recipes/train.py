@@ -1,8 +1,10 @@
 """From a config to a trained run."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import jax
 import ml_collections
 
 from behavior_lm.artifacts import run_folder
@@ -35,12 +37,17 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> str:
   """
   folder = Path(workdir)
   make = known("recipe", config.recipe, RECIPES)
-  if run_folder.is_run(folder):
-    run_folder.load_run_config(folder)
-    recipe = make(config, folder)
-    run_folder.check_same(config, folder)
-  else:
+  if not folder.is_dir():
     run_folder.check_free(folder)
-    recipe = make(config)
-    run_folder.create_run(config, folder, recipe.save)
-  return loop.train(recipe, config, folder)
+  # Of several hosts that share a folder, the first one holds it.
+  alone = run_folder.held(folder) if not jax.process_index() else nullcontext()
+  with alone:
+    if run_folder.is_run(folder):
+      run_folder.load_run_config(folder)
+      recipe = make(config, folder)
+      run_folder.check_same(config, folder)
+    else:
+      run_folder.check_free(folder)
+      recipe = make(config)
+      run_folder.create_run(config, folder, recipe.save)
+    return loop.train(recipe, config, folder)

@@ -1,6 +1,9 @@
+import errno
+
 import pytest
 
 from behavior_lm.common.errors import first_line
+from behavior_lm.common.errors import refused_by_machine
 
 
 @pytest.mark.parametrize(
@@ -15,3 +18,24 @@ from behavior_lm.common.errors import first_line
 )
 def test_the_first_line_of_an_error_says_what_was_wrong(error, want):
   assert first_line(error) == want
+
+
+def test_a_full_disk_is_told_with_its_file():
+  error = OSError(errno.ENOSPC, "No space left on device", "runs/a/log")
+  told = refused_by_machine(error)
+  assert "runs/a/log" in told and "no space" in told
+
+
+def test_what_tensorstore_was_refused_is_found_behind_other_errors():
+  try:
+    try:
+      raise ValueError("PERMISSION_DENIED: writing [OS error 13: EACCES]")
+    except ValueError as inner:
+      raise RuntimeError("checkpoint 5 failed") from inner
+  except RuntimeError as outer:
+    assert "rights" in refused_by_machine(outer)
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), OSError(2, "no file")])
+def test_other_errors_are_ours_to_trace(error):
+  assert refused_by_machine(error) == ""

@@ -63,13 +63,19 @@ def without_name(section: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def find_dataset(config: ml_collections.ConfigDict) -> Dataset:
-  """The dataset of `config.data.path`."""
+  """The dataset of `config.data.path`; its fingerprint goes into the config.
+
+  So two runs on different datasets have different configs and hashes.
+  """
   if not config.data.path:
     raise UserError(
         "no dataset: set --config.data.path to a folder that"
         " experiments/prepare.py wrote."
     )
-  return open_dataset(config.data.path)
+  dataset = open_dataset(config.data.path)
+  with config.data.unlocked():
+    config.data.fingerprint = dataset.meta["fingerprint"]
+  return dataset
 
 
 def make_tokenizer(
