@@ -59,6 +59,7 @@ _SEED = flags.DEFINE_integer(
 def main(argv: list[str]) -> None:
   """Builds, saves, and says what the vocabulary covers."""
   del argv
+  from behavior_lm.data.tokenizers.coverage import coverage_line
   from behavior_lm.data.tokenizers.training import train_tokenizer
   from behavior_lm.logs.dataset import open_dataset
 
@@ -81,18 +82,13 @@ def main(argv: list[str]) -> None:
   )
   tokenizer.save(_OUT.value)
   pairs, alphabet = dataset.pairs, tokenizer.alphabet
-  coverage = tokenizer.coverage(pairs)
   print(
       f"{tokenizer.vocab_size:,} tokens over {len(alphabet):,} units:"
       f" {len(alphabet.pairs):,} of {len(pairs):,} pairs,"
       f" {len(alphabet.events):,} events alone; sessions:"
       f" {tokenizer.settings.sessions.to_json()}"
   )
-  print(
-      f"training events: {coverage['exact']:.2%} exact,"
-      f" {coverage['event_alone']:.2%} by their event alone,"
-      f" {coverage['unknown']:.2%} unknown"
-  )
+  print(coverage_line(tokenizer, pairs))
   print(f"tokenizer: {_OUT.value}")
 
 

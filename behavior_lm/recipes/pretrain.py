@@ -22,6 +22,7 @@ from behavior_lm.data.time_features import check_names
 from behavior_lm.data.token_lengths import token_lengths
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import load_tokenizer
+from behavior_lm.data.tokenizers.coverage import coverage_line
 from behavior_lm.data.windows import WindowSource
 from behavior_lm.evaluation.evaluators import EVALUATORS
 from behavior_lm.evaluation.token_scores import Subject
@@ -95,6 +96,7 @@ class Pretrain:
         f" {windows.num_tokens.sum():,} tokens in {len(windows):,} windows and"
         f" {self.rows_per_epoch:,} rows per epoch"
         + (f"; {self._short}" if self._short else "")
+        + f"; {coverage_line(self.tokenizer, self.dataset.pairs)}"
     )
 
   def save(self, folder: Path) -> None:

@@ -5,6 +5,7 @@ and ids that differ only by spaces, case, Unicode form or the way a number is
 written may mean one thing.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -21,6 +22,8 @@ MARKERS = (
 # has enough users.
 _LARGE_SHARE, _ENOUGH_USERS = 0.2, 20
 _SHOWN = 3
+# A vocabulary of this size should name at least this share of the events.
+_VOCAB_SIZE, _COVERED = 7_000, 0.8
 
 
 def find(
@@ -61,6 +64,33 @@ def find(
         "text": f"{unclear_times:,} events lie in an hour that the clock shows"
         " twice, and their order does not tell which; they count as the first",
     })
+  return found
+
+
+def uncovered(splits: Mapping[str, Any]) -> list[dict[str, Any]]:
+  """Splits whose events a vocabulary of usual size would seldom name.
+
+  Args:
+    splits: of `report.split_report`, by name.
+
+  Returns:
+    As `find`.
+  """
+  found = []
+  for name, part in splits.items():
+    share = next(
+        (c["share"] for c in part["coverage"] if c["pairs"] == _VOCAB_SIZE), 1.0
+    )
+    if part["num_events"] and share < _COVERED:
+      found.append({
+          "kind": "coverage",
+          "count": round(part["num_events"] * (1 - share)),
+          "text": f"the {_VOCAB_SIZE:,} most frequent pairs of train cover"
+          f" {share:.0%} of the events of {name}; to a model of pairs the"
+          " others are bare events. A coarser design (--columns"
+          " design_id=CATEGORY), extra columns as fields, a larger vocabulary"
+          " or tokens=bpe tell it more; configs/retrieval.py learns items",
+      })
   return found
 
 

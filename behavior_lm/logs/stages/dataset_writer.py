@@ -91,7 +91,7 @@ def write(
           pl.Series("num_events", statistics.pair_counts.sum(axis=0))
       ),
       read_results.times(plan, reads).unclear,
-  )
+  ) + suspicious.uncovered(summary["splits"])
   categories = _write_categories(plan)
   summary["extras"] = extras.summary(
       {name: part["num_events"] for name, part in summary["splits"].items()},

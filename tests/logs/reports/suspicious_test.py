@@ -73,3 +73,15 @@ def test_ids_that_differ_are_no_look_alikes(one, other):
 def test_unclear_times_are_counted():
   [found] = warnings(unclear_times=7)
   assert found["count"] == 7
+
+
+def _split(share, events=100):
+  cells = [{"pairs": 1_000, "share": 0.0}, {"pairs": 7_000, "share": share}]
+  return {"num_events": events, "coverage": cells}
+
+
+def test_a_split_that_a_vocabulary_cannot_name_is_told_with_its_share():
+  splits = {"train": _split(0.9), "test": _split(0.1), "valid": _split(0, 0)}
+  [found] = suspicious.uncovered(splits)
+  assert found["count"] == 90
+  assert "10%" in found["text"] and "of test" in found["text"]
