@@ -7,6 +7,7 @@ Logistic regressions and forests, cross-validated by user. labels.csv has a
 column user_id and columns of 0 and 1. Writes probe.json, and probe.md beside.
 """
 
+import contextlib
 from pathlib import Path
 import shutil
 
@@ -14,6 +15,7 @@ from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.signals import exit_when_stopped
 
 _EMBEDDINGS = flags.DEFINE_string(
     "embeddings",
@@ -80,7 +82,10 @@ def main(argv: list[str]) -> None:
   console = Console()
   parts = out.with_name(f"{out.name}.parts")
   line = CommandProgress()
-  try:
+  stopped = exit_when_stopped(
+      f"what is done is in {parts}; run the same command again to continue."
+  )
+  with stopped, contextlib.closing(line):
     data = probe_files.read_input(
         _needed(_EMBEDDINGS),
         open_dataset(_needed(_DATA)),
@@ -96,8 +101,6 @@ def main(argv: list[str]) -> None:
         progress=line.show,
         folder=parts,
     )
-  finally:
-    line.close()
   num_users, notes = len(data.features.users), data.notes + notes
   result = {
       "rows": rows,

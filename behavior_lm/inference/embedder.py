@@ -31,6 +31,7 @@ from behavior_lm.inference.pooling import make_program
 from behavior_lm.inference.pooling import Pooling
 from behavior_lm.inference.pooling import RowSums
 from behavior_lm.inference.sequences import Reader
+from behavior_lm.inference.tables import as_frame
 from behavior_lm.recipes.shared.loading import load_run
 from behavior_lm.recipes.shared.loading import LoadedRun
 
@@ -97,12 +98,8 @@ class Embedder:
     model = self.config.model.to_dict()
     digest.update(
         json.dumps(
-            [
-                model,
-                self.max_length,
-                dataclasses.astuple(self.reader.reading),
-            ],
-            sort_keys=True
+            [model, self.max_length, dataclasses.astuple(self.reader.reading)],
+            sort_keys=True,
         ).encode()
     )
     for path, leaf in jax.tree_util.tree_leaves_with_path(self._run.state):
@@ -139,8 +136,9 @@ class Embedder:
         np.datetime64 or integers in microseconds UTC), each a list or array;
         or a dict of `tokens` and `timestamp`; or a list of event ids; or a
         list of (event id, design id) pairs. Without timestamps the gaps are
-        hidden. Or a Polars frame of user_id, event_id, design_id (optional)
-        and timestamp: one vector a user, in the order of first appearance.
+        hidden. Or a Polars or pandas frame, or a list of dicts, of user_id,
+        event_id, design_id (optional) and timestamp: one vector per user, in
+        the order of first appearance.
       pooling: over the windows of a sequence: "mean", over all its events
         (without CLS); "max", over all its events; "cls", the windows' CLS
         weighted by their events; "last" and "last8", its last event or the
@@ -180,10 +178,10 @@ class Embedder:
       progress: bool = False,
       cut: Cut | None = None,
   ) -> pl.DataFrame:
-    """Encodes a Polars frame; see `encode` for the arguments not named here.
+    """Encodes a table; see `encode` for the arguments not named here.
 
     Args:
-      frame: user_id, event_id, design_id (optional), timestamp.
+      frame: user_id, event_id, design_id (optional), timestamp; see `encode`.
       unit: "user", or "user_day" for one vector a calendar day.
       timezone: of the days.
 
@@ -191,12 +189,13 @@ class Embedder:
       user_id, start, num_events, embedding (Array of float32); users in the
       order of first appearance, their days in order of time.
     """
-    if not isinstance(frame, pl.DataFrame):
+    events = as_frame(frame)
+    if events is None:
       raise UserError(
-          f"a frame is a Polars DataFrame, not a {type(frame).__name__}"
-          " (collect() a LazyFrame; pl.from_pandas() reads pandas)."
+          "a frame is a Polars or pandas DataFrame or a list of dicts, not a"
+          f" {type(frame).__name__} (collect() a LazyFrame)."
       )
-    table, read = cut_frame(frame, self.reader, unit=unit, timezone=timezone)
+    table, read = cut_frame(events, self.reader, unit=unit, timezone=timezone)
     vectors = self._encode_shown(
         read, table.height, progress, pooling, layer, batch_size, cut
     )
@@ -315,8 +314,8 @@ class Embedder:
       self, sequences: Iterable[Any] | pl.DataFrame
   ) -> tuple[int | None, Iterator[Fields]]:
     """How many sequences there are, if known, and the sequences."""
-    if isinstance(sequences, pl.DataFrame):
-      table, read = cut_frame(sequences, self.reader)
+    if (frame := as_frame(sequences)) is not None:
+      table, read = cut_frame(frame, self.reader)
       return table.height, read
     if isinstance(sequences, str | bytes | dict) or not isinstance(
         sequences, Iterable

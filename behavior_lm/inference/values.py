@@ -38,6 +38,9 @@ def microseconds(values: Any, name: str) -> np.ndarray:
   if isinstance(times, np.ndarray) and times.dtype == object:
     times = times.tolist()
   if isinstance(times, list | tuple):
+    for place, moment in enumerate(times):
+      if missing(moment):
+        raise UserError(f"{name}: event {place} has no timestamp ({moment}).")
     if times and all(isinstance(v, datetime.datetime) for v in times):
       return np.fromiter(map(_of_datetime, times), np.int64, len(times))
     times = np.asarray(times)
@@ -72,6 +75,14 @@ def _of_datetime(moment: datetime.datetime) -> int:
   if moment.tzinfo is None:
     moment = moment.replace(tzinfo=_UTC)
   return (moment - _EPOCH) // _MICROSECOND
+
+
+def missing(value: Any) -> bool:
+  """Whether a value says that there is none: None, NaN, and pandas' NaT, NA."""
+  if value is None or type(value).__name__ == "NAType":
+    return True
+  # Only NaN and NaT differ from themselves.
+  return isinstance(value, float | datetime.datetime) and bool(value != value)
 
 
 def column(values: Any, field: str, name: str) -> list[Any]:
@@ -131,7 +142,7 @@ def event_text(value: Any, place: int, name: str) -> str:
 
 def design_text(value: Any, place: int, name: str) -> str:
   """As experiments/prepare.py reads it: nothing means "no design"."""
-  if value is None or value == "":
+  if missing(value) or value == "":
     return schema.NO_DESIGN
   return _text(value, place, schema.DESIGN_ID, name)
 

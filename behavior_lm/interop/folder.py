@@ -134,7 +134,7 @@ def _read_shards(folder: Path) -> dict[str, np.ndarray]:
 def _read_tensors(path: Path) -> dict[str, np.ndarray]:
   try:
     with safe_open(path, framework="np") as file:
-      return {name: file.get_tensor(name) for name in file.keys()}
+      tensors = {name: file.get_tensor(name) for name in file.keys()}
   except FileNotFoundError:
     raise UserError(f"{path}: missing, but the index names it.") from None
   except PermissionError as error:
@@ -144,6 +144,17 @@ def _read_tensors(path: Path) -> dict[str, np.ndarray]:
         f"{path}: not a whole safetensors file of known types ({error})."
         " Download or write it again."
     ) from error
+  for name, tensor in tensors.items():
+    # Types of other libraries, such as bfloat16, have the kind V.
+    floats = tensor.astype(np.float32) if tensor.dtype.kind in "fV" else tensor
+    if not np.isfinite(floats).all():
+      bad = int(np.size(floats) - np.isfinite(floats).sum())
+      raise UserError(
+          f"{path}: {bad:,} of {np.size(floats):,} numbers of the tensor {name}"
+          " are not finite, so all vectors would be NaN. Save the model again"
+          " from a checkpoint that is whole."
+      )
+  return tensors
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -2,9 +2,11 @@ import datetime
 import types
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.inference.values import design_text
 from behavior_lm.inference.values import microseconds
 
 UTC = datetime.UTC
@@ -50,9 +52,9 @@ def test_times_of_every_kind_are_microseconds():
         ([1.5], "cannot read timestamps such as .*1.5"),
         (["2020-01-01"], "cannot read timestamps such as .*2020-01-01"),
         ([True], "cannot read timestamps"),
-        ([datetime.datetime(2020, 1, 1), None], "cannot read timestamps"),
+        ([datetime.datetime(2020, 1, 1), None], "event 1 has no timestamp"),
         ([datetime.date(2020, 1, 1)], "cannot read timestamps"),
-        ([None], "cannot read timestamps such as None"),
+        ([None], "event 0 has no timestamp"),
         (np.array(["2020-01-01", "NaT"], "datetime64[s]"), "event 1 has no"),
         (np.zeros((2, 2), np.int64), "timestamps have shape \\(2, 2\\)"),
         (types.SimpleNamespace(), "holds a SimpleNamespace"),
@@ -61,3 +63,15 @@ def test_times_of_every_kind_are_microseconds():
 def test_times_that_cannot_be_read_are_errors(times, message):
   with pytest.raises(UserError, match=f"^user 3: .*{message}"):
     microseconds(times, "user 3")
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), pd.NaT, pd.NA])
+def test_a_design_that_is_not_there_is_no_design(value):
+  assert design_text(value, 0, "s") == "0"
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), pd.NaT, pd.NA])
+def test_a_time_that_is_not_there_is_named_by_its_place(value):
+  now = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+  with pytest.raises(UserError, match="event 1 has no timestamp"):
+    microseconds([now, value], "sequence 0")

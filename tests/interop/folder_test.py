@@ -2,6 +2,7 @@ import json
 import os
 import struct
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -176,3 +177,14 @@ def test_a_folder_in_use_is_refused(tmp_path):
   (tmp_path / "empty").mkdir()
   write_folder(tmp_path / "empty", {}, TENSORS)
   check(read_folder(tmp_path / "empty")[1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_weights_that_are_no_numbers_are_refused_by_name(
+    tmp_path, value, dtype
+):
+  broken = np.asarray([1.0, value, 2.0]).astype(jnp.dtype(dtype))
+  write_folder(tmp_path / "model", {}, TENSORS | {"broken": broken})
+  with pytest.raises(UserError, match="1 of 3 numbers of the tensor broken"):
+    read_folder(tmp_path / "model")
