@@ -222,7 +222,15 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   if chosen["objective"] == "masked_events":
     for field in ("mask_rate", "mask_share", "random_share"):
       c.objective[field] = values[field]
+    c.objective.mask_rate_end = 0.0
+    # uniform, span, session_span, idf, mtc or pmtc, with their settings; see
+    # behavior_lm/objectives/masked_events.py.
     c.objective.strategy = "uniform"
+    c.objective.span_length = 3.0
+    c.objective.temperature = 0.0
+    c.objective.mtc_share = 0.1
+    c.objective.mtc_share_end = -1.0
+    c.objective.budget = "exact"
 
   # What the model is scored on, while training and by evaluate.py. To choose a
   # checkpoint or a setting, use valid (--valid_time or --valid_fraction of

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import dataclasses
+import math
 from typing import Any
 
 from flax import nnx
@@ -9,17 +10,14 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.common.rows import put_rows
+from behavior_lm.objectives import masking
+from behavior_lm.objectives import strategies
 from behavior_lm.objectives.cross_entropy import token_loss
-from behavior_lm.objectives.masking import choose_masked
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
 from behavior_lm.objectives.objective import Requires
 
-STRATEGIES = ("uniform", "mtc")
 State = dict[str, jax.Array]
-# The temperature of `mtc` before anything is known; far above the rounding of
-# float32 scores.
-_COLDEST = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +36,23 @@ class MaskedEvents:
     hidden: (name, value) of each further field that is hidden under a mask.
     mask_rate: share of each sequence's events; a fraction of an event is
       masked with that probability, so short sequences train in expectation.
-    strategy: "uniform"; or "mtc", masking by token confidence (PMTC, WWW 2022,
-      doi 10.1145/3485447.3512275): tokens that the model knows less are masked
-      more, with the mean confidence as temperature.
+    mask_rate_end: the rate at the end, which is approached linearly; 0 keeps
+      `mask_rate`.
+    strategy: "uniform"; "span", stretches of tokens; "session_span", sessions
+      from their first event on; or by scores (PMTC, WWW 2022, doi
+      10.1145/3485447.3512275): "idf", rare tokens more; "mtc", tokens that the
+      model knows less more; "pmtc", `mtc` in some batches and uniform in the
+      others.
+    span_length: mean tokens of a span.
+    temperature: of the scores; 0 is 3 for "idf", and the mean confidence for
+      the others.
+    mtc_share: share of the batches of "pmtc" that use `mtc`.
+    mtc_share_end: that share at the end, which is approached linearly; negative
+      keeps `mtc_share`. The paper has 0.1, or 0 to 1.
+    budget: "exact", or "bernoulli", the independent draws of the paper, which
+      lose a part of the budget; see `objectives.strategies`.
+    idf: [vocab_size] inverse document frequencies, for "idf".
+    total_steps: of the run, for what changes linearly.
     mask_share, random_share: of the chosen, so many become [MASK] and so many
       a random token; the rest stays as it is. BERT (arXiv 1810.04805), section
       3.1: 80 %, 10 %, 10 %.
@@ -53,17 +65,40 @@ class MaskedEvents:
   max_segments: int
   hidden: tuple[tuple[str, float], ...] = ()
   mask_rate: float = 0.15
+  mask_rate_end: float = 0.0
   strategy: str = "uniform"
+  span_length: float = 3.0
+  temperature: float = 0.0
+  mtc_share: float = 0.1
+  mtc_share_end: float = -1.0
+  budget: str = "exact"
+  idf: Any = None
+  total_steps: int = 0
   mask_share: float = 0.8
   random_share: float = 0.1
 
   def __post_init__(self) -> None:
-    if self.strategy not in STRATEGIES:
+    for name, value, known in (
+        ("strategy", self.strategy, strategies.STRATEGIES),
+        ("budget", self.budget, strategies.BUDGETS),
+    ):
+      if value not in known:
+        raise ValueError(f"masking {name} {value!r}; known are {known}")
+    if "span" in self.strategy and self.budget != "exact":
+      raise ValueError("budget: spans are masked with the exact budget alone")
+    if self.strategy == "idf" and self.idf is None:
+      raise ValueError("strategy 'idf' needs idf, one number per token")
+    for name in ("mask_rate", "mask_rate_end"):
+      value = getattr(self, name)
+      if not 0.0 < value < 1.0 and (name == "mask_rate" or value):
+        raise ValueError(f"{name} is {value}; give it in (0, 1)")
+    if self.span_length < 1 or self.temperature < 0:
       raise ValueError(
-          f"masking strategy {self.strategy!r}; known are {STRATEGIES}"
+          f"span_length {self.span_length} must be at least 1, temperature"
+          f" {self.temperature} at least 0"
       )
-    if not 0.0 < self.mask_rate < 1.0:
-      raise ValueError(f"mask_rate is {self.mask_rate}; give it in (0, 1)")
+    if self._is_scheduled and self.total_steps < 1:
+      raise ValueError("total_steps is needed for what changes linearly")
     shares = (self.mask_share, self.random_share)
     if min(shares) < 0 or sum(shares) > 1:
       raise ValueError(
@@ -73,14 +108,22 @@ class MaskedEvents:
 
   @property
   def requires(self) -> Requires:
-    names = (name for name, _ in self.hidden)
+    names = [name for name, _ in self.hidden]
+    if self.strategy == "session_span":
+      names.append("sessions")
     return Requires(("tokens", "segment_ids", *names), hides_events=True)
 
   def init_state(self) -> State:
-    """`confidence` [vocab_size] of "mtc": how well each token is predicted."""
-    if self.strategy == "uniform":
-      return {}
-    return {"confidence": jnp.zeros((self.vocab_size,))}
+    """The table and the counter that the strategy needs.
+
+    `confidence` [vocab_size]: how well each token is predicted; `steps` done.
+    """
+    state = {}
+    if self.strategy in strategies.BY_CONFIDENCE:
+      state["confidence"] = jnp.zeros((self.vocab_size,))
+    if self._is_scheduled:
+      state["steps"] = jnp.zeros((), jnp.int32)
+    return state
 
   def loss(
       self, model: Any, batch: Batch, state: State, key: jax.Array
@@ -95,8 +138,9 @@ class MaskedEvents:
       key: of this step.
 
     Returns:
-      The loss, metrics (`loss`, `accuracy`, the realised `mask_rate`,
-      `padding_share`), the new state.
+      The loss, metrics (`loss`, `accuracy`, the realised `mask_rate`, its
+      `budget_error`, `padding_share`; `masked_confidence` of strategies that
+      know it), the new state.
     """
     corrupt_key, dropout_key = jax.random.split(key)
     inputs, targets = self.corrupt(batch, corrupt_key, state)
@@ -111,12 +155,18 @@ class MaskedEvents:
     loss, nll, correct = token_loss(
         head, targets["tokens"], weights / total
     )
+    realised = weights.sum() / jnp.maximum(targets["num_eligible"], 1)
     metrics = {
         "loss": loss,
         "accuracy": (correct * weights).sum() / total,
-        "mask_rate": weights.sum() / jnp.maximum(targets["num_eligible"], 1),
+        "mask_rate": realised,
         "padding_share": (batch["segment_ids"] == 0).mean(),
     }
+    if self.strategy != "uniform" or self._is_scheduled:
+      metrics["budget_error"] = realised / self._rate(state) - 1
+    if "confidence" in state:
+      known = state["confidence"][targets["tokens"]]
+      metrics["masked_confidence"] = (known * weights).sum() / total
     return loss, metrics, self._update(state, targets, nll)
 
   def corrupt(
@@ -138,15 +188,12 @@ class MaskedEvents:
     choice_key, role_key, token_key, gap_key = jax.random.split(key, 4)
     is_event = (tokens >= self.num_special) | (tokens == self.unk_id)
     eligible = is_event & (segment_ids > 0)
-    at, valid = choose_masked(
-        self._scores(choice_key, tokens, state),
-        eligible,
-        segment_ids,
-        # Folded in, not split off: the other draws stay as they were.
-        jax.random.uniform(jax.random.fold_in(key, 4), tokens.shape[:1]),
-        mask_rate=self.mask_rate,
-        max_segments=self.max_segments,
+    layout = strategies.Layout(
+        tokens, eligible, segment_ids, self.max_segments
     )
+    # Folded in, not split off: the other draws stay as they were.
+    draw_key = jax.random.fold_in(key, 4)
+    at, valid = self._choose(choice_key, draw_key, batch, layout, state)
     truth = jnp.take_along_axis(tokens, at, 1)
     role = jax.random.uniform(role_key, at.shape)
     is_mask = role < self.mask_share
@@ -175,28 +222,100 @@ class MaskedEvents:
     }
     return inputs, targets
 
-  def _scores(
-      self, key: jax.Array, tokens: jax.Array, state: State
+  @property
+  def _is_scheduled(self) -> bool:
+    return self.mask_rate_end > 0 or (
+        self.strategy == "pmtc" and self.mtc_share_end >= 0
+    )
+
+  def _now(self, start: float, end: float, state: State) -> jax.Array | float:
+    """A setting at this step, between its values at the start and the end."""
+    if "steps" not in state:
+      return start
+    done = jnp.minimum(state["steps"] / max(self.total_steps - 1, 1), 1.0)
+    return start + (end - start) * done
+
+  def _rate(self, state: State) -> jax.Array | float:
+    end = self.mask_rate_end or self.mask_rate
+    return self._now(self.mask_rate, end, state)
+
+  def _choose(
+      self,
+      key: jax.Array,
+      draw_key: jax.Array,
+      batch: Batch,
+      layout: strategies.Layout,
+      state: State,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Offsets and which of them are valid, see `masking.choose_masked`."""
+    rate, length = self._rate(state), layout.tokens.shape[1]
+    highest = max(self.mask_rate, self.mask_rate_end)
+    if self.budget == "bernoulli":
+      scores, temperature = self._scored(draw_key, layout, state)
+      share = strategies.probabilities(layout, scores, temperature, rate)
+      return masking.chosen(
+          jax.random.uniform(key, share.shape) < share,
+          masking.max_drawn(length, highest),
+      )
+    return masking.choose_masked(
+        self._ranked(key, batch, layout, state),
+        layout.eligible,
+        layout.segment_ids,
+        jax.random.uniform(draw_key, layout.tokens.shape[:1]),
+        mask_rate=rate,
+        max_segments=self.max_segments,
+        most=masking.max_masked(length, highest),
+    )
+
+  def _ranked(
+      self,
+      key: jax.Array,
+      batch: Batch,
+      layout: strategies.Layout,
+      state: State,
   ) -> jax.Array:
     """[batch, length]; the highest of each segment are masked."""
     if self.strategy == "uniform":
-      return jax.random.uniform(key, tokens.shape)
-    confidence = state["confidence"]
-    temperature = jnp.maximum(confidence.mean(), _COLDEST)
-    noise = jax.random.gumbel(key, tokens.shape)
-    return (1 - confidence[tokens]) / temperature + noise
+      return jax.random.uniform(key, layout.tokens.shape)
+    new = jnp.diff(layout.segment_ids, axis=1, prepend=-1) != 0
+    if self.strategy == "session_span":
+      new |= jnp.diff(batch["sessions"], axis=1, prepend=-1) != 0
+      return strategies.span_scores(key, new, math.inf)
+    if self.strategy == "span":
+      return strategies.span_scores(key, new, self.span_length)
+    batch_key, noise_key = jax.random.split(key)
+    scores, temperature = self._scored(batch_key, layout, state)
+    return strategies.with_noise(noise_key, scores, temperature)
+
+  def _scored(
+      self, key: jax.Array, layout: strategies.Layout, state: State
+  ) -> tuple[jax.Array, jax.Array | float]:
+    """Scores [batch, length] and the temperature of what goes by scores."""
+    if self.strategy == "uniform":
+      return jnp.zeros(layout.tokens.shape), 1.0
+    if self.strategy == "idf":
+      scores = strategies.idf_scores(layout, jnp.asarray(self.idf))
+      return scores, self.temperature or 3.0
+    scores, mean = strategies.confidence_scores(layout.tokens, state)
+    if self.strategy == "pmtc":
+      share = self._now(self.mtc_share, self.mtc_share_end, state)
+      scores = jnp.where(jax.random.uniform(key) < share, scores, 0.0)
+    return scores, self.temperature or mean
 
   def _update(
       self, state: State, targets: Mapping[str, jax.Array], nll: jax.Array
   ) -> State:
     """c[v] <- (c[v] + mean probability of v where v was masked) / 2."""
-    if not state:
+    if "steps" in state:
+      state = state | {"steps": state["steps"] + 1}
+    if "confidence" not in state:
       return state
     add = lambda x: jnp.zeros((self.vocab_size,)).at[targets["tokens"]].add(x)
     count = add(targets["weights"])
     found = add(targets["weights"] * jnp.exp(-nll)) / jnp.maximum(count, 1)
     old = state["confidence"]
-    return {"confidence": jnp.where(count > 0, (found + old) / 2, old)}
+    new = jnp.where(count > 0, (found + old) / 2, old)
+    return state | {"confidence": new}
 
 
 def _write(

@@ -1,7 +1,35 @@
 """Which tokens are masked: a budget for every sequence."""
 
+import math
+
 import jax
 import jax.numpy as jnp
+
+
+def max_drawn(length: int, mask_rate: float) -> int:
+  """Masked positions that a row of independent draws has, almost surely.
+
+  Six standard deviations above the mean: one row in a billion has more.
+  """
+  mean = mask_rate * length
+  return max(1, min(length, math.ceil(mean + 6 * math.sqrt(mean) + 1)))
+
+
+def chosen(mask: jax.Array, most: int) -> tuple[jax.Array, jax.Array]:
+  """The places of a mask.
+
+  Args:
+    mask: [batch, length] bool.
+    most: places of a row at most; further ones are left out.
+
+  Returns:
+    See `choose_masked`; n is `most`.
+  """
+  length = mask.shape[1]
+  picked = jnp.sort(jnp.where(mask, jnp.arange(length), length), axis=1)
+  indices = picked[:, :most]
+  valid = indices < length
+  return jnp.where(valid, indices, 0), valid
 
 
 def max_masked(length: int, mask_rate: float) -> int:
@@ -16,7 +44,7 @@ def budgets(
     segment_ids: jax.Array,
     draws: jax.Array,
     *,
-    mask_rate: float,
+    mask_rate: jax.Array | float,
     max_segments: int,
 ) -> jax.Array:
   """rate * n of each segment, rounded up or down by chance.
@@ -52,8 +80,9 @@ def choose_masked(
     segment_ids: jax.Array,
     draws: jax.Array,
     *,
-    mask_rate: float,
+    mask_rate: jax.Array | float,
     max_segments: int,
+    most: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """The rate * n highest scores of each segment, see `budgets`.
 
@@ -69,10 +98,12 @@ def choose_masked(
     draws: [batch] float32 in [0, 1), decide the rounding.
     mask_rate: share of a segment's eligible positions.
     max_segments: segments in a row at most.
+    most: masked positions of a row at most; `max_masked(...)` of the rate when
+      None, for which it has to be a number.
 
   Returns:
     indices [batch, n] int32 row offsets, ascending, and valid [batch, n] bool,
-    n = `max_masked(...)`; offsets that are not valid are 0.
+    n = `most`; offsets that are not valid are 0.
   """
   batch, length = scores.shape
   budget = budgets(
@@ -97,6 +128,8 @@ def choose_masked(
   )
   picked = jnp.where(rank < allowed, offsets, length)
   indices = jnp.sort(picked, axis=1)
-  indices = indices[:, : max_masked(length, mask_rate)]
+  if most is None:
+    most = max_masked(length, float(mask_rate))
+  indices = indices[:, :most]
   valid = indices < length
   return jnp.where(valid, indices, 0), valid

@@ -1,6 +1,6 @@
 """Pretraining: packed rows of tokens, an encoder with a token head."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import dataclasses
 import json
 from pathlib import Path
@@ -81,7 +81,7 @@ class Pretrain:
       self.tokenizer = load_tokenizer(folder / TOKENIZER)
     check_tokens(config, self.tokenizer)
     self.vocab_size = self.tokenizer.vocab_size
-    self.objective = make_objective(config, self.vocab_size)
+    self.objective = make_objective(config, self.vocab_size, self._idf)
     windows = self._windows()
     rate = getattr(self.objective, "mask_rate", None)
     self._short = rate and check_maskable(windows.num_tokens, rate)
@@ -183,6 +183,16 @@ class Pretrain:
       check_hidden_gaps(config)
     check_step(self, config)
 
+  def _idf(self) -> np.ndarray:
+    """log((1 + N) / (1 + df)) of each token over the training sequences."""
+    split = self.config.data.split
+    tokens = open_tokens(self.dataset, split, self.tokenizer, self.reading)
+    found = np.zeros(self.vocab_size)
+    for place in range(len(tokens)):
+      found[np.unique(tokens[place]["tokens"])] += 1
+    idf: np.ndarray = np.log((1 + len(tokens)) / (1 + found))
+    return idf.astype(np.float32)
+
   def _windows(self) -> WindowSource:
     config, split = self.config, self.config.data.split
     tokens = open_tokens(self.dataset, split, self.tokenizer, self.reading)
@@ -197,9 +207,16 @@ class Pretrain:
 
 
 def make_objective(
-    config: ml_collections.ConfigDict, vocab_size: int
+    config: ml_collections.ConfigDict,
+    vocab_size: int,
+    idf: Callable[[], np.ndarray] | None = None,
 ) -> Objective:
   """The objective that a config names, with what it takes from the data.
+
+  Args:
+    config: of the run.
+    vocab_size: of the tokenizer.
+    idf: counts the tokens of training, for the strategy that needs it.
 
   Raises:
     UserError: if it is unknown, or has no such setting.
@@ -220,7 +237,10 @@ def make_objective(
         "mask_id": schema.MASK_ID,
         "max_segments": config.data.max_segments,
         "hidden": tuple(hidden.items()),
+        "total_steps": config.total_steps,
     }
+    if values.get("strategy") == "idf":
+      shared["idf"] = idf() if idf else np.ones(vocab_size, np.float32)
   objective: Objective = parts.make_of("objective", make, **shared, **values)
   return objective
 
