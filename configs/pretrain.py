@@ -232,6 +232,11 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     c.objective.mtc_share_end = -1.0
     c.objective.budget = "exact"
 
+  if causal:
+    # Of the time to the next event in the loss; 0 leaves it out.
+    c.objective.gap_weight = 0.0
+    c.objective.gap_components = 8
+
   # What the model is scored on, while training and by evaluate.py. To choose a
   # checkpoint or a setting, use valid (--valid_time or --valid_fraction of
   # prepare.py make the split): --config.evals.valid.every=500

@@ -19,6 +19,7 @@ from behavior_lm.data import time_features
 from behavior_lm.data.token_source import TokenSource
 from behavior_lm.downstream.task_data import Part
 from behavior_lm.downstream.task_data import TaskData
+from behavior_lm.evaluation.token_scores import make_gap_score
 from behavior_lm.evaluation.token_scores import make_score
 from behavior_lm.inference.batching import Batcher
 from behavior_lm.inference.batching import Cut
@@ -44,7 +45,7 @@ def features(
     pooling: str = "mean",
     max_tokens: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-  """Vectors [n, embed_dim] and surprise [n, NUM_SURPRISE] of all rows.
+  """Vectors [n, embed_dim] and surprise (see `_surprise`) of all rows.
 
   What was computed for the same rows and run is read from OUT.
 
@@ -156,33 +157,51 @@ def _surprise(
     progress: CommandProgress,
     cut: Cut,
 ) -> np.ndarray:
-  """Statistics of the next-event negative log-likelihood of each row."""
+  """Statistics of what each row's events cost the model, and their gaps.
+
+  Returns:
+    [n, NUM_SURPRISE] of the events' negative log likelihood; twice as many
+    columns if the model predicts gaps too, those of the gaps last.
+  """
+  with_gaps = bool(loaded.config.objective.get("gap_weight", 0))
   batcher = Batcher(
       embedder.max_length,
       embedder.choose_batch_size(None),
-      tuple(dict.fromkeys((*loaded.model_fields, "tokens"))),
+      tuple(dict.fromkeys((*loaded.model_fields, "tokens", "time_gaps"))),
       embedder.reader.reading.table,
   )
   score = jax.jit(make_score(loaded.graphdef))
+  gap_score = jax.jit(make_gap_score(loaded.graphdef)) if with_gaps else None
   nats: list[list[np.ndarray]] = [[] for _ in range(len(source))]
+  gap_nats: list[list[np.ndarray]] = [[] for _ in range(len(source))]
   for batch in _batches(source, batcher, cut, progress):
     length = batch.arrays["tokens"].shape[1]
     # The token at place i is predicted at place i - 1, the first from CLS.
     at = np.tile(np.arange(length - 1, dtype=np.int32), (batcher.batch_size, 1))
     targets = {"at": at, "tokens": batch.arrays["tokens"][:, 1:]}
-    found, _ = score(
-        loaded.params,
-        loaded.model_state,
-        {name: jnp.asarray(batch.arrays[name]) for name in loaded.model_fields},
-        targets,
-    )
-    found = np.asarray(found)
+    inputs = {
+        name: jnp.asarray(batch.arrays[name]) for name in loaded.model_fields
+    }
+    variables = loaded.params, loaded.model_state
+    found = np.asarray(score(*variables, inputs, targets)[0])
+    of_gaps = None
+    if gap_score is not None:
+      gaps = np.maximum(batch.arrays["time_gaps"][:, 1:], 0)
+      targets = {"at": at, "gaps": gaps}
+      of_gaps = np.asarray(gap_score(*variables, inputs, targets))
     # Windows of one row are of one or two lengths, which fill in order.
     for place, (row, size) in enumerate(
         zip(batch.rows, batch.num_tokens, strict=True)
     ):
       nats[row].append(found[place, :size])
-  return np.stack([_statistics(parts) for parts in nats])
+      if of_gaps is not None:
+        # The first event of a window has no gap that the model could know.
+        gap_nats[row].append(of_gaps[place, 1:size])
+  tables = [nats, gap_nats] if with_gaps else [nats]
+  return np.concatenate(
+      [np.stack([_statistics(parts) for parts in table]) for table in tables],
+      axis=1,
+  )
 
 
 def _batches(
@@ -204,7 +223,7 @@ def _batches(
 
 def _statistics(parts: list[np.ndarray]) -> np.ndarray:
   """[NUM_SURPRISE] float32; zeros for no event."""
-  if not parts:
+  if not sum(map(len, parts)):
     return np.zeros(NUM_SURPRISE, np.float32)
   nats = np.concatenate(parts)
   half = len(nats) // 2

@@ -21,6 +21,7 @@ from behavior_lm.data.windows import WindowSource
 from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.objectives.cross_entropy import token_scores
+from behavior_lm.objectives.gap_mixture import gap_nll
 from behavior_lm.training.sharding import put_batch
 from behavior_lm.training.state import merge_model
 
@@ -163,5 +164,26 @@ def make_score(graphdef: Any) -> Any:
       special = (token < schema.NUM_SPECIAL) & (token != schema.UNK_ID)
       head["bias"] = jnp.where(special, -1e30, head["bias"])
       return token_scores(head, targets["tokens"])
+
+  return score
+
+
+def make_gap_score(graphdef: Any) -> Any:
+  """A pure function (params, model_state, inputs, targets) -> nats.
+
+  Targets are `at` and `gaps` [batch, n], in 100 ms; the model has a head for
+  gaps (`objectives.next_events.NextEvents.gap_weight`).
+  """
+
+  def score(
+      params: Any,
+      model_state: Any,
+      inputs: Mapping[str, jax.Array],
+      targets: Mapping[str, jax.Array],
+  ) -> jax.Array:
+    with jax.default_matmul_precision("float32"):
+      model = merge_model(graphdef, params, model_state)
+      head = model(inputs, targets["at"])
+      return gap_nll(head["gap_mixture"], targets["gaps"])
 
   return score

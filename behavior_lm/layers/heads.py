@@ -57,6 +57,33 @@ class TokenHead(nnx.Module):
     return {"hidden": hidden, "table": table, "bias": self.bias[...]}
 
 
+class GapHead(nnx.Module):
+  """Parameters of a mixture over time gaps, see `objectives.gap_mixture`."""
+
+  # log(gap + 1) of ties and of four hours: where components begin.
+  _RANGE = (0.0, 12.0)
+
+  def __init__(
+      self,
+      embed_dim: int,
+      num_components: int,
+      *,
+      dtype: jnp.dtype,
+      rngs: nnx.Rngs,
+  ):
+    self.num_components = num_components
+    self.dense = Linear(embed_dim, 3 * num_components, dtype=dtype, rngs=rngs)
+    centres = jnp.linspace(*self._RANGE, num_components)
+    zeros = jnp.zeros(num_components)
+    self.start = nnx.Param(jnp.stack([zeros, centres, zeros]))
+
+  def __call__(self, hidden: jax.Array) -> jax.Array:
+    """[..., embed_dim] -> [..., 3, num_components] float32."""
+    found = self.dense(hidden).astype(jnp.float32)
+    found = found.reshape(*hidden.shape[:-1], 3, self.num_components)
+    return found + self.start[...]
+
+
 def logits(head: Mapping[str, jax.Array]) -> jax.Array:
   """[..., vocab_size] float32 from the factors of a `TokenHead`."""
   hidden = head["hidden"]

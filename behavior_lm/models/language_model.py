@@ -7,6 +7,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.layers.heads import GapHead
 from behavior_lm.layers.heads import TokenHead
 from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.encoders.encoder import EncoderConfig
@@ -18,10 +19,19 @@ class LanguageModel(nnx.Module):
   Args:
     name: key of `ENCODERS`.
     config: of the encoder.
+    gap_components: of the mixture over the time to the next event; 0 makes no
+      head for it.
     rngs: for the parameters.
   """
 
-  def __init__(self, name: str, config: EncoderConfig, *, rngs: nnx.Rngs):
+  def __init__(
+      self,
+      name: str,
+      config: EncoderConfig,
+      *,
+      gap_components: int = 0,
+      rngs: nnx.Rngs,
+  ):
     self.encoder = ENCODERS[name][0](config, rngs=rngs)
     self.head = TokenHead(
         config.vocab_size,
@@ -33,6 +43,14 @@ class LanguageModel(nnx.Module):
         dtype=jnp.dtype(config.dtype),
         rngs=rngs,
     )
+    self.gap_head = nnx.data(None)
+    if gap_components:
+      self.gap_head = GapHead(
+          config.embed_dim,
+          gap_components,
+          dtype=jnp.dtype(config.dtype),
+          rngs=rngs,
+      )
 
   def __call__(
       self,
@@ -53,9 +71,13 @@ class LanguageModel(nnx.Module):
 
     Returns:
       `hidden` [batch, n, table_dim], `table` [vocab_size, table_dim] and `bias`
-      [vocab_size], see `layers.heads.TokenHead`.
+      [vocab_size], see `layers.heads.TokenHead`; with a head for gaps
+      `gap_mixture` [batch, n, 3, gap_components].
     """
     hidden = self.encoder.encode(
         batch, offsets, deterministic=deterministic, rngs=rngs
     )
-    return self.head(hidden, self.encoder.embed.token)
+    found = self.head(hidden, self.encoder.embed.token)
+    if self.gap_head is not None:
+      found["gap_mixture"] = self.gap_head(hidden)
+    return found

@@ -1,4 +1,4 @@
-"""Next events: each token is predicted from those before it."""
+"""Next events: each token, and the time to it, is predicted from the past."""
 
 import dataclasses
 from typing import Any
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.objectives.cross_entropy import token_loss
+from behavior_lm.objectives.gap_mixture import gap_nll
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
 from behavior_lm.objectives.objective import Requires
@@ -22,14 +23,28 @@ class NextEvents:
 
   Attributes:
     num_special, unk_id: of the tokenizer.
+    gap_weight: of the time to the next event in the loss, in nats per gap; 0
+      leaves it out. The event and the time to it are independent given the
+      past.
+    gap_components: of the mixture over gaps that the model then has.
   """
 
   num_special: int
   unk_id: int
+  gap_weight: float = 0.0
+  gap_components: int = 8
+
+  def __post_init__(self) -> None:
+    if self.gap_weight < 0 or self.gap_components < 1:
+      raise ValueError(
+          f"gap_weight {self.gap_weight} must be at least 0 and gap_components"
+          f" {self.gap_components} at least 1"
+      )
 
   @property
   def requires(self) -> Requires:
-    return Requires(("tokens", "segment_ids"), predicts_future=True)
+    of_gaps = ("time_gaps",) if self.gap_weight else ()
+    return Requires(("tokens", "segment_ids", *of_gaps), predicts_future=True)
 
   def init_state(self) -> dict[str, jax.Array]:
     """Nothing is kept from step to step."""
@@ -40,7 +55,8 @@ class NextEvents:
   ) -> tuple[jax.Array, Metrics, Any]:
     """Mean cross entropy of the next event over all events, in nats.
 
-    The metrics are `loss`, `accuracy` (top-1) and `padding_share`.
+    The metrics are `loss`, `accuracy` (top-1) and `padding_share`; with a
+    weight for gaps `event_loss` and `gap_loss`, the two parts in nats.
     """
     tokens, weights = next_tokens(batch, self.num_special, self.unk_id)
     head = model(
@@ -53,7 +69,36 @@ class NextEvents:
         "accuracy": (correct * weights).sum() / total,
         "padding_share": (batch["segment_ids"] == 0).mean(),
     }
+    if self.gap_weight:
+      gaps, known = next_gaps(batch, self.num_special, self.unk_id)
+      nats = gap_nll(head["gap_mixture"], gaps)
+      gap_loss = (nats * known).sum() / jnp.maximum(known.sum(), 1.0)
+      metrics |= {"event_loss": loss, "gap_loss": gap_loss}
+      loss += self.gap_weight * gap_loss
+      metrics["loss"] = loss
     return loss, metrics, state
+
+
+def next_gaps(
+    batch: Batch, num_special: int, unk_id: int
+) -> tuple[jax.Array, jax.Array]:
+  """The time from each event to the next one.
+
+  Args:
+    batch: `tokens`, `segment_ids` and `time_gaps` (the time since the previous
+      event), [batch, length] int32.
+    num_special, unk_id: of the tokenizer.
+
+  Returns:
+    [batch, length] int32 in 100 ms, and [batch, length] float32, 1 where an
+    event and the next one are in one segment, else 0.
+  """
+  _, weights = next_tokens(batch, num_special, unk_id)
+  tokens, gaps = batch["tokens"], batch["time_gaps"]
+  is_event = (tokens >= num_special) | (tokens == unk_id)
+  following = jnp.pad(gaps[:, 1:], ((0, 0), (0, 1)))
+  known = weights * (is_event & (following >= 0))
+  return jnp.maximum(following, 0), known
 
 
 def next_tokens(

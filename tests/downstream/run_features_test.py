@@ -25,7 +25,7 @@ def run(folder, data):
   del data  # Writes the dataset.
   config = tiny_config(
       folder / "data", objective="next_events", total_steps=2,
-      data__max_length=16,
+      data__max_length=16, objective__gap_weight=0.5,
   )
   config.evals = {}
   train(config, folder / "run")
@@ -39,7 +39,11 @@ def test_each_row_gets_the_vector_and_surprise_of_its_history(
       data, str(run), tmp_path, tiny_task.QUIET
   )
   assert vectors.shape == (40, 16)
-  assert surprise.shape == (40, run_features.NUM_SURPRISE)
+  # Of events, and of the gaps between them.
+  assert surprise.shape == (40, 2 * run_features.NUM_SURPRISE)
+  gaps = surprise[:, run_features.NUM_SURPRISE :]
+  assert np.isfinite(gaps).all() and (gaps[:, 0] > 0).any()
+  assert (np.diff(gaps[:, 2:9], axis=1) >= 0).all()
   sample = data.parts[0].samples[7]
   pairs = data.parts[0].dataset.pairs
   one = Embedder.load(run).encode([{
@@ -56,8 +60,12 @@ def test_each_row_gets_the_vector_and_surprise_of_its_history(
   assert (np.diff(quantiles, axis=1) >= 0).all()
 
 
-def test_what_was_computed_is_read_again(data, run, tmp_path, monkeypatch):
-  first = run_features.features(data, str(run), tmp_path, tiny_task.QUIET)
-  monkeypatch.setattr(run_features, "_compute", None)
-  second = run_features.features(data, str(run), tmp_path, tiny_task.QUIET)
-  np.testing.assert_array_equal(first[0], second[0])
+def test_what_was_computed_is_read_again(data, run, tmp_path):
+  read = lambda: run_features.features(
+      data, str(run), tmp_path, tiny_task.QUIET
+  )
+  first = read()
+  [path] = tmp_path.rglob("features.npz")
+  written = path.stat().st_mtime_ns
+  np.testing.assert_array_equal(first[0], read()[0])
+  assert path.stat().st_mtime_ns == written

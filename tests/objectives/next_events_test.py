@@ -3,6 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from behavior_lm.objectives.gap_mixture import gap_nll
+from behavior_lm.objectives.next_events import next_gaps
 from behavior_lm.objectives.next_events import next_tokens
 from behavior_lm.objectives.next_events import NextEvents
 
@@ -69,3 +71,32 @@ def test_it_says_that_it_predicts_the_future():
   requires = NextEvents(SPECIAL, UNK).requires
   assert requires.predicts_future
   assert set(requires.fields) == {"tokens", "segment_ids"}
+
+
+def test_the_time_to_the_next_event_is_known_between_events_alone():
+  gaps = jnp.asarray([[-1, 0, 3, 4, 5, -1, 0, 2, -1], [-1, 0, 1, 1] + [-1] * 5])
+  found, known = next_gaps(batch() | {"time_gaps": gaps}, SPECIAL, UNK)
+  # Not from CLS, not across segments, not to or from SEP.
+  got = np.where(np.asarray(known) > 0, np.asarray(found), -1)
+  want = [[-1, 3, -1, -1, -1, -1, 2, -1, -1], [-1, 1, 1] + [-1] * 6]
+  np.testing.assert_array_equal(got, want)
+
+
+def test_gaps_join_the_loss_by_their_weight():
+  data = batch() | {"time_gaps": jnp.ones((2, 9), jnp.int32)}
+  model = Fixed(jax.random.normal(jax.random.key(0), (2, 9, 4)))
+  model.head["gap_mixture"] = jnp.zeros((2, 9, 3, 5))
+  key = jax.random.key(1)
+  alone, _, _ = NextEvents(SPECIAL, UNK).loss(model, data, {}, key)
+  loss, metrics, _ = NextEvents(SPECIAL, UNK, gap_weight=0.5).loss(
+      model, data, {}, key
+  )
+  nats = float(gap_nll(jnp.zeros((3, 5)), jnp.asarray(1)))
+  assert float(metrics["gap_loss"]) == pytest.approx(nats, rel=1e-5)
+  assert float(metrics["event_loss"]) == pytest.approx(float(alone), rel=1e-6)
+  assert float(loss) == pytest.approx(float(alone) + 0.5 * nats, rel=1e-5)
+
+
+def test_a_negative_weight_of_gaps_is_refused():
+  with pytest.raises(ValueError, match="gap_weight -1"):
+    NextEvents(SPECIAL, UNK, gap_weight=-1)

@@ -133,9 +133,13 @@ def encoder_config(
 def language_model(
     config: ml_collections.ConfigDict, vocab_size: int
 ) -> Callable[..., nnx.Module]:
-  """A function of `rngs` that makes an encoder with a token head."""
+  """A function of `rngs` that makes an encoder with its heads."""
+  predicts_gaps = config.objective.get("gap_weight", 0)
   return functools.partial(
-      LanguageModel, config.model.name, encoder_config(config, vocab_size)
+      LanguageModel,
+      config.model.name,
+      encoder_config(config, vocab_size),
+      gap_components=config.objective.gap_components if predicts_gaps else 0,
   )
 
 
