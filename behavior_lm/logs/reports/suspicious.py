@@ -22,6 +22,8 @@ MARKERS = (
 # has enough users.
 _LARGE_SHARE, _ENOUGH_USERS = 0.2, 20
 _SHOWN = 3
+# Designs that a log has whose items are counted.
+_COUNTED = ("1", "2", "3")
 # A vocabulary of this size should name at least this share of the events.
 _VOCAB_SIZE, _COVERED = 7_000, 0.8
 
@@ -44,7 +46,7 @@ def find(
       pl.col(schema.DESIGN_ID) != schema.NO_DESIGN
   )
   total = max(int(users["num_events"].sum()), 1)
-  found: list[dict[str, Any]] = []
+  found = _zero_item(pairs)
   for name, table in columns.items():
     counts = (
         table.rename({name: "id"})
@@ -65,6 +67,23 @@ def find(
         " twice, and their order does not tell which; they count as the first",
     })
   return found
+
+
+def _zero_item(pairs: pl.DataFrame) -> list[dict[str, Any]]:
+  """Whether "0", which means that there is no design, may be an item."""
+  design, none = pl.col(schema.DESIGN_ID), schema.NO_DESIGN
+  count = int(pairs.filter(design == none)["num_events"].sum())
+  known = set(pairs.filter(design.is_in(_COUNTED))[schema.DESIGN_ID])
+  if not count or len(known) < len(_COUNTED):
+    return []
+  return [{
+      "kind": "zero item",
+      "count": count,
+      "text": f"design_id {none!r} means that an event has no design, and"
+      f" {count:,} events have it, beside the designs {', '.join(_COUNTED)}."
+      " If your items are counted from 0, give that one another name: item"
+      " vocabularies leave it out",
+  }]
 
 
 def uncovered(splits: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -85,3 +85,11 @@ def test_a_split_that_a_vocabulary_cannot_name_is_told_with_its_share():
   [found] = suspicious.uncovered(splits)
   assert found["count"] == 90
   assert "10%" in found["text"] and "of test" in found["text"]
+
+
+def test_an_item_that_is_counted_as_0_is_told():
+  designs = dict.fromkeys("0123", 5)
+  [found] = warnings(designs=designs)
+  assert found["kind"] == "zero item" and found["count"] == 5
+  assert warnings(designs=dict.fromkeys(["1", "2", "3"], 5)) == []
+  assert warnings(designs={"0": 5, "44703335": 5}) == []
