@@ -140,3 +140,22 @@ def test_a_real_log_of_taobao_has_categories(tmp_path, data_root):
   assert (np.diff(counts[1:]) <= 0).all() and counts[0] == 0
   test = values_of(dataset, "test", "category")
   assert 0 < (test == 0).mean() < 0.1 and test.min() == 0
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_columns_that_are_not_kept_are_named(tmp_path, ending):
+  frame = pl.DataFrame({
+      "user_id": ["a", "b"], "event_id": ["e", "e"],
+      "timestamp": [1_700_000_000, 1_700_000_060],
+      "rating": [5, 1], "price": [2.5, 3.5],
+  })  # fmt: skip
+  path = tmp_path / f"log.{ending}"
+  {
+      "csv": frame.write_csv,
+      "jsonl": frame.write_ndjson,
+      "parquet": frame.write_parquet,
+  }[ending](path)
+  made = log_files.prepared(path, tmp_path / "out", extras=("price",))
+  report = json.loads((made.path / "report.json").read_text())
+  assert report["unkept"] == ["rating"]
+  assert "rating" in (made.path / "report.md").read_text()

@@ -92,7 +92,7 @@ def read(
     request = Request(columns, tuple(extras), encoding, rejected)
     yield from FORMATS[log_format].read(source, request)
   elif source.format == source_file.PARQUET:
-    yield from parquet_log.read_parquet(source, columns, extras)
+    yield from parquet_log.read_parquet(source, columns, extras, rejected)
   elif source.format == source_file.JSONL:
     yield from jsonl.read_jsonl(source, columns, encoding, rejected, extras)
   else:

@@ -31,7 +31,9 @@ _COLUMNS = {
 
 def _read(source: Source, request: Request) -> Iterator[pl.DataFrame]:
   columns = request.over(_COLUMNS).columns
-  for frame in parquet_log.read_parquet(source, columns, request.extras):
+  for frame in parquet_log.read_parquet(
+      source, columns, request.extras, request.rejected
+  ):
     yield frame.with_columns(pl.col(schema.EVENT_ID).replace(EVENTS))
 
 

@@ -114,6 +114,7 @@ class _Table:
     resolved = columns.resolve_columns(
         mapping, names, source.name, extras, values
     )
+    rejected.unkept.update({*names} - {*resolved.values()})
     self._ours = (*schema.EVENT_COLUMNS, *extras)
     self._stated = columns.stated(mapping, resolved, values, self._ours)
     self._num_fields = len(names)

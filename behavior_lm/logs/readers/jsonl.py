@@ -108,6 +108,7 @@ class _Log:
           [name for name in extras if name not in optional],
           source.folder_values,
       )
+      rejected.unkept.update({*found} - {*self._names.values()})
     else:
       self._names = dict(mapping)
     self._ours = (*schema.EVENT_COLUMNS, *extras)

@@ -36,7 +36,10 @@ def group_rows(source: Source) -> list[int]:
 
 
 def read_parquet(
-    source: Source, mapping: dict[str, str], extras: Sequence[str] = ()
+    source: Source,
+    mapping: dict[str, str],
+    extras: Sequence[str] = (),
+    rejected: quarantine.Quarantine | None = None,
 ) -> Iterator[pl.DataFrame]:
   """Yields batches as `clean.clean` takes them.
 
@@ -44,6 +47,7 @@ def read_parquet(
     source: the file.
     mapping: {ours: theirs} of the columns that differ.
     extras: further columns, by our names; yielded as they are.
+    rejected: is told the columns that are not read.
 
   Raises:
     UserError: if the file is not whole, or a column cannot be used.
@@ -54,6 +58,8 @@ def read_parquet(
     resolved = columns.resolve_columns(
         mapping, found, source.name, extras, values
     )
+    if rejected is not None:
+      rejected.unkept.update({*found} - {*resolved.values()})
     ours = (*schema.EVENT_COLUMNS, *extras)
     stated = columns.stated(mapping, resolved, values, ours)
     first, last = source.groups or (0, file.metadata.num_row_groups)

@@ -77,12 +77,14 @@ class Quarantine:
   Attributes:
     counts: number of rejected rows by reason.
     first: the first rejected row of each reason.
+    unkept: columns of the log that are not read.
   """
 
   def __init__(self, path: pathlib.Path):
     self._file = path.open("w", encoding="utf-8")
     self.counts: dict[str, int] = {}
     self.first: dict[str, Rejected] = {}
+    self.unkept: set[str] = set()
 
   @property
   def total(self) -> int:
@@ -102,15 +104,17 @@ class Quarantine:
       self.add(*row)
 
   def notes(self) -> dict[str, Any]:
-    """Counts and first rows, as JSON."""
+    """Counts, first rows and columns that are not read, as JSON."""
     first = {reason: vars(row) for reason, row in self.first.items()}
-    return {"counts": self.counts, "first": first}
+    unkept = sorted(self.unkept)
+    return {"counts": self.counts, "first": first, "unkept": unkept}
 
   def absorb(self, path: pathlib.Path, notes: dict[str, Any]) -> None:
     """Appends what another quarantine collected in the file `path`."""
     for reason, count in notes["counts"].items():
       self.counts[reason] = self.counts.get(reason, 0) + count
       self.first.setdefault(reason, Rejected(**notes["first"][reason]))
+    self.unkept.update(notes["unkept"])
     with path.open(encoding="utf-8") as file:
       shutil.copyfileobj(file, self._file)
 

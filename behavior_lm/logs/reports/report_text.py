@@ -43,6 +43,11 @@ def to_screen(report: dict[str, Any], vocab_size: int = 7_000) -> str:
       + (f" ({reasons}; see quarantine.jsonl)" if reasons else "")
   )
   lines += [f"warning: {found['text']}." for found in report["warnings"]]
+  if report["unkept"]:
+    lines.append(
+        f"columns that are not kept: {_some(report['unkept'])}; --extras keeps"
+        " them"
+    )
   if report["not_read"]:
     first = "; ".join(
         f"{name}: {why}" for name, why in list(report["not_read"].items())[:3]
@@ -52,6 +57,11 @@ def to_screen(report: dict[str, Any], vocab_size: int = 7_000) -> str:
         f" ({first}; all of them in report.md)"
     )
   return "\n".join(lines)
+
+
+def _some(names: list[str], limit: int = 10) -> str:
+  more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+  return ", ".join(names[:limit]) + more
 
 
 def _overview(report: dict[str, Any]) -> str:
@@ -72,6 +82,8 @@ def _overview(report: dict[str, Any]) -> str:
       f"- Exact duplicates (user, event, design and time):"
       f" {report['duplicates']['rows']:,}",
   ]
+  if report["unkept"]:
+    lines.append(f"- Columns that are not kept: {_some(report['unkept'], 50)}")
   left = report["leave_one_out"]
   if left is not None:
     lines.append(

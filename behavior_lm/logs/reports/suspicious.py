@@ -25,7 +25,7 @@ _SHOWN = 3
 # Designs that a log has whose items are counted.
 _COUNTED = ("1", "2", "3")
 # A vocabulary of this size should name at least this share of the events.
-_VOCAB_SIZE, _COVERED = 7_000, 0.8
+_VOCAB_SIZE, _COVERED, _ENOUGH_EVENTS = 7_000, 0.8, 100
 
 
 def find(
@@ -100,7 +100,7 @@ def uncovered(splits: Mapping[str, Any]) -> list[dict[str, Any]]:
     share = next(
         (c["share"] for c in part["coverage"] if c["pairs"] == _VOCAB_SIZE), 1.0
     )
-    if part["num_events"] and share < _COVERED:
+    if part["num_events"] >= _ENOUGH_EVENTS and share < _COVERED:
       found.append({
           "kind": "coverage",
           "count": round(part["num_events"] * (1 - share)),
