@@ -17,6 +17,7 @@ from behavior_lm.attention.tiles import causal_bias
 from behavior_lm.attention.tiles import join_parts
 from behavior_lm.attention.tiles import mask_bias
 from behavior_lm.attention.tiles import segment_bias
+from tests.devices import several_devices
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -161,7 +162,7 @@ def test_devices_attend_to_rows_of_their_own():
       cwd=REPO,
       env=os.environ
       | {
-          "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+          "XLA_FLAGS": several_devices(4),
           "PYTHONPATH": str(REPO),
       },
       capture_output=True,

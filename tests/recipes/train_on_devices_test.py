@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
+from tests.devices import several_devices
+
 REPO = Path(__file__).resolve().parents[2]
 
 
 def run_on(devices, dataset, run, data, model, steps=4, architecture="bert"):
-  flags = f"--xla_force_host_platform_device_count={devices}"
   env = os.environ | {
-      "XLA_FLAGS": flags,
+      "XLA_FLAGS": several_devices(devices),
       "PJRT_NPROC": "16",
       "PYTHONPATH": str(REPO),
   }

@@ -16,6 +16,7 @@ import pytest
 from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.common.errors import UserError
 from behavior_lm.training.checkpoint import Checkpoints
+from tests.devices import several_devices
 from tests.toy_recipe import toy_config
 from tests.toy_recipe import ToyRecipe
 from tests.toy_recipe import train_toy
@@ -90,7 +91,7 @@ def test_a_run_stopped_in_the_middle_goes_on_bit_for_bit(whole, tmp_path):
 
 def start(run, devices, kill_after=0):
   env = os.environ | {
-      "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+      "XLA_FLAGS": several_devices(devices),
       "PYTHONPATH": str(REPO),
   }
   return subprocess.run(
