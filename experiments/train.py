@@ -7,6 +7,7 @@ Ctrl-C or SIGTERM saves and leaves; the same command resumes the run.
 """
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -26,6 +27,7 @@ _WORKDIR = flags.DEFINE_string(
 _NEXT = {
     "pretrain": "python experiments/evaluate.py --runs {run} --data {data}",
     "finetune": "behavior_lm.FineTuned.load('{run}').predict(logs)",
+    "interest": "python experiments/evaluate.py --runs {run} --data {data}",
 }
 
 
@@ -37,11 +39,26 @@ def main(argv: list[str]) -> None:
 
   if not _WORKDIR.value:
     raise UserError("no --workdir: name the folder that the run is kept in.")
+  _make_data(_CONFIG.value, Path(_WORKDIR.value))
   outcome = train(_CONFIG.value, _WORKDIR.value)
   following = _NEXT.get(_CONFIG.value.recipe)
   if outcome != "stopped" and _CONFIG.value.evals and following:
     run, data = Path(_WORKDIR.value), _CONFIG.value.data.path
     print(f"next: {following.format(run=run, data=data)}")
+
+
+def _make_data(config: Any, workdir: Path) -> None:
+  """Prepares synthetic logs beside the run where a config asks for them."""
+  kind = config.data.get("synthetic")
+  if config.data.path or not kind:
+    return
+  from behavior_lm.synthetic.shop import shop_dataset
+
+  if kind != "shop":
+    raise UserError(f"config.data.synthetic is {kind!r}; known is 'shop'.")
+  folder = workdir.with_name(workdir.name + "_data")
+  config.data.path = str(shop_dataset(folder))
+  print(f"no --config.data.path: synthetic logs of a shop in {folder}")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,12 @@ FIELDS: dict[str, Field] = {
     "gap_next": _whole(),
     "hour": _whole(24),
     "weekday": _whole(7),
+    "weekend": _whole(2),
     "account_age": _number(),
+    # Since the first event of the segment and until its last one, see
+    # `data.items.interest_rows`.
+    "from_start": _number(),
+    "to_end": _number(),
     # What evaluators add: hidden tokens, the sequence's index in its split,
     # the place in the sequence, bits that the token leaves out.
     "masked": Field("int32"),
@@ -95,11 +100,15 @@ FIELDS: dict[str, Field] = {
     # Which sample a segment is, by its place in its split.
     "sample": Field("int32", axis="segment", pad=-1),
     "domain": Field("int32", axis="row"),
+    # Whose row it is, and what is known of its short sequence.
+    "row_user": Field("int32", axis="row", pad=-1),
+    "short_popularity": Field("float32", axis="row"),
+    "short_category": Field("int32", axis="row", pad=-1),
 }
 # Token fields that a model may read as a feature of a token.
 FEATURES = (
     *("times", "num_events", "sessions", "gap_previous", "gap_next"),
-    *("hour", "weekday", "account_age"),
+    *("hour", "weekday", "weekend", "account_age", "from_start", "to_end"),
 )
 
 

@@ -9,6 +9,8 @@ piece (several) mean the same by a name:
   gap_next          100 ms, int32        to the next      sum
   hour              0 to 23, int32       in the zone      of its first event
   weekday           0 = Monday, int32    in the zone      of its first event
+  weekend           1 on Saturdays and   in the zone      of its first event
+                    Sundays, int32
   account_age       days, float32        since the first  of its first event,
                     in whole hours: differences of finer
                     ages would be the gaps that a mask hides
@@ -32,12 +34,14 @@ from behavior_lm.logs.readers import timestamps as stamps
 Features = dict[str, np.ndarray]
 
 GAPS: dict[str, GapKind] = {"gap_previous": "previous", "gap_next": "next"}
-CALENDAR = ("hour", "weekday")
+CALENDAR = ("hour", "weekday", "weekend")
 ACCOUNT_AGE = "account_age"
 NUM_EVENTS = "num_events"
 NAMES = (*GAPS, *CALENDAR, ACCOUNT_AGE, NUM_EVENTS)
 # Fields that every sequence has; a model may read them as features, too.
 OF_SEQUENCE = ("times", "sessions")
+# Where an event stands in its segment; two-tower models alone have them.
+OF_SPAN = ("from_start", "to_end")
 # They tell a model of the future when the answer comes.
 LOOK_AHEAD = ("gap_next",)
 # What a token without events (CLS, SEP) reads; floats read NaN.
@@ -46,6 +50,7 @@ NO_EVENT = -1
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
 _THURSDAY = 3  # 1970-01-01
+_SATURDAY = 5
 
 
 def check_names(names: Sequence[str], extras: Sequence[str] = ()) -> None:
@@ -99,7 +104,8 @@ def event_features(
       out[name] = time_gaps(timestamps, kind)
   if any(name in names for name in CALENDAR):
     hour, weekday = calendar(timestamps, zone)
-    out |= {"hour": hour, "weekday": weekday}
+    weekend = (weekday >= _SATURDAY).astype(np.int32)
+    out |= {"hour": hour, "weekday": weekday, "weekend": weekend}
   if ACCOUNT_AGE in names:
     out[ACCOUNT_AGE] = _account_age(timestamps, first_event)
   if NUM_EVENTS in names:

@@ -49,8 +49,15 @@ class FeatureEncoding(nnx.Module):
       self, embeddings: jax.Array, features: Mapping[str, jax.Array]
   ) -> jax.Array:
     """[batch, length, embed_dim] float32, {name: [batch, length]} -> same."""
-    for name, table in self.categories.items():
-      embeddings = embeddings + table(features[name] + 1)
+    for vector in self.vectors(features):
+      embeddings = embeddings + vector
+    return embeddings
+
+  def vectors(self, features: Mapping[str, jax.Array]) -> list[jax.Array]:
+    """{name: [batch, length]} -> [batch, length, embed_dim] of each field."""
+    found = [
+        table(features[name] + 1) for name, table in self.categories.items()
+    ]
     for name, rows in self.numbers.items():
       weight, bias, missing = rows[...]
       field = features[name]
@@ -59,5 +66,5 @@ class FeatureEncoding(nnx.Module):
       number = jnp.where(absent, 0, field).astype(jnp.float32)
       number = jnp.sign(number) * jnp.log1p(jnp.abs(number))
       scaled = number[..., None] * weight + bias
-      embeddings = embeddings + jnp.where(absent[..., None], missing, scaled)
-    return embeddings
+      found.append(jnp.where(absent[..., None], missing, scaled))
+    return found

@@ -40,7 +40,10 @@ def divide_width(embed_dim: int, num_heads: int, *, rotary: bool) -> int:
 
 
 class SelfAttention(nnx.Module):
-  """One fused projection to query, key and value, attention, projection."""
+  """One fused projection to query, key and value, attention, projection.
+
+  The heads share embed_dim, unless `head_dim` gives each a width of its own.
+  """
 
   def __init__(
       self,
@@ -48,20 +51,30 @@ class SelfAttention(nnx.Module):
       num_heads: int,
       spec: AttentionSpec,
       *,
+      head_dim: int | None = None,
       rotary: bool = False,
       use_bias: bool = True,
       dtype: jnp.dtype,
       rngs: nnx.Rngs,
   ):
+    if head_dim is not None and spec.max_globals:
+      raise ValueError(
+          f"head_dim {head_dim} with global tokens: leave it to follow from"
+          " embed_dim and num_heads"
+      )
     self.num_heads = num_heads
-    self.head_dim = divide_width(embed_dim, num_heads, rotary=rotary)
+    self.head_dim = head_dim or divide_width(
+        embed_dim, num_heads, rotary=rotary
+    )
     self.spec = spec
     self.rotary = rotary
-    make = lambda out: Linear(
-        embed_dim, out, use_bias=use_bias, dtype=dtype, rngs=rngs
+    project = lambda width, out: Linear(
+        width, out, use_bias=use_bias, dtype=dtype, rngs=rngs
     )
-    self.qkv = make(3 * embed_dim)
-    self.out = make(embed_dim)
+    make = lambda out: project(embed_dim, out)
+    inner = num_heads * self.head_dim
+    self.qkv = make(3 * inner)
+    self.out = project(inner, embed_dim)
     # Global tokens see with eyes of their own (Longformer, section 3.1).
     has_globals = spec.max_globals > 0
     self.global_query = make(embed_dim) if has_globals else None
@@ -98,7 +111,7 @@ class SelfAttention(nnx.Module):
       query, key, value = jnp.split(self.qkv(hidden), 3, -1)
       query_positions = positions
     else:
-      width = hidden.shape[-1]
+      width = self.num_heads * self.head_dim
       query = self.qkv.some(take_rows(hidden, query_at), slice(0, width))
       rest = self.qkv.some(hidden, slice(width, 3 * width))
       key, value = jnp.split(rest, 2, -1)
@@ -137,7 +150,7 @@ class SelfAttention(nnx.Module):
     return takes_few_queries(self.spec, query)
 
   def _heads(self, x: jax.Array) -> jax.Array:
-    """[..., embed_dim] -> [..., num_heads, head_dim]."""
+    """[..., num_heads * head_dim] -> [..., num_heads, head_dim]."""
     return x.reshape(*x.shape[:-1], self.num_heads, self.head_dim)
 
   def _global_outputs(

@@ -1,6 +1,6 @@
 """Scores of trained runs on any dataset, beside plain baselines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.evaluation import table
 from behavior_lm.logs.dataset import Dataset
+from behavior_lm.recipes.evaluate_interest import evaluate_interest
 from behavior_lm.recipes.evaluate_ranking import evaluate_ranking
 from behavior_lm.recipes.pretrain import make_evaluator
 from behavior_lm.recipes.pretrain import make_subject
@@ -19,6 +20,12 @@ from behavior_lm.recipes.pretrain import TOKENIZER
 from behavior_lm.recipes.shared.loading import load_run
 from behavior_lm.recipes.shared.loading import LoadedRun
 from behavior_lm.training.sharding import make_mesh
+
+# Recipes whose runs are no language models.
+_OF_RECIPE: dict[str, Callable[..., dict[str, Any]]] = {
+    "interest": evaluate_interest,
+    "retrieval": evaluate_ranking,
+}
 
 
 def evaluate_runs(
@@ -45,8 +52,9 @@ def evaluate_runs(
   Raises:
     UserError: if a folder is no run, or the runs cannot be compared.
   """
-  if runs and load_run_config(runs[0]).recipe == "retrieval":
-    return evaluate_ranking(runs, dataset, name, split, best=best)
+  own = _OF_RECIPE.get(load_run_config(runs[0]).recipe) if runs else None
+  if own is not None:
+    return own(runs, dataset, name, split, best=best)
   check_alike(runs, name)
   models: dict[str, SequenceScores] = {}
   seeds, hashes = {}, {}

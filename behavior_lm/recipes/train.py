@@ -9,6 +9,7 @@ import ml_collections
 
 from behavior_lm.artifacts import run_folder
 from behavior_lm.recipes.finetune import Finetune
+from behavior_lm.recipes.interest import Interest
 from behavior_lm.recipes.pretrain import Pretrain
 from behavior_lm.recipes.retrieval import Retrieval
 from behavior_lm.recipes.shared.parts import known
@@ -18,6 +19,7 @@ RECIPES: dict[str, Any] = {
     "pretrain": Pretrain,
     "finetune": Finetune,
     "retrieval": Retrieval,
+    "interest": Interest,
 }
 
 

@@ -26,6 +26,10 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"mlp_in/kernel", P(None, "model")),
     (r"mlp_in/bias", P("model")),
     (r"mlp_out/kernel", P("model", None)),
+    # Experts, one axis of all their parameters; features of two towers.
+    (r"experts/(kernel_in|kernel_out)", P("model", None, None)),
+    (r"experts/norm_(scale|bias)", P("model", None)),
+    (r"embed/features/.*embedding", P("model", None)),
     (r".*", P()),
 )
 

@@ -8,19 +8,20 @@ from behavior_lm.data.reading import SEQUENCE
 from behavior_lm.data.time_features import event_features
 from behavior_lm.data.time_features import NAMES
 from behavior_lm.data.time_features import OF_SEQUENCE
+from behavior_lm.data.time_features import OF_SPAN
 from behavior_lm.logs.readers.columns import RESERVED
 
 
 def test_no_extra_column_of_a_log_can_have_the_name_of_a_field():
   assert set(fields.FIELDS) <= RESERVED
-  assert set(fields.FEATURES) == {*NAMES, *OF_SEQUENCE}
+  assert set(fields.FEATURES) == {*NAMES, *OF_SEQUENCE, *OF_SPAN}
 
 
 def test_the_table_says_what_the_features_are():
   made = event_features(np.arange(3) * 10**7, NAMES, first_event=0)
   for name, values in made.items():
     assert values.dtype == fields.FIELDS[name].dtype, name
-  for name in ("hour", "weekday"):
+  for name in ("hour", "weekday", "weekend"):
     assert values_fit(made[name], fields.FIELDS[name].categories)
 
 

@@ -63,6 +63,7 @@ def slow_features(times, zone, first_event, level):
         "gap_next": following,
         "hour": local.hour,
         "weekday": local.weekday(),
+        "weekend": int(local.weekday() in (5, 6)),
         "account_age": (time - first_event) // 3_600_000_000 / 24,
         "num_events": 1,
         "level": level[place],
@@ -78,10 +79,10 @@ def slow_tokens(rows, num_events):
     if not span:
       out.append({
           "gap_previous": -1, "gap_next": -1, "hour": -1, "weekday": -1,
-          "account_age": math.nan, "num_events": 0, "level": math.nan,
+          "weekend": -1, "account_age": math.nan, "num_events": 0, "level": math.nan,
       })
       continue
-    token = {name: span[0][name] for name in ("hour", "weekday")}
+    token = {name: span[0][name] for name in time_features.CALENDAR}
     token["account_age"] = span[0]["account_age"]
     token["num_events"] = size
     for kind in ("previous", "next"):
@@ -98,7 +99,8 @@ def check(features, rows, names):
   for name in names:
     want = np.array([row[name] for row in rows], np.float64)
     got = features[name]
-    exact = name in (*time_features.GAPS, "hour", "weekday", "num_events")
+    whole = (*time_features.GAPS, *time_features.CALENDAR, "num_events")
+    exact = name in whole
     assert got.dtype == (np.int32 if exact else np.float32)
     if exact:
       np.testing.assert_array_equal(got, want, err_msg=name)

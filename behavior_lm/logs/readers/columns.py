@@ -14,7 +14,9 @@ RESERVED = frozenset(
     | {"tokens", "time_gaps", "times", "num_events", "sessions", "masked"}
     | {"positions", "segment_ids", "sequence", "token_index", "hidden_bits"}
     | {"first_event", "labels", "weights", "domain", "sample"}
-    | {"gap_previous", "gap_next", "hour", "weekday", "account_age"}
+    | {"gap_previous", "gap_next", "hour", "weekday", "weekend"}
+    | {"account_age", "from_start", "to_end"}
+    | {"row_user", "short_popularity", "short_category"}
 )
 _EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PART = re.compile(r'(?:=\s*"[^"]*"|[^,])+')

@@ -142,6 +142,11 @@ def _load_config(folder: Path) -> ml_collections.ConfigDict:
           f"{folder}: is a run of configs/retrieval.py, which recommends items."
           " Use it with experiments/recall.py."
       )
+    if config.get("recipe") == "interest":
+      raise UserError(
+          f"{folder}: is a run of configs/interest.py, with two towers. Use it"
+          " with experiments/embed.py."
+      )
     return config
   except UserError:
     raise

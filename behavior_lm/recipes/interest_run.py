@@ -1,0 +1,89 @@
+"""A run folder of the recipe `interest` -> its model, items and categories."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flax import nnx
+from jax.sharding import Mesh
+import ml_collections
+
+from behavior_lm.artifacts.run_folder import load_run_config
+from behavior_lm.common.errors import UserError
+from behavior_lm.data.categories import Vocabularies
+from behavior_lm.data.items.vocabulary import ItemVocabulary
+from behavior_lm.data.items.vocabulary import load_items
+from behavior_lm.data.reading import Reading
+from behavior_lm.evaluation.own_short import InterestSubject
+from behavior_lm.logs.dataset import Dataset
+from behavior_lm.recipes import interest
+from behavior_lm.recipes.shared.loading import restore_model
+from behavior_lm.training.state import split_model
+
+
+class InterestRun(NamedTuple):
+  """A trained two-tower model.
+
+  Attributes:
+    config, vocabulary, categories: of the run.
+    graphdef, params, model_state: of the model, see `training.state`.
+    step: of the checkpoint.
+  """
+
+  config: ml_collections.ConfigDict
+  vocabulary: ItemVocabulary
+  categories: Vocabularies
+  graphdef: Any
+  params: Any
+  model_state: Any
+  step: int
+
+  @property
+  def state(self) -> dict[str, Any]:
+    """What evaluators read."""
+    return {"params": self.params, "model_state": self.model_state}
+
+  def subject(self, dataset: Dataset, mesh: Mesh) -> InterestSubject:
+    """The model, to be scored on any dataset."""
+    return interest.make_subject(
+        self.config,
+        dataset,
+        self.vocabulary,
+        self.categories,
+        self.graphdef,
+        mesh,
+    )
+
+
+def load_interest_run(
+    folder: str | Path, step: int | None = None, *, best: bool = False
+) -> InterestRun:
+  """Reads config.json, items/, categories/ and the model of a checkpoint.
+
+  Args:
+    folder: that experiments/train.py wrote.
+    step: of the checkpoint; the last one when None.
+    best: take the best checkpoint (`config.keep_best`) instead.
+
+  Raises:
+    UserError: if the folder is of another recipe, or a part is missing or
+      damaged.
+  """
+  folder = Path(folder)
+  config = load_run_config(folder)
+  if config.recipe != "interest":
+    raise UserError(
+        f"{folder}: is a run of the recipe {config.recipe!r}; this takes one"
+        " of configs/interest.py."
+    )
+  vocabulary = load_items(folder / interest.ITEMS)
+  categories = interest.load_run_categories(folder, Reading.of(config.data))
+  make = interest.make_model(config, vocabulary)
+  graphdef, params, model_state = split_model(
+      nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
+  )
+  params, model_state, step = restore_model(
+      folder, params, model_state, step, best=best
+  )
+  return InterestRun(
+      config, vocabulary, categories, graphdef, params, model_state, step
+  )
