@@ -74,7 +74,7 @@ def measure(
   """
   num_users = int(found.users.max()) + 1
   tested = np.unique(found.users[(found.folds >= 0).any(axis=0)])
-  drawn = _draws(len(tested), num_resamples, seed)
+  drawn = user_draws(len(tested), num_resamples, seed)
   weights = np.zeros((len(drawn), num_users), np.float32)
   weights[:, tested] = drawn
   return _METRICS[found.kind](found, weights)
@@ -154,7 +154,7 @@ def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
   return 1 + above + ties / 2
 
 
-def _draws(num_users: int, num_resamples: int, seed: int) -> np.ndarray:
+def user_draws(num_users: int, num_resamples: int, seed: int) -> np.ndarray:
   """[1 + num_resamples, num_users] float32, how often a user is drawn."""
   rng = np.random.default_rng(seed)
   share = np.full(num_users, 1 / num_users)

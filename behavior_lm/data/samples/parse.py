@@ -14,6 +14,7 @@ from behavior_lm.data.samples.sample_columns import MULTI_CLASS
 from behavior_lm.data.samples.sample_columns import REGRESSION
 from behavior_lm.data.samples.sample_columns import ROW
 from behavior_lm.data.samples.sample_columns import SampleColumns
+from behavior_lm.data.samples.sample_columns import TEXT
 from behavior_lm.data.samples.sample_columns import TIME
 from behavior_lm.data.samples.sample_columns import WEIGHT
 from behavior_lm.logs import schema
@@ -43,7 +44,8 @@ def parse(
   """
   rows = pl.Series(ROW, np.arange(1, raw.height + 1))
   # Ids of users stay as they are written, as they do in the log.
-  users = raw[columns.user].cast(pl.String).alias(schema.USER_ID)
+  users = raw[columns.user] if columns.user else rows
+  users = users.cast(pl.String).alias(schema.USER_ID)
   out = [rows, users]
   empty_user = users.is_null() | (users == "").fill_null(False)
   reasons = [reason_where(empty_user, quarantine.NO_USER)]
@@ -76,6 +78,8 @@ def parse(
     out.append(values.alias(DENSE + feature))
   for feature in columns.categorical:
     out.append(cells.texts(raw[feature]).alias(CATEGORICAL + feature))
+  for text in columns.texts:
+    out.append(cells.texts(raw[text]).alias(TEXT + text))
   weights = pl.Series([1.0]).new_from_index(0, raw.height)
   if columns.weight:
     weights, bad = cells.finite(raw[columns.weight])

@@ -19,7 +19,7 @@ WITH_CLASSES = (MULTI_CLASS, MULTI_LABEL)
 # from the extra columns of a log.
 ROW, TIME, WEIGHT = "sample/row", "sample/time", "sample/weight"
 LABEL, CANDIDATE = "label/", "candidate/"
-DENSE, CATEGORICAL = "dense/", "categorical/"
+DENSE, CATEGORICAL, TEXT = "dense/", "categorical/", "text/"
 # Between the classes of a set that is compared as one text.
 _UNIT_SEPARATOR = "\x1f"
 
@@ -39,13 +39,15 @@ class SampleColumns:
         separators. An empty cell is a missing label; a cell that holds one
         separator alone, or an empty list, is the empty set.
       regression: a number.
-    user: the user id.
+    user: the user id; "" where the table has none: each row is a user of its
+      own, named by its number.
     time: the time of the row; "" where the table has none. Each row then sees
       the whole history of its user.
     candidates: ids of what is to be scored in a row, one per column. A request
       with several candidates is several rows of one user and time.
     dense: features of a row that are numbers.
     categorical: features of a row that are categories.
+    texts: columns that are kept as they are written, for prompts.
     weight: the weight of a row in a loss; "" for 1.
     timezone: IANA name of the zone of times that are written without one.
     time_unit: of epoch numbers: auto, s, ms, us or ns.
@@ -58,6 +60,7 @@ class SampleColumns:
   candidates: Sequence[str] = ()
   dense: Sequence[str] = ()
   categorical: Sequence[str] = ()
+  texts: Sequence[str] = ()
   weight: str = ""
   timezone: str = ""
   time_unit: str = "auto"
@@ -70,7 +73,7 @@ class SampleColumns:
             f"label {column!r} has the kind {kind!r}; choose one of"
             f" {', '.join(KINDS)}."
         )
-    for name in ("candidates", "dense", "categorical"):
+    for name in ("candidates", "dense", "categorical", "texts"):
       if isinstance(getattr(self, name), str):
         raise UserError(
             f"{name} is the text {getattr(self, name)!r}; write a list of"
@@ -88,9 +91,12 @@ class SampleColumns:
 
   def names(self) -> list[str]:
     """All declared columns."""
-    single = [name for name in (self.time, self.weight) if name]
-    several = (self.labels, self.candidates, self.dense, self.categorical)
-    return [self.user, *single, *(name for part in several for name in part)]
+    single = [name for name in (self.user, self.time, self.weight) if name]
+    several = (
+        *(self.labels, self.candidates, self.dense),
+        *(self.categorical, self.texts),
+    )
+    return [*single, *(name for part in several for name in part)]
 
   def labels_of(self, *kinds: str) -> list[str]:
     """The label columns of some kinds."""
@@ -108,6 +114,7 @@ class SampleColumns:
     return [
         *(DENSE + name for name in self.dense),
         *(CATEGORICAL + name for name in self.categorical),
+        *(TEXT + name for name in self.texts),
         WEIGHT,
     ]
 

@@ -56,7 +56,8 @@ class SampleTable:
       label/NAME: Int8 (binary), String (multi_class), List(String)
         (multi_label) or Float64 (regression); null is missing.
       candidate/NAME: String, never null.
-      dense/NAME: Float64; categorical/NAME: String; null is missing.
+      dense/NAME: Float64; categorical/NAME and text/NAME: String; null is
+        missing.
       sample/weight: Float64, never null.
     summary: what was counted, as JSON; `summary.to_markdown` reads it.
     quarantined: row, reason and text of the rows that were set aside.
@@ -79,7 +80,7 @@ def times_of(frame: pl.DataFrame) -> np.ndarray:
 def read_table(
     source: str | Path | pl.DataFrame,
     columns: SampleColumns,
-    history: History,
+    history: History | None,
     *,
     empty_history: EmptyHistory = "keep",
     quarantine: Path | None = None,
@@ -90,7 +91,8 @@ def read_table(
   Args:
     source: a CSV, TSV or Parquet file, or a frame.
     columns: its declaration; other columns are left aside.
-    history: of the dataset that holds the users' events.
+    history: of the dataset that holds the users' events; None where there is
+      no such dataset: the rows are taken as they are.
     empty_history: "keep" or "drop" rows without an event before them.
     quarantine: JSON Lines file to write the rows that were set aside to.
     max_bad_fraction: a larger share of unreadable rows is an error.
@@ -126,7 +128,9 @@ def read_table(
         f"{name}: no row of {raw.height:,} is left."
         f" {_reason_lines(quarantined)}"
     )
-  found, matched = _match(once, history, empty_history, name)
+  found, matched = once, {}
+  if history is not None:
+    found, matched = _match(once, history, empty_history, name)
   reason_counts = quarantined["reason"].value_counts().sort("reason")
   counts: dict[str, Any] = {
       "rows": raw.height,
