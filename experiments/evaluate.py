@@ -2,11 +2,15 @@
 
   python experiments/evaluate.py --runs runs/none,runs/gate --data DATA
 
+Runs of configs/ranking.py know their tables: --data is another folder of
+tables, and may be left out.
+
 Writes evaluations/NAME.json and NAME.md into each run folder, and the table of
 all runs to --out.
 """
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -39,22 +43,36 @@ def main(argv: list[str]) -> None:
   del argv
   from behavior_lm.artifacts.evaluation import FOLDER
   from behavior_lm.artifacts.evaluation import write_evaluation
+  from behavior_lm.artifacts.run_folder import load_run_config
   from behavior_lm.evaluation import table
   from behavior_lm.logs.dataset import open_dataset
   from behavior_lm.recipes import evaluate
+  from behavior_lm.recipes.evaluate_requests import evaluate_requests
 
-  if not _RUNS.value or not _DATA.value:
+  if not _RUNS.value:
+    raise UserError("--runs is needed; see --help.")
+  ranks = load_run_config(_RUNS.value[0]).recipe == "ranking"
+  if not ranks and not _DATA.value:
     raise UserError("--runs and --data are both needed; see --help.")
-  dataset = open_dataset(_DATA.value)
-  names = _EVALUATORS.value or evaluate.evaluator_names(
-      _RUNS.value[0], dataset, _SPLIT.value
-  )
+  dataset: Any = None
+  if ranks:
+    names = _EVALUATORS.value or ["test"]
+  else:
+    dataset = open_dataset(_DATA.value)
+    names = _EVALUATORS.value or evaluate.evaluator_names(
+        _RUNS.value[0], dataset, _SPLIT.value
+    )
   paths = []
   for name in names:
     print(f"{name}: scoring {', '.join(_RUNS.value)}", flush=True)
-    result = evaluate.evaluate_runs(
-        _RUNS.value, dataset, name, _SPLIT.value, best=_BEST.value
-    )
+    if ranks:
+      result = evaluate_requests(
+          _RUNS.value, name, _DATA.value or "", best=_BEST.value
+      )
+    else:
+      result = evaluate.evaluate_runs(
+          _RUNS.value, dataset, name, _SPLIT.value, best=_BEST.value
+      )
     for place, run in enumerate(_RUNS.value):
       one = evaluate.of_one_run(result, place)
       paths += write_evaluation(Path(run) / FOLDER, name, one)

@@ -8,6 +8,9 @@ same rows. As many as you like, in memory that does not grow:
 
   python experiments/generate.py --out logs.parquet --num_events=100000000 \
       --mean_events_per_day=2935
+
+With --requests DIR it writes tables of shown items instead, for
+configs/ranking.py.
 """
 
 from pathlib import Path
@@ -19,12 +22,19 @@ from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.synthetic import files as synthetic_files
 from behavior_lm.synthetic import generate as synthetic
+from behavior_lm.synthetic import requests
 from behavior_lm.synthetic.dirt import Dirt
 
 _DEFAULT = synthetic.SyntheticConfig()
 
 _OUT = flags.DEFINE_string(
     "out", None, "Log to write: .csv, .tsv, .jsonl or .parquet."
+)
+_REQUESTS = flags.DEFINE_string(
+    "requests",
+    None,
+    "Write train, valid and test.parquet of shown items here, and no log;"
+    " --num_users and --seed count.",
 )
 _LABELS = flags.DEFINE_string(
     "labels", None, "Also write user_id, bot, churn here: .csv or .parquet."
@@ -101,6 +111,14 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", True, "Replace existing files.")
 def main(argv: list[str]) -> None:
   """Writes what the flags say."""
   del argv
+  if _REQUESTS.value:
+    rows = requests.write_requests(
+        Path(_REQUESTS.value),
+        requests.RequestConfig(num_users=_NUM_USERS.value, seed=_SEED.value),
+    )
+    sizes = ", ".join(f"{number:,} {name}" for name, number in rows.items())
+    print(f"rows: {sizes}: {_REQUESTS.value}")
+    return
   if not _OUT.value:
     raise UserError("--out is missing; give a file, as in --out logs.csv.")
   started = time.perf_counter()

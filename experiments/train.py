@@ -26,6 +26,7 @@ _WORKDIR = flags.DEFINE_string(
 # What to do with a trained run, by recipe.
 _NEXT = {
     "pretrain": "python experiments/evaluate.py --runs {run} --data {data}",
+    "ranking": "python experiments/evaluate.py --runs {run} --best",
     "finetune": "behavior_lm.FineTuned.load('{run}').predict(logs)",
     "interest": "python experiments/evaluate.py --runs {run} --data {data}",
 }

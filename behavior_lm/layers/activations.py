@@ -58,11 +58,13 @@ def _bent(z: jax.Array) -> jax.Array:
   return jnp.tanh(_TANH_SCALE * (z + _TANH_CUBE * z * z * z))
 
 
-# "gelu" is BERT's, "gelu_tanh" ALBERT's, "silu" that of SwiGLU.
+# "gelu" is BERT's, "gelu_tanh" ALBERT's, "silu" that of SwiGLU, "relu" that of
+# TransAct.
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "silu": jax.nn.silu,
+    "relu": jax.nn.relu,
 }
 
 

@@ -11,6 +11,7 @@ from behavior_lm.artifacts import run_folder
 from behavior_lm.recipes.finetune import Finetune
 from behavior_lm.recipes.interest import Interest
 from behavior_lm.recipes.pretrain import Pretrain
+from behavior_lm.recipes.ranking import Ranking
 from behavior_lm.recipes.retrieval import Retrieval
 from behavior_lm.recipes.shared.parts import known
 from behavior_lm.training import loop
@@ -20,6 +21,7 @@ RECIPES: dict[str, Any] = {
     "finetune": Finetune,
     "retrieval": Retrieval,
     "interest": Interest,
+    "ranking": Ranking,
 }
 
 

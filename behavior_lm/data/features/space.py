@@ -73,8 +73,8 @@ class FeatureSpace:
     tables, offset = {}, 1
     for name, found in columns.items():
       buckets, min_count, max_values = caps[name]
-      values = () if buckets else frequent_values(found, min_count, max_values)
-      tables[name] = ValueTable(offset, values, buckets)
+      known = () if buckets else frequent_values(found, min_count, max_values)
+      tables[name] = ValueTable(offset, known, buckets)
       offset += tables[name].size
     return cls(schema, normalisers, tables)
 

@@ -128,7 +128,7 @@ def read_table(
         f"{name}: no row of {raw.height:,} is left."
         f" {_reason_lines(quarantined)}"
     )
-  found, matched = once, {}
+  found, matched = once, dict[str, Any]()
   if history is not None:
     found, matched = _match(once, history, empty_history, name)
   reason_counts = quarantined["reason"].value_counts().sort("reason")

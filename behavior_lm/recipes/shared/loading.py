@@ -147,6 +147,11 @@ def _load_config(folder: Path) -> ml_collections.ConfigDict:
           f"{folder}: is a run of configs/interest.py, with two towers. Use it"
           " with experiments/embed.py."
       )
+    if config.get("recipe") == "ranking":
+      raise UserError(
+          f"{folder}: is a run of configs/ranking.py, which scores candidates."
+          " Use it with experiments/rank.py."
+      )
     return config
   except UserError:
     raise
