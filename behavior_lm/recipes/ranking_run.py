@@ -5,14 +5,18 @@ from typing import Any, NamedTuple
 
 from flax import nnx
 import ml_collections
+import numpy as np
 
 from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.features import FeatureSpace
+from behavior_lm.data.features.requests import RequestRows
+from behavior_lm.evaluation.request_scores import RequestSubject
 from behavior_lm.recipes import ranking
 from behavior_lm.recipes.shared import request_data
 from behavior_lm.recipes.shared.loading import restore_model
 from behavior_lm.training.loop import BEST
+from behavior_lm.training.sharding import make_mesh
 from behavior_lm.training.state import split_model
 
 
@@ -77,3 +81,17 @@ def load_ranking_run(
       best=best and (folder / BEST).is_dir(),
   )
   return RankingRun(config, space, graphdef, params, model_state, step)
+
+
+def score_rows(run: RankingRun, rows: RequestRows) -> np.ndarray:
+  """[n, heads] probabilities of encoded rows."""
+  subject = RequestSubject(
+      heads=run.heads,
+      sides={},
+      batch_size=min(run.config.data.eval_batch_size, max(len(rows), 1)),
+      names=request_data.ranker_inputs(run.config, run.space).fields,
+      graphdef=run.graphdef,
+      mesh=make_mesh(),
+      shift=request_data.logit_shift(run.config),
+  )
+  return subject.predict_rows(run.state, rows, "requests")
