@@ -19,7 +19,8 @@ needs.
 `train` and `forward`: our encoders beside transformers' on the same work, turn
 by turn in one run (`make peers`). Results are kept row by row, so models may be
 measured one at a time. `lengths`: our training steps alone, from 1k to 32k
-tokens per row: tokens per second and memory.
+tokens per row: tokens per second and memory. `rank`: milliseconds of one
+request with 1 to 1,000 candidates, of a run of configs/ranking.py.
 
 The word before --help decides whose flags it shows.
 """
@@ -39,6 +40,7 @@ _FOLDERS = {
     "train": "race",
     "forward": "race",
     "lengths": "lengths",
+    "rank": "rank",
 }
 
 if __name__ == "__main__":

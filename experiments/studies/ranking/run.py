@@ -1,0 +1,115 @@
+r"""Compares rankers on CoLLM's cut of MovieLens, or on any table by config.
+
+  python experiments/studies/ranking/run.py --data ml1m_ctr --work runs/study
+
+Writes experiments/results/ranking_ml1m_ctr.{json,md}. Runs are kept in --work:
+the same command goes on where it was stopped. --variants takes rows by their
+encoders, --seeds more draws; --set changes every config.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from behavior_lm.common.errors import run_command
+from behavior_lm.common.errors import UserError
+from behavior_lm.common.host_memory import keep_freed_memory
+from experiments.studies.results import checked_out
+from experiments.studies.results import write_result
+
+_DATA = flags.DEFINE_string("data", None, "The folder of the tables.")
+_TABLE = flags.DEFINE_string("table", "ml1m_ctr", "As in configs/ranking.py.")
+_WORK = flags.DEFINE_string("work", None, "The folder of the runs.")
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Runs of each row.", 1)
+_VARIANTS = flags.DEFINE_list(
+    "variants", [], "Rows by number, from 0; empty: all."
+)
+_SET = flags.DEFINE_multi_string(
+    "set", [], "KEY=NUMBER or KEY=TEXT of every config, such as epochs=3."
+)
+_OUT = flags.DEFINE_string(
+    "out",
+    "experiments/results/ranking_ml1m_ctr",
+    "Files without their endings.",
+)
+
+
+def _value(text: str) -> int | float | str:
+  for kind in (int, float):
+    try:
+      return kind(text)
+    except ValueError:
+      continue
+  return text
+
+
+def main(argv: list[str]) -> None:
+  """Trains all rows, and writes the table."""
+  del argv
+  out = checked_out(_OUT.value)
+  if not _DATA.value or not _WORK.value:
+    raise UserError("--data and --work are needed; see --help.")
+  import numpy as np
+
+  from behavior_lm.artifacts.commands import this_command
+  from behavior_lm.evaluation import request_metrics
+  from experiments.studies.ranking import ranking_study as study
+
+  changes = {}
+  for text in _SET.value:
+    key, separator, value = text.partition("=")
+    if not separator:
+      raise UserError(f"--set {text}: write KEY=VALUE.")
+    changes[key] = _value(value)
+  chosen = [int(number) for number in _VARIANTS.value]
+  if any(not 0 <= n < len(study.VARIANTS) for n in chosen):
+    raise UserError(
+        f"--variants {','.join(_VARIANTS.value)}: rows are 0 to"
+        f" {len(study.VARIANTS) - 1}."
+    )
+  found, reference, data = [], None, None
+  for number in chosen or range(len(study.VARIANTS)):
+    variant = study.VARIANTS[number]
+    draws, about = [], []
+    for seed in range(_SEEDS.value):
+      config = study.variant_config(
+          _TABLE.value, _DATA.value, variant, seed, changes
+      )
+      folder = Path(_WORK.value) / f"{number}_{variant.history}_{seed}"
+      scores, one, data = study.run_variant(config, folder)
+      draws.append(study.measured(data.sides["test"], scores))
+      about.append(one)
+      auc, uauc = (float(draws[-1][name][0]) for name in ("auc", "uauc"))
+      print(f"{variant.name}, seed {seed}: AUC {auc:.4f} UAUC {uauc:.4f}")
+    found.append((variant.name, draws, about))
+  assert data is not None
+  plain = study.plain_rows(data)
+  name = "logistic regression of ids"
+  reference = plain[name]
+  rows = [study.row_of(n, [one], reference, []) for n, one in plain.items()]
+  rows += [study.row_of(n, d, reference, about) for n, d, about in found]
+  test = data.sides["test"]
+  aucs = request_metrics.auc_of_groups(
+      test.labels[:, 0],
+      np.zeros(len(test)),
+      request_metrics.group_numbers(test.users),
+  )
+  result = {
+      "command": this_command(),
+      "data": Path(_DATA.value).name,
+      "changes": changes,
+      "reference": name,
+      "test_rows": len(test),
+      "test_users": len(np.unique(test.users)),
+      "uauc_users": int(np.isfinite(aucs).sum()),
+      "published": study.PUBLISHED if _TABLE.value == "ml1m_ctr" else {},
+      "rows": rows,
+  }
+  text = study.page(result)
+  print(text)
+  write_result(out, result, text)
+
+
+if __name__ == "__main__":
+  keep_freed_memory()
+  run_command(main)
