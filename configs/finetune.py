@@ -137,6 +137,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   # Linear layers by their names: qkv, out, mlp_in, mlp_out.
   c.adapt.lora_targets = "qkv|out|mlp"
   c.adapt.prefix_length = 16
+  # Whether positions of tokens begin behind the prefix, as in transformers.
+  c.adapt.prefix_shift = False
 
   c.head = ml_collections.ConfigDict()
   # A key of behavior_lm.layers.pooling.POOLINGS, and its options.

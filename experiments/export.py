@@ -18,6 +18,8 @@ The first makes what transformers loads (BERT, ALBERT, Longformer without a
 time encoding), with the tokenizer beside it in FOLDER/behavior_lm. The second
 makes a run folder of such a folder, trained on elsewhere or not: for embed.py
 and evaluate.py, or to start a run with --config.init_from. See docs/interop.md.
+A folder of a language model, with its tokenizer of text, becomes a run folder
+that configs/prompts.py starts from. See docs/domains.md.
 """
 
 from pathlib import Path
@@ -281,9 +283,14 @@ def _huggingface() -> None:
     step = int(_STEP.value)
   # Late imports: --help and usage errors come at once.
   from behavior_lm.interop import runs
+  from behavior_lm.interop.language_models import import_language_model
 
   if source:
-    found = runs.import_run(source, workdir)
+    # Without a tokenizer of events, it is a language model from elsewhere.
+    if (Path(source) / runs.OWN).is_dir():
+      found = runs.import_run(source, workdir)
+    else:
+      found = import_language_model(source, workdir)
     for text in found.unused:
       print(f"not used: {text}")
     print(f"run folder: {Path(workdir)}")

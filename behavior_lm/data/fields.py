@@ -99,11 +99,17 @@ FIELDS: dict[str, Field] = {
     "weights": Field("float32", axis="segment"),
     # Which sample a segment is, by its place in its split.
     "sample": Field("int32", axis="segment", pad=-1),
+    # Rows of plain columns, see `data.prompts.features`; -1 is a domain that
+    # was not trained on.
     "domain": Field("int32", axis="row"),
     # Whose row it is, and what is known of its short sequence.
     "row_user": Field("int32", axis="row", pad=-1),
     "short_popularity": Field("float32", axis="row"),
     "short_category": Field("int32", axis="row", pad=-1),
+    "ids": Field("int32", axis="row"),
+    "dense": Field("float32", axis="row"),
+    # A prompt's vector, by a language model.
+    "vector": Field("float32", axis="row"),
 }
 # Token fields that a model may read as a feature of a token.
 FEATURES = (

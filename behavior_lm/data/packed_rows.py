@@ -7,21 +7,50 @@ pure function of its place, so an iterator over rows is restored by one number.
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from grain.experimental import index_shuffle
 import numpy as np
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.data import packing
+from behavior_lm.data.fields import Field
 from behavior_lm.data.fields import padding
 from behavior_lm.data.windows import mix64
-from behavior_lm.data.windows import WindowSource
 
 Row = dict[str, np.ndarray]
 
 # Windows that are packed together. A tenth of them would do; all at once would
 # take a hundred bytes each of Python's memory.
 _PLANNED = 2**20
+
+
+class Windows(Protocol):
+  """What is packed: `data.windows.WindowSource`, for one.
+
+  Attributes:
+    capacity: tokens of a window at most, behind its first one.
+    lengths: [windows] tokens of each.
+    seed: of the order of rows.
+    table: what the fields of a window mean.
+  """
+
+  seed: int
+
+  @property
+  def capacity(self) -> int: ...
+
+  @property
+  def lengths(self) -> np.ndarray: ...
+
+  @property
+  def table(self) -> Mapping[str, Field]: ...
+
+  def locate(self, epoch: int, number: int) -> tuple[int, int, int]:
+    """A window -> (sequence, first token, end token)."""
+
+  def read(self, epoch: int, number: int) -> Row:
+    """The fields of a window, [tokens] each."""
 
 
 class RowSource:
@@ -42,7 +71,7 @@ class RowSource:
 
   def __init__(
       self,
-      windows: WindowSource,
+      windows: Windows,
       max_length: int,
       max_segments: int,
       *,
@@ -56,7 +85,7 @@ class RowSource:
           f" {max_length}."
       )
     self.windows = windows
-    self.table = windows.tokens.reading.table
+    self.table = windows.table
     self.max_length = max_length
     self.max_segments = max_segments
     self.shuffle = shuffle

@@ -15,6 +15,7 @@ from behavior_lm.data.fields import Batch
 from behavior_lm.data.fields import Field
 from behavior_lm.data.fields import padding
 from behavior_lm.data.packed_rows import RowSource
+from behavior_lm.data.table_rows import TableRows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ class BatchSpec:
 
 
 def make_loader(
-    rows: RowSource,
+    rows: RowSource | TableRows,
     spec: BatchSpec,
     *,
     host_index: int = 0,

@@ -101,6 +101,11 @@ class WindowSource:
     return int(self._ends[-1])
 
   @property
+  def table(self) -> Mapping[str, Field]:
+    """What the fields of a window mean."""
+    return self.tokens.reading.table
+
+  @property
   def lengths(self) -> np.ndarray:
     """[windows] int64 tokens of each window, CLS included, in every epoch."""
     sequence = np.repeat(np.arange(len(self._counts)), self._counts)

@@ -13,6 +13,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
+from behavior_lm.data.table_rows import TableRows
 from behavior_lm.evaluation.classification import best_threshold
 from behavior_lm.evaluation.label_metrics import label_figures
 from behavior_lm.objectives.labels import BINARY
@@ -67,20 +68,52 @@ class LabelSubject:
       num_samples: how many there are.
     """
     width = sum(target.outputs for target in self.targets)
-    found = np.full((num_samples, width), np.nan, np.float32)
-    names = tuple(dict.fromkeys((*self.names, "sample")))
-    loader = iter(
-        make_loader(rows, self.spec, drop_remainder=False, names=names)
+    return run_rows(
+        functools.partial(
+            self.program, state["params"], state["model_state"]
+        ),
+        rows,
+        self.spec,
+        self.names,
+        self.mesh,
+        shape=(num_samples, width),
     )
-    try:
-      for batch in loader:
-        inputs = put_batch(batch, self.mesh)
-        outputs = self.program(state["params"], state["model_state"], inputs)
-        there = batch["sample"] >= 0
-        found[batch["sample"][there]] = np.asarray(outputs)[there]
-    finally:
-      loader.close()
-    return found
+
+
+def run_rows(
+    program: Callable[[Any], Any],
+    rows: RowSource | TableRows,
+    spec: BatchSpec,
+    names: Sequence[str],
+    mesh: Mesh,
+    *,
+    shape: tuple[int, int],
+) -> np.ndarray:
+  """What a program says of each sample.
+
+  Args:
+    program: of a batch of the fields `names` to [batch, segments, width], or
+      to [batch, width] where a row is a sample.
+    rows: of the samples, once, with their places in `sample`.
+    spec: shape of a batch.
+    names: fields that the program reads.
+    mesh: devices.
+    shape: (samples, width).
+
+  Returns:
+    [samples, width] float32, NaN where a sample is in no row.
+  """
+  found = np.full(shape, np.nan, np.float32)
+  fields = tuple(dict.fromkeys((*names, "sample")))
+  loader = iter(make_loader(rows, spec, drop_remainder=False, names=fields))
+  try:
+    for batch in loader:
+      outputs = program(put_batch(batch, mesh))
+      there = batch["sample"] >= 0
+      found[batch["sample"][there]] = np.asarray(outputs)[there]
+  finally:
+    loader.close()
+  return found
 
 
 class LabelScores:

@@ -11,6 +11,7 @@ from behavior_lm.layers.feature_encoding import FeatureEncoding
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import POSITION_ENCODINGS
 from behavior_lm.layers.position_encoding import sinusoid_table
+from behavior_lm.layers.soft_prompt import SoftPrompt
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
 
 INIT = nnx.initializers.normal(0.02)
@@ -57,6 +58,8 @@ class EventEmbeddings(nnx.Module):
         size, width, embedding_init=init, dtype=jnp.float32, rngs=rngs
     )
     self.token = make(vocab_size, INIT)
+    # Trained vectors beside the table, see `layers.soft_prompt`.
+    self.soft_prompt: SoftPrompt | None = nnx.data(None)
     # Rotary positions live in the attention; there is no table then.
     self.position = {
         "learned": lambda: make(max_length, INIT),
@@ -92,7 +95,12 @@ class EventEmbeddings(nnx.Module):
       rngs: nnx.Rngs | None,
   ) -> jax.Array:
     """[batch, length] each -> [batch, length, embed_dim]."""
-    hidden = self.time(self.token(tokens), time_gaps)
+    embedded = (
+        self.token(tokens)
+        if self.soft_prompt is None
+        else self.soft_prompt(tokens, self.token)
+    )
+    hidden = self.time(embedded, time_gaps)
     hidden = self.features(hidden, features)
     if self.position is not None:
       hidden = hidden + self.position(positions)

@@ -17,6 +17,8 @@ from behavior_lm.layers.linear import PRODUCT
 
 # Parameters of adapters, whose paths no pretrained run has.
 PATTERN = r"lora_[ab]$"
+# Parts of the fused projection, in the order of its outputs.
+_QKV = ("query", "key", "value")
 
 
 class LoraLinear(Linear):
@@ -31,6 +33,9 @@ class LoraLinear(Linear):
     rank: numbers between A and B.
     alpha: the update is scaled by alpha / rank.
     dropout_rate: of what A reads.
+    parts: outputs that have an update of their own, A and B each, as
+      (part, of how many equal parts): ((0, 3), (2, 3)) are the query and the
+      value of a fused projection. Empty is one update of all outputs.
     rngs: for A.
   """
 
@@ -41,12 +46,15 @@ class LoraLinear(Linear):
       *,
       alpha: float,
       dropout_rate: float = 0.0,
+      parts: tuple[tuple[int, int], ...] = (),
       rngs: nnx.Rngs,
   ):
     inputs, outputs = base.kernel.shape
-    if not 0 < rank <= min(inputs, outputs):
+    self.parts = tuple(parts)
+    width = outputs // parts[0][1] if parts else outputs
+    if not 0 < rank <= min(inputs, width):
       raise ValueError(
-          f"rank {rank} of a layer with {inputs} inputs and {outputs} outputs:"
+          f"rank {rank} of a layer with {inputs} inputs and {width} outputs:"
           " choose at least 1 and no more than these"
       )
     Dropout(dropout_rate)  # Checks the rate.
@@ -56,8 +64,10 @@ class LoraLinear(Linear):
     # Kaiming uniform with a slope of sqrt(5), as the authors' code: bounds of
     # 1 / sqrt(inputs), a variance of 1 / (3 inputs).
     born = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-    self.lora_a = nnx.Param(born(rngs.params(), (inputs, rank), jnp.float32))
-    self.lora_b = nnx.Param(jnp.zeros((rank, outputs)))
+    # Those of several parts stand side by side.
+    ranks = rank * max(len(parts), 1)
+    self.lora_a = nnx.Param(born(rngs.params(), (inputs, ranks), jnp.float32))
+    self.lora_b = nnx.Param(jnp.zeros((ranks, width)))
     self.scale = alpha / rank
     self.dropout_rate = dropout_rate
     # Of one call, see `dropping`; layers are called without random keys.
@@ -70,8 +80,21 @@ class LoraLinear(Linear):
     if self.dropout_key is not None:
       x = drop(x, self.dropout_rate, self.dropout_key)
     low = linear(x, self.lora_a[...], None)
-    update = linear(low, self.lora_b[:, outputs], None)
+    update = linear(low, self._whole_b()[:, outputs], None)
     return checkpoint_name(out + self.scale * update, PRODUCT)
+
+  def _whole_b(self) -> jax.Array:
+    """B of all outputs: 0 where a part has none."""
+    b = self.lora_b[...]
+    if not self.parts:
+      return b
+    width = b.shape[1]
+    return jnp.concatenate([
+        jnp.pad(one, ((0, 0), (part * width, (of - part - 1) * width)))
+        for one, (part, of) in zip(
+            jnp.split(b, len(self.parts)), self.parts, strict=True
+        )
+    ])
 
   def merge(self) -> Linear:
     """The plain layer with kernel W + (alpha / rank) A B."""
@@ -84,7 +107,7 @@ class LoraLinear(Linear):
         dtype=self.dtype,
         rngs=nnx.Rngs(0),
     )
-    update = jnp.matmul(self.lora_a[...], self.lora_b[...])
+    update = jnp.matmul(self.lora_a[...], self._whole_b())
     plain.kernel = nnx.Param(self.kernel[...] + self.scale * update)
     plain.bias = self.bias
     return plain
@@ -104,7 +127,8 @@ def add_lora(
   Args:
     encoder: is changed.
     targets: regular expression; layers that it is found in the name of, which
-      is qkv, out, mlp_in or mlp_out.
+      is qkv, out, mlp_in or mlp_out. Parts of qkv are called query, key and
+      value: "query|value" is what the paper adapts.
     rank, alpha, dropout_rate, rngs: see `LoraLinear`.
 
   Raises:
@@ -112,18 +136,34 @@ def add_lora(
   """
   found = 0
   for owner, name, layer in list(_linears(encoder)):
-    if re.search(targets, name):
+    parts = _parts_of(name, targets)
+    if parts or re.search(targets, name):
       made = LoraLinear(
-          layer, rank, alpha=alpha, dropout_rate=dropout_rate, rngs=rngs
+          layer,
+          rank,
+          alpha=alpha,
+          dropout_rate=dropout_rate,
+          parts=parts,
+          rngs=rngs,
       )
       setattr(owner, name, made)
       found += 1
   if not found:
-    names = sorted({name for _, name, _ in _linears(encoder)})
+    names = sorted({name for _, name, _ in _linears(encoder)} | {*_QKV})
     raise ValueError(
         f"LoRA targets {targets!r}: no linear layer has such a name; there are"
         f" {', '.join(names)}"
     )
+
+
+def _parts_of(name: str, targets: str) -> tuple[tuple[int, int], ...]:
+  if name != "qkv" or re.search(targets, name):
+    return ()
+  return tuple(
+      (place, len(_QKV))
+      for place, part in enumerate(_QKV)
+      if re.search(targets, part)
+  )
 
 
 def merge_lora(encoder: nnx.Module) -> None:

@@ -2,7 +2,8 @@
 
 P-tuning v2 (arXiv 2110.07602): the prefix is prepended after the projections,
 without reparametrisation, and every token of every segment attends to it.
-Positions of tokens stay what they were: the prefix has none.
+Positions of tokens stay what they were: the prefix has none; or they begin
+behind it, as in transformers' BERT, to which a prefix is a past.
 """
 
 from typing import Any
@@ -84,17 +85,23 @@ class Prefix(nnx.Module):
     )
 
 
-def add_prefix(encoder: Any, length: int, *, rngs: nnx.Rngs) -> None:
+def add_prefix(
+    encoder: Any, length: int, *, shift: bool = False, rngs: nnx.Rngs
+) -> None:
   """Gives every layer of an encoder a prefix.
 
   Args:
     encoder: is changed.
     length: vectors in a prefix.
+    shift: the first token has the position `length` instead of 0; a table of
+      positions must have so many more.
     rngs: for the parameters.
 
   Raises:
     ValueError: if a layer attends in a way that a prefix does not fit.
   """
+  if shift:
+    encoder.first_position = length
   for layer in encoder.layers:
     attention = layer.attention
     spec = getattr(attention, "spec", None)

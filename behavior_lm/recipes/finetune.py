@@ -29,6 +29,7 @@ from behavior_lm.evaluation.evaluators import EVALUATORS
 from behavior_lm.evaluation.label_scores import LabelSubject
 from behavior_lm.layers.pooling import POOLINGS
 from behavior_lm.models.encoders import ENCODERS
+from behavior_lm.models.encoders.encoder import EncoderConfig
 from behavior_lm.models.label_model import LabelModel
 from behavior_lm.objectives.labels import Labels
 from behavior_lm.recipes.shared import adaptation
@@ -135,9 +136,8 @@ class Finetune:
     )
 
   def make_model(self, rngs: nnx.Rngs) -> nnx.Module:
-    return label_model(
-        self.config, self.tokenizer.vocab_size, self.space.num_outputs
-    )(rngs=rngs)
+    encoder = parts.encoder_config(self.config, self.tokenizer.vocab_size)
+    return label_model(self.config, encoder, self.space.num_outputs)(rngs=rngs)
 
   def work(self, batch: Mapping[str, np.ndarray]) -> dict[str, float]:
     return {
@@ -268,21 +268,7 @@ def take_from_run(config: ml_collections.ConfigDict) -> None:
     config.data.path = config.data.path or source.data.path
   if config.model.position_encoding == "learned":
     config.data.max_length = source.data.max_length
-  config.init_from.encoder = "" if config.encoder.from_scratch else run
-  num_layers = _num_layers(config.model)
-  config.optim.freeze = adaptation.freeze_pattern(config.adapt, num_layers)
-  if config.encoder.from_scratch and config.optim.freeze:
-    raise UserError(
-        f"config.adapt.mode is {config.adapt.mode!r} with encoder.from_scratch:"
-        " the frozen part would stay random. Set --config.adapt.mode=full."
-    )
-  scales = adaptation.rate_scales(config.adapt.layer_decay, num_layers)
-  with config.ignore_type():
-    config.optim.rate_scales = ml_collections.ConfigDict(scales)
-  config.init_new = adaptation.ADAPTERS
-  config.checkpoint_trained_only = adaptation.keeps_encoder_elsewhere(
-      config.adapt.mode
-  )
+  adaptation.set_adaptation(config, num_layers(config.model))
 
 
 def set_steps(
@@ -299,15 +285,15 @@ def set_steps(
 
 
 def label_model(
-    config: ml_collections.ConfigDict, vocab_size: int, num_outputs: int
+    config: ml_collections.ConfigDict,
+    encoder_config: EncoderConfig,
+    num_outputs: int,
 ) -> Any:
   """A function of `rngs` that makes what a run trains."""
   parts.known("head.pooling", config.head.pooling, POOLINGS)
 
   def make(*, rngs: nnx.Rngs) -> LabelModel:
-    encoder = ENCODERS[config.model.name][0](
-        parts.encoder_config(config, vocab_size), rngs=rngs
-    )
+    encoder = ENCODERS[config.model.name][0](encoder_config, rngs=rngs)
     adaptation.adapt_encoder(encoder, config.adapt, rngs=rngs)
     layer = config.head.layer
     return parts.make_of(
@@ -324,7 +310,7 @@ def label_model(
   return make
 
 
-def _num_layers(model: ml_collections.ConfigDict) -> int:
+def num_layers(model: ml_collections.ConfigDict) -> int:
   """Layers with weights of their own."""
   return 1 if model.name == "albert" else int(model.num_layers)
 

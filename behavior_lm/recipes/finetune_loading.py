@@ -85,7 +85,8 @@ def load_finetuned(folder: str | Path, *, best: bool = True) -> LoadedLabels:
   categories = load_categories(
       folder / finetune.CATEGORIES, Reading.of(config.data).categorical
   )
-  make = finetune.label_model(config, tokenizer.vocab_size, space.num_outputs)
+  encoder = parts.encoder_config(config, tokenizer.vocab_size)
+  make = finetune.label_model(config, encoder, space.num_outputs)
   graphdef, params, model_state = split_model(
       nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
   )
@@ -94,7 +95,7 @@ def load_finetuned(folder: str | Path, *, best: bool = True) -> LoadedLabels:
     leave_out = config.optim.freeze
     found = encoder_params(config.encoder.run)
     _check_source(folder, config.encoder.run, found)
-    params = params | {"encoder": _filled(params["encoder"], found)}
+    params = params | {"encoder": fill_params(params["encoder"], found)}
   saved = folder / BEST if best and (folder / BEST).is_dir() else None
   with contextlib.closing(
       Checkpoints(saved or folder / CHECKPOINTS, keep=None, leave_out=leave_out)
@@ -123,7 +124,7 @@ def _check_source(
     )
 
 
-def _filled(shapes: Any, params: dict[str, np.ndarray]) -> Any:
+def fill_params(shapes: Any, params: dict[str, np.ndarray]) -> Any:
   """Arrays in place of shapes, where there are any."""
   return jax.tree_util.tree_map_with_path(
       lambda keys, shape: jnp.asarray(params[path_name(keys)])

@@ -112,6 +112,8 @@ class Encoder(nnx.Module):
           f"dtype {config.dtype!r}; known are {', '.join(DTYPES)}"
       )
     self.config = config
+    # Of the first token of a segment, see `layers.prefix`.
+    self.first_position = 0
     shared: dict[str, Any] = dict(
         norm_epsilon=config.norm_epsilon,
         dtype=jnp.dtype(config.dtype),
@@ -186,7 +188,7 @@ class Encoder(nnx.Module):
     segment_ids, positions = batch["segment_ids"], batch["positions"]
     hidden = self.embed(
         batch["tokens"],
-        batch.get("places", positions),
+        batch.get("places", positions) + self.first_position,
         batch["time_gaps"],
         {name: batch[name] for name, _ in self.config.features},
         deterministic=deterministic,

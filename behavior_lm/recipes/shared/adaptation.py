@@ -6,6 +6,8 @@ top     and the last `top_layers` layers
 full    everything
 lora    pooling, head and low-rank updates (layers/lora.py)
 prefix  pooling, head and a prefix in every layer (layers/prefix.py)
+soft    pooling, head and vectors at the input (layers/soft_prompt.py); of
+        language models alone, whose prompts leave room for them
 """
 
 from typing import Any
@@ -16,10 +18,12 @@ import ml_collections
 from behavior_lm.common.errors import UserError
 from behavior_lm.layers import lora
 from behavior_lm.layers import prefix
+from behavior_lm.layers import soft_prompt
 
 MODES = ("probe", "head", "top", "full", "lora", "prefix")
+PROMPT_MODES = (*MODES, "soft")
 # Parameters that no pretrained run has.
-ADAPTERS = rf"{lora.PATTERN}|{prefix.PATTERN}"
+ADAPTERS = rf"{lora.PATTERN}|{prefix.PATTERN}|{soft_prompt.PATTERN}"
 
 
 def is_frozen(mode: str) -> bool:
@@ -29,23 +33,60 @@ def is_frozen(mode: str) -> bool:
 
 def keeps_encoder_elsewhere(mode: str) -> bool:
   """Whether checkpoints hold adapters and head alone."""
-  return is_frozen(mode) or mode in ("lora", "prefix")
+  return is_frozen(mode) or mode in ("lora", "prefix", "soft")
 
 
-def freeze_pattern(adapt: ml_collections.ConfigDict, num_layers: int) -> str:
+def set_adaptation(
+    config: ml_collections.ConfigDict,
+    num_layers: int,
+    modes: tuple[str, ...] = MODES,
+) -> None:
+  """Writes into a config what follows from its section `adapt`.
+
+  Args:
+    config: of a run whose encoder is `encoder.run`, unless
+      `encoder.from_scratch`.
+    num_layers: layers of the encoder that have weights of their own.
+    modes: that this kind of run has.
+
+  Raises:
+    UserError: if a setting is unknown or out of range.
+  """
+  config.init_from.encoder = (
+      "" if config.encoder.from_scratch else config.encoder.run
+  )
+  config.optim.freeze = freeze_pattern(config.adapt, num_layers, modes)
+  if config.encoder.from_scratch and config.optim.freeze:
+    raise UserError(
+        f"config.adapt.mode is {config.adapt.mode!r} with encoder.from_scratch:"
+        " the frozen part would stay random. Set --config.adapt.mode=full."
+    )
+  scales = rate_scales(config.adapt.layer_decay, num_layers)
+  with config.ignore_type():
+    config.optim.rate_scales = ml_collections.ConfigDict(scales)
+  config.init_new = ADAPTERS
+  config.checkpoint_trained_only = keeps_encoder_elsewhere(config.adapt.mode)
+
+
+def freeze_pattern(
+    adapt: ml_collections.ConfigDict,
+    num_layers: int,
+    modes: tuple[str, ...] = MODES,
+) -> str:
   """Regular expression of the parameters that are not trained.
 
   Args:
     adapt: the section of configs/finetune.py.
     num_layers: layers of the encoder that have weights of their own.
+    modes: that there are.
 
   Raises:
     UserError: if the mode is unknown, or there are not so many layers.
   """
   mode = adapt.mode
-  if mode not in MODES:
+  if mode not in modes:
     raise UserError(
-        f"config.adapt.mode is {mode!r}; known are {', '.join(MODES)}."
+        f"config.adapt.mode is {mode!r}; known are {', '.join(modes)}."
     )
   if mode == "full":
     return ""
@@ -119,6 +160,13 @@ def adapt_encoder(
           rngs=rngs,
       )
     elif adapt.mode == "prefix":
-      prefix.add_prefix(encoder, adapt.prefix_length, rngs=rngs)
+      prefix.add_prefix(
+          encoder,
+          adapt.prefix_length,
+          shift=adapt.get("prefix_shift", False),
+          rngs=rngs,
+      )
+    elif adapt.mode == "soft":
+      soft_prompt.add_soft_prompt(encoder, adapt.soft_length, rngs=rngs)
   except ValueError as error:
     raise UserError(f"config.adapt: {error}.") from error

@@ -13,6 +13,7 @@ from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
 from behavior_lm.data.reading import Reading
+from behavior_lm.data.table_rows import TableRows
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.data.tokenizers.training import train_tokenizer
@@ -145,7 +146,7 @@ def language_model(
 
 def read_batches(
     config: ml_collections.ConfigDict,
-    rows: RowSource,
+    rows: RowSource | TableRows,
     names: tuple[str, ...],
     host: int,
     num_hosts: int,
@@ -154,7 +155,7 @@ def read_batches(
 
   Args:
     config: of the run.
-    rows: packed rows of all epochs.
+    rows: of all epochs, packed or plain.
     names: the fields that a batch holds.
     host, num_hosts: which host this is, of how many.
   """

@@ -1,0 +1,1 @@
+"""Interactions of several domains, as prompts of a language model."""
