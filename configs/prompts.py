@@ -45,9 +45,9 @@ def prompts_config(runlocal: bool) -> ml_collections.ConfigDict:
   c.templates = ml_collections.ConfigDict(TEMPLATES)
   # Earlier interactions of the user, earlier reviews of the item, characters
   # of each, and tokens of a prompt.
-  c.history_length = 3
+  c.history_length = 2
   c.num_reviews = 2
-  c.text_length = 60
+  c.text_length = 40
   c.max_length = 24 if runlocal else 64
   return c
 

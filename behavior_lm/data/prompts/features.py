@@ -98,7 +98,7 @@ class PromptFeatures:
     columns = []
     for key, visible in (
         ("user_id", np.ones(len(frame), bool)),
-        ("item", (frame["split"] == TRAIN).to_numpy()),
+        ("item", frame["told"].to_numpy()),
     ):
       count, liked = count_before(frame, [key], visible)
       mean = (liked + _PRIOR_ROWS * prior) / (count + _PRIOR_ROWS) - prior

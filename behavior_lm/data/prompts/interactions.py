@@ -9,6 +9,8 @@
   text       string    what the user wrote of the item afterwards: a title
   item_text  string    what is known of the item beforehand: title, style
   split      string    train, valid or test
+  told       bool      whether later prompts and statistics of the item may use
+                       the row: those of the split train
 
 Rows are sorted by time, those of one time as the source has them.
 """
@@ -38,6 +40,7 @@ COLUMNS: dict[str, Any] = {
     "text": pl.String,
     "item_text": pl.String,
     "split": pl.String,
+    "told": pl.Boolean,
 }
 # Stars from which on a review says that its author liked the item.
 LIKED = 4.0
@@ -92,6 +95,7 @@ def read_interactions(
           f"{path}: {len(frame)} rows of the domain {domain!r} leave none to"
           " train on or to test on."
       )
+    frame = frame.with_columns(told=pl.col("split") == TRAIN)
     found.append(frame.select(pl.col(k).cast(v) for k, v in COLUMNS.items()))
   return pl.concat(found).sort("time", maintain_order=True)
 
@@ -225,7 +229,7 @@ def _read_table(path: Path) -> pl.DataFrame:
   if "label" not in frame.columns and "rating" in frame.columns:
     liked = (pl.col("rating") >= LIKED).cast(pl.Int8)
     frame = frame.with_columns(liked.alias("label"))
-  missing = COLUMNS.keys() - {"domain", "split"} - set(frame.columns)
+  missing = COLUMNS.keys() - {"domain", "split", "told"} - set(frame.columns)
   if missing:
     raise UserError(f"{path}: has no column {', '.join(sorted(missing))}.")
   return frame

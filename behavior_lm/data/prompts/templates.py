@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.data.prompts.interactions import TRAIN
 
 # What stands behind the domain: the item comes first, so that a prompt that is
 # too long loses the oldest of the history.
@@ -48,9 +47,7 @@ def make_prompts(
   for domain, template in templates.items():
     _check(domain, template)
   users = earlier(frame, ["user_id"], history_length, np.ones(len(frame), bool))
-  items = earlier(
-      frame, ["item"], num_reviews, (frame["split"] == TRAIN).to_numpy()
-  )
+  items = earlier(frame, ["item"], num_reviews, frame["told"].to_numpy())
   told = _tell(frame, text_length)
   join = lambda rows: "; ".join(told[row] for row in rows) or NOTHING
   return [
