@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
   if ranks:
     names = _EVALUATORS.value or ["test"]
   else:
-    dataset = open_dataset(_DATA.value)
+    dataset = open_dataset(str(_DATA.value))
     names = _EVALUATORS.value or evaluate.evaluator_names(
         _RUNS.value[0], dataset, _SPLIT.value
     )

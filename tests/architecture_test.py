@@ -46,6 +46,7 @@ EXTRAS = {
     "beam": "behavior_lm/logs/builders/beam.py",
     "faiss": "behavior_lm/inference/stores/faiss_kinds.py",
     "redis": "behavior_lm/inference/stores/redis_client.py",
+    "text": "behavior_lm/data/text/tokenizer_json.py",
 }
 
 FORBIDDEN = {"tensorflow", "torch", "pickle"}

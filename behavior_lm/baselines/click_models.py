@@ -5,7 +5,7 @@ category; the trees read the smoothed share of clicks of each category, which
 for a training row leaves the row itself out, and the numbers of the row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from scipy import sparse
@@ -132,7 +132,7 @@ def boosted_trees(
   }
 
 
-CLICK_MODELS = {
+CLICK_MODELS: dict[str, Callable[..., dict[str, np.ndarray]]] = {
     "logistic regression": logistic_regression,
     "boosted trees": boosted_trees,
 }

@@ -6,6 +6,7 @@ identical next batch.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+from typing import Protocol
 
 import grain
 import numpy as np
@@ -14,8 +15,24 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data.fields import Batch
 from behavior_lm.data.fields import Field
 from behavior_lm.data.fields import padding
-from behavior_lm.data.packed_rows import RowSource
-from behavior_lm.data.table_rows import TableRows
+
+
+class Rows(Protocol):
+  """Rows of all epochs by their place: `data.packed_rows.RowSource`, say.
+
+  Attributes:
+    rows_per_epoch: how many an epoch has.
+    table: what the fields of a row mean.
+  """
+
+  rows_per_epoch: int
+
+  @property
+  def table(self) -> Mapping[str, Field]: ...
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, index: int) -> Batch: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +60,7 @@ class BatchSpec:
 
 
 def make_loader(
-    rows: RowSource | TableRows,
+    rows: Rows,
     spec: BatchSpec,
     *,
     host_index: int = 0,

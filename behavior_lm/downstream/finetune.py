@@ -25,7 +25,7 @@ from behavior_lm.inference.frames import cut_frame
 from behavior_lm.inference.inputs import groups
 from behavior_lm.inference.inputs import last_windows
 from behavior_lm.inference.sequences import Reader
-from behavior_lm.layers.lora import merge_lora
+from behavior_lm.layers.adapters.lora import merge_lora
 from behavior_lm.logs import ingest
 from behavior_lm.logs import schema
 from behavior_lm.recipes.finetune import Finetune

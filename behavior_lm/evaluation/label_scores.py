@@ -10,10 +10,9 @@ from jax.sharding import Mesh
 import numpy as np
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
-from behavior_lm.data.table_rows import TableRows
+from behavior_lm.data.pipeline import Rows
 from behavior_lm.evaluation.classification import best_threshold
 from behavior_lm.evaluation.label_metrics import label_figures
 from behavior_lm.objectives.labels import BINARY
@@ -22,7 +21,7 @@ from behavior_lm.objectives.labels import Target
 from behavior_lm.training.sharding import put_batch
 from behavior_lm.training.state import merge_model
 
-Predicted = dict[str, np.ndarray]
+Predicted = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +39,7 @@ class LabelSubject:
   """
 
   targets: Sequence[Target]
-  sides: Mapping[str, tuple[RowSource, np.ndarray]]
+  sides: Mapping[str, tuple[Rows, np.ndarray]]
   decode: Callable[[np.ndarray], Predicted]
   spec: BatchSpec
   names: tuple[str, ...]
@@ -58,7 +57,7 @@ class LabelSubject:
     return self.decode(self.outputs(state, rows, len(labels)))
 
   def outputs(
-      self, state: Mapping[str, Any], rows: RowSource, num_samples: int
+      self, state: Mapping[str, Any], rows: Rows, num_samples: int
   ) -> np.ndarray:
     """[num_samples, outputs] float32, NaN where a sample is in no row.
 
@@ -82,7 +81,7 @@ class LabelSubject:
 
 def run_rows(
     program: Callable[[Any], Any],
-    rows: RowSource | TableRows,
+    rows: Rows,
     spec: BatchSpec,
     names: Sequence[str],
     mesh: Mesh,

@@ -255,9 +255,12 @@ class OwnShort:
     out: dict[str, OwnRanks] = {}
     for name, codes in columns.items():
       long, short = (self._histogram(codes, part) for part in (0, 1))
-      out[f"{name} histogram"] = self.rank(
-          lambda a, b, x=long, y=short: (x[a] @ y[b].T).toarray()
-      )
+
+      def product(a: Any, b: Any, x: Any = long, y: Any = short) -> np.ndarray:
+        found: np.ndarray = (x[a] @ y[b].T).toarray()
+        return found
+
+      out[f"{name} histogram"] = self.rank(product)
     counts = np.log1p(self.subject.vocabulary.counts)
     popularity = np.zeros(len(self.rows.users))
     gap = np.zeros((2, len(self.rows.users)))

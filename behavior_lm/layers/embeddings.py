@@ -6,12 +6,12 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.layers.adapters.soft_prompt import SoftPrompt
 from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.feature_encoding import FeatureEncoding
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import POSITION_ENCODINGS
 from behavior_lm.layers.position_encoding import sinusoid_table
-from behavior_lm.layers.soft_prompt import SoftPrompt
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
 
 INIT = nnx.initializers.normal(0.02)
@@ -58,7 +58,7 @@ class EventEmbeddings(nnx.Module):
         size, width, embedding_init=init, dtype=jnp.float32, rngs=rngs
     )
     self.token = make(vocab_size, INIT)
-    # Trained vectors beside the table, see `layers.soft_prompt`.
+    # Trained vectors beside the table, see `layers.adapters.soft_prompt`.
     self.soft_prompt: SoftPrompt | None = nnx.data(None)
     # Rotary positions live in the attention; there is no table then.
     self.position = {

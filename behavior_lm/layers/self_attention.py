@@ -15,9 +15,9 @@ from behavior_lm.attention.sliding_window import global_offsets
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.common.rows import take_if
 from behavior_lm.common.rows import take_rows
+from behavior_lm.layers.adapters.prefix import Prefix
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
-from behavior_lm.layers.prefix import Prefix
 
 
 def divide_width(embed_dim: int, num_heads: int, *, rotary: bool) -> int:
@@ -79,7 +79,8 @@ class SelfAttention(nnx.Module):
     has_globals = spec.max_globals > 0
     self.global_query = make(embed_dim) if has_globals else None
     self.global_key_value = make(2 * embed_dim) if has_globals else None
-    # Trained keys and values before those of the tokens, see `layers.prefix`.
+    # Trained keys and values before those of the tokens, see
+    # `layers.adapters.prefix`.
     self.prefix: Prefix | None = nnx.data(None)
     # Few global tokens need no keys and values of all the others, see below;
     # rotary keys cannot be left out.

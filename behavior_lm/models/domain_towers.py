@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.layers.dropout import Dropout
-from behavior_lm.layers.experts import Mmoe
-from behavior_lm.layers.experts import Ple
-from behavior_lm.layers.experts import StackedMlp
+from behavior_lm.layers.experts.gated import Mmoe
+from behavior_lm.layers.experts.gated import Ple
+from behavior_lm.layers.experts.gated import StackedMlp
 from behavior_lm.layers.linear import Linear
 
 # How much of a network the domains share.
@@ -30,7 +30,7 @@ class DomainConfig:
     num_domains: domains that are trained.
     vector_dim: width of a prompt's vector; 0 is no language model.
     structure: single (one network and one tower for all), separate (a network
-      and a tower per domain), mmoe, cgc or ple, see `layers.experts`.
+      and a tower per domain), mmoe, cgc or ple, see `layers.experts.gated`.
     general_tower: one more tower, which all rows train and which predicts for
       a domain that was never seen.
     embed_dim: of a categorical value.

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.layers.activations import find_activation
+from behavior_lm.layers.adapters.lora import set_dropout_keys
 from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.linear import Linear
-from behavior_lm.layers.lora import set_dropout_keys
 from behavior_lm.layers.pooling import POOLINGS
 
 

@@ -16,12 +16,12 @@ import jax.numpy as jnp
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.embeddings import INIT
-from behavior_lm.layers.expert_balance import balance_figures
-from behavior_lm.layers.expert_balance import sequence_loss
+from behavior_lm.layers.experts.balance import balance_figures
+from behavior_lm.layers.experts.balance import sequence_loss
+from behavior_lm.layers.experts.moe import MoE
+from behavior_lm.layers.experts.moe import MoEConfig
 from behavior_lm.layers.feature_encoding import FeatureEncoding
 from behavior_lm.layers.linear import Linear
-from behavior_lm.layers.moe import MoE
-from behavior_lm.layers.moe import MoEConfig
 from behavior_lm.layers.pooling import POOLINGS
 from behavior_lm.layers.stack import run_stack
 from behavior_lm.layers.transformer import TransformerLayer

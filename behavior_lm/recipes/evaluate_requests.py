@@ -152,7 +152,7 @@ def make_rows(
   resample = lambda found: request_metrics.resampled(
       labels[known], found[known, 0], rows.users[known]
   )
-  draws = {name: resample(x) for name, x in (models | baselines).items()}
+  draws = {name: resample(x) for name, x in {**models, **baselines}.items()}
   best = max(baselines, key=lambda name: draws[name]["auc"][0])
   out = []
   for kind, group in (("model", models), ("baseline", baselines)):

@@ -1,4 +1,4 @@
-"""Long- and short-term interest: two sequences per user, experts, two towers."""
+"""Long- and short-term interest: two sequences per user, two towers."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -34,7 +34,7 @@ from behavior_lm.data.time_features import check_names
 from behavior_lm.data.time_features import OF_SPAN
 from behavior_lm.evaluation.own_short import InterestSubject
 from behavior_lm.evaluation.own_short import OwnShort
-from behavior_lm.layers.moe import MoEConfig
+from behavior_lm.layers.experts.moe import MoEConfig
 from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.models.two_tower import TwoTower

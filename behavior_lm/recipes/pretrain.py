@@ -82,7 +82,7 @@ class Pretrain:
     check_tokens(config, self.tokenizer)
     self.vocab_size = self.tokenizer.vocab_size
     self.objective = make_objective(config, self.vocab_size, self._idf)
-    windows = self._windows()
+    self._windows = windows = self._open_windows()
     rate = getattr(self.objective, "mask_rate", None)
     self._short = rate and check_maskable(windows.num_tokens, rate)
     spec = parts.batch_spec(config)
@@ -90,7 +90,7 @@ class Pretrain:
     self.rows_per_epoch = self._rows.rows_per_epoch
 
   def describe(self) -> str:
-    windows = self._rows.windows
+    windows = self._windows
     return (
         f"{self.config.model.name}, vocabulary {self.vocab_size:,},"
         f" {windows.num_tokens.sum():,} tokens in {len(windows):,} windows and"
@@ -193,7 +193,7 @@ class Pretrain:
     idf: np.ndarray = np.log((1 + len(tokens)) / (1 + found))
     return idf.astype(np.float32)
 
-  def _windows(self) -> WindowSource:
+  def _open_windows(self) -> WindowSource:
     config, split = self.config, self.config.data.split
     tokens = open_tokens(self.dataset, split, self.tokenizer, self.reading)
     return WindowSource(

@@ -12,8 +12,8 @@ from behavior_lm.recipes.domains import Domains
 from behavior_lm.recipes.finetune import Finetune
 from behavior_lm.recipes.interest import Interest
 from behavior_lm.recipes.pretrain import Pretrain
-from behavior_lm.recipes.ranking import Ranking
 from behavior_lm.recipes.prompts import Prompts
+from behavior_lm.recipes.ranking import Ranking
 from behavior_lm.recipes.retrieval import Retrieval
 from behavior_lm.recipes.shared.parts import known
 from behavior_lm.training import loop

@@ -79,7 +79,8 @@ def slow_tokens(rows, num_events):
     if not span:
       out.append({
           "gap_previous": -1, "gap_next": -1, "hour": -1, "weekday": -1,
-          "weekend": -1, "account_age": math.nan, "num_events": 0, "level": math.nan,
+          "weekend": -1, "account_age": math.nan, "num_events": 0,
+          "level": math.nan,
       })
       continue
     token = {name: span[0][name] for name in time_features.CALENDAR}

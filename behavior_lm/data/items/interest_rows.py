@@ -184,7 +184,9 @@ class InterestRows:
     for first in range(0, len(self.users), size):
       users = self.users[first : first + size]
       rows = [
-          self.row(int(u), 0, self._cuts[int(u)], int(self.histories.lengths[u]))
+          self.row(
+              int(u), 0, self._cuts[int(u)], int(self.histories.lengths[u])
+          )
           for u in users
       ]
       yield users, {

@@ -57,7 +57,7 @@ def encode_prompts(
     prompts: texts; those that are too long lose their end.
     tokenizer: of the language model.
     max_length: tokens of a prompt at most, all included.
-    soft_ids: of the places of a soft prompt, see `layers.soft_prompt`.
+    soft_ids: of the places of a soft prompt, see `layers.adapters.soft_prompt`.
 
   Raises:
     ValueError: if no token of text would have room.

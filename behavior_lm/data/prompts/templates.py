@@ -102,8 +102,8 @@ def _tell(frame: pl.DataFrame, text_length: int) -> list[str]:
   text = pl.col("text").str.slice(0, text_length)
   # Where ratings are 1 and 0, they are no stars.
   stars = pl.format("{} ({} stars)", text, pl.col("rating").cast(pl.Int64))
-  words = pl.when(pl.col("label") == 1).then(pl.lit("liked"))
-  words = pl.format("{} {}", words.otherwise(pl.lit("disliked")), text)
+  word = pl.when(pl.col("label") == 1).then(pl.lit("liked"))
+  words = pl.format("{} {}", word.otherwise(pl.lit("disliked")), text)
   has_stars = pl.col("rating").max().over("domain") > 1
   return (
       frame.select(pl.when(has_stars).then(stars).otherwise(words))

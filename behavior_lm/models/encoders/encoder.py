@@ -112,7 +112,7 @@ class Encoder(nnx.Module):
           f"dtype {config.dtype!r}; known are {', '.join(DTYPES)}"
       )
     self.config = config
-    # Of the first token of a segment, see `layers.prefix`.
+    # Of the first token of a segment, see `layers.adapters.prefix`.
     self.first_position = 0
     shared: dict[str, Any] = dict(
         norm_epsilon=config.norm_epsilon,

@@ -4,9 +4,9 @@ probe   the head alone, a linear one, on the pooled states
 head    pooling and head
 top     and the last `top_layers` layers
 full    everything
-lora    pooling, head and low-rank updates (layers/lora.py)
-prefix  pooling, head and a prefix in every layer (layers/prefix.py)
-soft    pooling, head and vectors at the input (layers/soft_prompt.py); of
+lora    pooling, head and low-rank updates (layers/adapters/lora.py)
+prefix  pooling, head and a prefix in every layer (layers/adapters/prefix.py)
+soft    pooling, head and vectors at the input (adapters/soft_prompt.py); of
         language models alone, whose prompts leave room for them
 """
 
@@ -16,9 +16,9 @@ from flax import nnx
 import ml_collections
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.layers import lora
-from behavior_lm.layers import prefix
-from behavior_lm.layers import soft_prompt
+from behavior_lm.layers.adapters import lora
+from behavior_lm.layers.adapters import prefix
+from behavior_lm.layers.adapters import soft_prompt
 
 MODES = ("probe", "head", "top", "full", "lora", "prefix")
 PROMPT_MODES = (*MODES, "soft")

@@ -14,7 +14,7 @@ from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.text import load_text_tokenizer
 from behavior_lm.data.text import TextTokenizer
-from behavior_lm.layers.lora import merge_lora
+from behavior_lm.layers.adapters.lora import merge_lora
 from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.encoders.encoder import EncoderConfig
 from behavior_lm.recipes import finetune

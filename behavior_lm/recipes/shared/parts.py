@@ -9,11 +9,10 @@ from flax import nnx
 import ml_collections
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
+from behavior_lm.data.pipeline import Rows
 from behavior_lm.data.reading import Reading
-from behavior_lm.data.table_rows import TableRows
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.data.tokenizers.training import train_tokenizer
@@ -146,7 +145,7 @@ def language_model(
 
 def read_batches(
     config: ml_collections.ConfigDict,
-    rows: RowSource | TableRows,
+    rows: Rows,
     names: tuple[str, ...],
     host: int,
     num_hosts: int,

@@ -95,11 +95,12 @@ def run_variant(
   run = load_ranking_run(folder, best=True)
   evaluator, data = open_requests(run, "test")
   scores = evaluator.subject.predict(run.state, evaluator.split)[:, 0]
+  last = read_metrics(folder / "metrics.jsonl")[-1]
   about = {
       "seed": int(config.seed),
       "config_hash": config_hash(config),
       "best_step": run.step,
-      "seconds": float(read_metrics(folder / "metrics.jsonl")[-1].get("seconds", 0.0)),
+      "seconds": float(last.get("seconds", 0.0)),
   }
   return scores, about, data
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from behavior_lm.layers.expert_blocks import plan_blocks
-from behavior_lm.layers.moe import MoE
-from behavior_lm.layers.moe import MoEConfig
+from behavior_lm.layers.experts.blocks import plan_blocks
+from behavior_lm.layers.experts.moe import MoE
+from behavior_lm.layers.experts.moe import MoEConfig
 from behavior_lm.training.state import merge_model
 from behavior_lm.training.state import split_model
 

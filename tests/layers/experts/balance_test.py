@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from behavior_lm.layers.expert_balance import Balance
-from behavior_lm.layers.expert_balance import balance_figures
-from behavior_lm.layers.expert_balance import sequence_loss
+from behavior_lm.layers.experts.balance import Balance
+from behavior_lm.layers.experts.balance import balance_figures
+from behavior_lm.layers.experts.balance import sequence_loss
 
 RNG = np.random.default_rng(0)
 

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.layers.dropout import Dropout
-from behavior_lm.layers.expert_balance import Balance
-from behavior_lm.layers.expert_blocks import block_product
-from behavior_lm.layers.expert_blocks import from_blocks
-from behavior_lm.layers.expert_blocks import plan_blocks
-from behavior_lm.layers.expert_blocks import to_blocks
+from behavior_lm.layers.experts.balance import Balance
+from behavior_lm.layers.experts.blocks import block_product
+from behavior_lm.layers.experts.blocks import from_blocks
+from behavior_lm.layers.experts.blocks import plan_blocks
+from behavior_lm.layers.experts.blocks import to_blocks
 from behavior_lm.layers.linear import KERNEL_INIT
 from behavior_lm.layers.linear import Linear
 

@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from behavior_lm.layers.adapters.lora import add_lora
+from behavior_lm.layers.adapters.lora import LoraLinear
+from behavior_lm.layers.adapters.lora import merge_lora
+from behavior_lm.layers.adapters.lora import set_dropout_keys
 from behavior_lm.layers.linear import Linear
-from behavior_lm.layers.lora import add_lora
-from behavior_lm.layers.lora import LoraLinear
-from behavior_lm.layers.lora import merge_lora
-from behavior_lm.layers.lora import set_dropout_keys
 from behavior_lm.models.encoders import ENCODERS
 
 INPUTS, OUTPUTS, RANK, ALPHA = 6, 10, 3, 12.0

@@ -1,0 +1,1 @@
+"""Few new parameters beside the frozen ones of a model."""

@@ -1,0 +1,1 @@
+"""Layers of several experts: routed, and gated per domain."""
