@@ -101,7 +101,7 @@ def arrays(tmp_path_factory) -> tuple[Arrays, Arrays]:
   }
   loaded = []
   for path, process in started.items():
-    _, errors = process.communicate(timeout=1800)
+    _, errors = process.communicate(timeout=2700)
     assert process.returncode == 0, errors
     with np.load(path) as file:
       loaded.append(dict(file))
