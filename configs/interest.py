@@ -141,4 +141,14 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     c.evals[split].every = every
     c.evals[split].others = 100
     c.evals[split].max_users = 0
+  # join: long and short vector; gate: SDM's; mean: of the fields, no towers.
+  for fusion in ("join", "gate", "mean"):
+    name = f"purchase_{fusion}"
+    c.evals[name] = ml_collections.ConfigDict()
+    c.evals[name].evaluator = "next_purchase"
+    c.evals[name].split = "heldout_users"
+    c.evals[name].every = 0
+    c.evals[name].fusion = fusion
+    c.evals[name].action = "buy"
+    c.evals[name].per_user = 3
   return c

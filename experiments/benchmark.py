@@ -7,6 +7,7 @@
   python experiments/benchmark.py train --models bert --dtypes float32
   python experiments/benchmark.py forward
   python experiments/benchmark.py lengths --models longformer
+  python experiments/benchmark.py moe
 
 The training step (the word `step` may be left out): tokens per second, and
 their share of what this machine's plain matrix products reach in the same run.
@@ -21,6 +22,8 @@ by turn in one run (`make peers`). Results are kept row by row, so models may be
 measured one at a time. `lengths`: our training steps alone, from 1k to 32k
 tokens per row: tokens per second and memory. `rank`: milliseconds of one
 request with 1 to 1,000 candidates, of a run of configs/ranking.py.
+
+`moe`: a mixture of experts beside a dense net of the same active work.
 
 The word before --help decides whose flags it shows.
 """
@@ -41,6 +44,7 @@ _FOLDERS = {
     "forward": "race",
     "lengths": "lengths",
     "rank": "rank",
+    "moe": "moe",
 }
 
 if __name__ == "__main__":

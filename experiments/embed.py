@@ -9,6 +9,7 @@ command goes on where it was.
 """
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -78,6 +79,7 @@ def main(argv: list[str]) -> None:
 
 def _embed(run: str, data: str, step: int | None) -> None:
   # Late imports: --help and usage errors come at once.
+  from behavior_lm.artifacts.run_folder import load_run_config
   from behavior_lm.inference.batching import Cut
   from behavior_lm.inference.dataset_embeddings import embed_dataset
   from behavior_lm.inference.dataset_embeddings import Request
@@ -85,6 +87,9 @@ def _embed(run: str, data: str, step: int | None) -> None:
   from behavior_lm.logs.dataset import open_dataset
 
   dataset = open_dataset(data)
+  if load_run_config(run).recipe == "interest":
+    _embed_interest(run, dataset, step)
+    return
   embedder = Embedder.load(run, step)
   request = Request(
       splits=_SPLITS.value,
@@ -108,6 +113,22 @@ def _embed(run: str, data: str, step: int | None) -> None:
       f"embeddings: {done.path} ({done.rows:,} vectors of width"
       f" {embedder.embed_dim})"
   )
+
+
+def _embed_interest(run: str, dataset: Any, step: int | None) -> None:
+  """One vector per user: poolings, layers and units are the model's own."""
+  from behavior_lm.inference.interest_vectors import embed_users
+  from behavior_lm.recipes.interest_run import load_interest_run
+
+  done = embed_users(
+      load_interest_run(run, step),
+      dataset,
+      Path(run),
+      splits=_SPLITS.value,
+      out=_OUT.value,
+      overwrite=_OVERWRITE.value,
+  )
+  print(f"embeddings: {done.path} ({done.rows:,} vectors, one per user)")
 
 
 if __name__ == "__main__":

@@ -74,3 +74,12 @@ def dataset_path(tmp_path_factory) -> Path:
   from tests.tiny import tiny_dataset
 
   return tiny_dataset(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def shop_path(tmp_path_factory) -> Path:
+  """One small prepared shop for all tests of a session."""
+  from behavior_lm.synthetic.shop import shop_dataset
+
+  folder = tmp_path_factory.mktemp("shop") / "dataset"
+  return shop_dataset(folder, num_users=60, num_items=50, num_categories=8)

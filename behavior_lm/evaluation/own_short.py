@@ -255,12 +255,7 @@ class OwnShort:
     out: dict[str, OwnRanks] = {}
     for name, codes in columns.items():
       long, short = (self._histogram(codes, part) for part in (0, 1))
-
-      def product(a: Any, b: Any, x: Any = long, y: Any = short) -> np.ndarray:
-        found: np.ndarray = (x[a] @ y[b].T).toarray()
-        return found
-
-      out[f"{name} histogram"] = self.rank(product)
+      out[f"{name} histogram"] = self.rank(_products(long, short))
     counts = np.log1p(self.subject.vocabulary.counts)
     popularity = np.zeros(len(self.rows.users))
     gap = np.zeros((2, len(self.rows.users)))
@@ -304,6 +299,10 @@ class OwnShort:
     return sparse.csr_array(
         sparse.diags_array(1 / np.maximum(norms, 1e-12)) @ counts
     )
+
+
+def _products(long: sparse.csr_array, short: sparse.csr_array) -> Score:
+  return lambda a, b: np.asarray((long[a] @ short[b].T).toarray())
 
 
 def make_encode(graphdef: Any) -> Any:

@@ -32,6 +32,7 @@ from behavior_lm.data.items.vocabulary import load_items
 from behavior_lm.data.reading import Reading
 from behavior_lm.data.time_features import check_names
 from behavior_lm.data.time_features import OF_SPAN
+from behavior_lm.evaluation.next_purchase import NextPurchase
 from behavior_lm.evaluation.own_short import InterestSubject
 from behavior_lm.evaluation.own_short import OwnShort
 from behavior_lm.layers.experts.moe import MoEConfig
@@ -49,7 +50,10 @@ from behavior_lm.training.recipe import Evaluator
 
 # Files of a run folder, beside those of `artifacts.run_folder`.
 ITEMS, CATEGORIES, DATASET = "items", "categories", "dataset.json"
-EVALUATORS: dict[str, Any] = {"own_short": OwnShort}
+EVALUATORS: dict[str, Any] = {
+    "own_short": OwnShort,
+    "next_purchase": NextPurchase,
+}
 
 
 class Interest:

@@ -181,13 +181,12 @@ class InterestRows:
 
   def batches(self, size: int) -> Iterator[tuple[np.ndarray, Row]]:
     """Places in `histories` and whole rows, in order, each user once."""
+    lengths = self.histories.lengths
     for first in range(0, len(self.users), size):
       users = self.users[first : first + size]
       rows = [
-          self.row(
-              int(u), 0, self._cuts[int(u)], int(self.histories.lengths[u])
-          )
-          for u in users
+          self.row(user, 0, self._cuts[user], int(lengths[user]))
+          for user in users.tolist()
       ]
       yield users, {
           name: np.stack([row[name] for row in rows]) for name in rows[0]
