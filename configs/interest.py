@@ -107,6 +107,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.model.activation = "gelu"
   c.model.dropout_rate = 0.1
   c.model.dtype = "float32"
+  # Both sequences through the same layers; the description has two towers.
+  c.model.share_towers = False
 
   # num_experts=0 has no mixture.
   c.experts = ml_collections.ConfigDict()

@@ -8,8 +8,9 @@ r"""Pretrain an encoder on behaviour logs, with masked or with next events.
 `objective=next_events` trains a causal model that predicts each event from its
 past. `length=4096` makes rows of 4,096 tokens, fewer of them in a batch, and
 attention windows that suit the length (--config.data.max_length alone would
-keep those of the size). Any value is set on the command line:
---config.total_steps=500. With `runlocal=1` the same program runs in seconds,
+keep those of the size). `experts=16` puts a mixture of 16 experts, two per
+token, in the place of each feed-forward net. Any value is set on the command
+line: --config.total_steps=500. With `runlocal=1` the same program runs in seconds,
 to see that it works.
 Expected results: experiments/results/pretrain_map204.md.
 """
@@ -120,8 +121,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """A config for `experiments/train.py`.
 
   Args:
-    arg: sets model, size, objective, length, time, tokens and runlocal, see
-      the head of this file.
+    arg: sets model, size, objective, length, time, tokens, experts and
+      runlocal, see the head of this file.
   """
   chosen = parse_arg(
       arg,
@@ -132,6 +133,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
       time="gate",
       tokens="pair",
       runlocal="0",
+      experts="0",
   )
   tokens = chosen["tokens"]
   if tokens not in ("pair", "bpe"):
@@ -205,6 +207,10 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   ):
     c.model[field] = values[field]
   c.model.update(own_settings(c.model, c.data.max_length))
+  if int(chosen["experts"]):
+    c.model.num_experts = int(chosen["experts"])
+    c.model.top_k = 2
+    c.model.balance = "bias"
   # No token sees a later one of its sequence.
   c.model.causal = causal
   # Of the computation; parameters and statistics are float32.

@@ -9,7 +9,8 @@ r"""Train user vectors and item vectors whose product says what comes next.
 
 `objective` is full_softmax (over all items, the default), sampled_softmax,
 bce, gbce, in_batch (the labels of other users at the same position) or
-in_batch_all (labels of all positions). `model=ligr` gates what layers add.
+in_batch_all (labels of all positions). `model=ligr` gates what layers add;
+`experts=16` puts a mixture of experts in the place of feed-forward nets.
 `runlocal=1` runs in seconds, to see that it works.
 Expected results: docs/retrieval.md.
 """
@@ -47,10 +48,15 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """A config for `experiments/train.py`.
 
   Args:
-    arg: sets model, objective and runlocal, see the head of this file.
+    arg: sets model, objective, experts and runlocal, see the head of this
+      file.
   """
   chosen = parse_arg(
-      arg, model="bert", objective="full_softmax", runlocal="0"
+      arg,
+      model="bert",
+      objective="full_softmax",
+      runlocal="0",
+      experts="0",
   )
   objective = chosen["objective"]
   if objective not in OBJECTIVES:
@@ -110,6 +116,10 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.model.position_encoding = "learned"
   c.model.norm_position = "pre"
   c.model.update(own_settings(c.model, c.data.max_length))
+  if int(chosen["experts"]):
+    c.model.num_experts = int(chosen["experts"])
+    c.model.top_k = 2
+    c.model.balance = "bias"
   c.model.causal = True
   c.model.dtype = "float32"
   c.model.remat = "none"

@@ -11,6 +11,8 @@ from behavior_lm.common.rows import take_if
 from behavior_lm.layers.activations import find_activation
 from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.linear import Linear
+from behavior_lm.layers.moe import MoE
+from behavior_lm.layers.moe import MoEConfig
 from behavior_lm.layers.self_attention import SelfAttention
 
 NORM_POSITIONS = ("post", "pre")
@@ -44,7 +46,8 @@ class TransformerLayer(nnx.Module):
   then norms the last layer's output once. `gated` is GeGLU (arXiv 2002.05202):
   half of twice the width gates the other half. `residual_gates` are those of
   LiGR (arXiv 2502.03417): what a part adds to x is multiplied by sigmoid(W x)
-  of the x that is not normed yet.
+  of the x that is not normed yet. With `experts`, a mixture of them stands in
+  the place of the feed-forward net.
   """
 
   @classmethod
@@ -78,6 +81,7 @@ class TransformerLayer(nnx.Module):
       gated: bool = False,
       residual_gates: bool = False,
       activation: str = "gelu",
+      experts: MoEConfig | None = None,
       use_bias: bool = True,
       norm_epsilon: float,
       dtype: jnp.dtype,
@@ -111,8 +115,14 @@ class TransformerLayer(nnx.Module):
         rngs=rngs,
     )
     self.attention_norm = norm()
-    self.mlp_in = linear(embed_dim, 2 * mlp_dim if gated else mlp_dim)
-    self.mlp_out = linear(mlp_dim, embed_dim)
+    make = lambda a, b: linear(a, b) if experts is None else None
+    self.mlp_in = make(embed_dim, 2 * mlp_dim if gated else mlp_dim)
+    self.mlp_out = make(mlp_dim, embed_dim)
+    self.moe = (
+        None
+        if experts is None
+        else MoE(embed_dim, experts, dtype=dtype, rngs=rngs)
+    )
     self.mlp_norm = norm()
     gate = lambda: linear(embed_dim, embed_dim) if residual_gates else None
     self.attention_gate, self.mlp_gate = gate(), gate()
@@ -147,7 +157,15 @@ class TransformerLayer(nnx.Module):
             x, segment_ids=segment_ids, positions=positions, only_at=only_at
         )
     )
-    mlp = lambda x: drop(self.mlp_out(self._activate(self.mlp_in(x))))
+    routed = take_if(segment_ids, only_at) > 0
+
+    def mlp(x: jax.Array) -> jax.Array:
+      if self.moe is not None:
+        added = self.moe(x, routed, deterministic=deterministic, rngs=rngs)
+        return drop(added)
+      assert self.mlp_in is not None and self.mlp_out is not None
+      return drop(self.mlp_out(self._activate(self.mlp_in(x))))
+
     before = take_if(hidden, only_at)
     if self.pre_norm:
       hidden = before + _gate(

@@ -49,6 +49,8 @@ class TwoTowerConfig:
     norm_position, activation: see `EncoderConfig`.
     dropout_rate: share of numbers dropped in training.
     dtype: of the computation.
+    share_towers: both sequences go through the same layers: they are alike from
+      the first step on.
     experts: of the mixture; None has none.
   """
 
@@ -66,6 +68,7 @@ class TwoTowerConfig:
   activation: str = "gelu"
   dropout_rate: float = 0.1
   dtype: str = "float32"
+  share_towers: bool = False
   experts: MoEConfig | None = None
   position_encoding: str = "learned"
 
@@ -201,7 +204,9 @@ class TwoTower(nnx.Module):
         else None
     )
     self.long = Tower(config, rngs=rngs)
-    self.short = Tower(config, rngs=rngs)
+    self.short = (
+        None if config.share_towers else Tower(config, rngs=rngs)
+    )
 
   def __call__(
       self,
@@ -242,7 +247,7 @@ class TwoTower(nnx.Module):
             rngs=rngs,
         )
         for tower, part, fields in zip(
-            (self.long, self.short),
+            (self._tower(LONG), self._tower(SHORT)),
             (hidden[:, :size], hidden[:, size:]),
             spans,
             strict=True,
@@ -258,8 +263,7 @@ class TwoTower(nnx.Module):
         deterministic=True,
         rngs=None,
     )
-    run = {LONG: self.long, SHORT: self.short}[tower]
-    return run(
+    return self._tower(tower)(
         hidden,
         fields["segment_ids"],
         fields["positions"],
@@ -272,6 +276,9 @@ class TwoTower(nnx.Module):
     assert self.moe is not None, "this model has no experts"
     chosen = self.moe.route(self.embed(fields)).chosen
     return chosen, routed_places(fields)
+
+  def _tower(self, prefix: str) -> Tower:
+    return self.long if prefix == LONG or self.short is None else self.short
 
   def _mix(
       self,

@@ -2,42 +2,13 @@ import numpy as np
 import pytest
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.data.items.interest_rows import Spans
-from behavior_lm.data.items.vocabulary import fit_items
-from behavior_lm.data.reading import Reading
-from behavior_lm.evaluation.own_short import InterestSubject
 from behavior_lm.evaluation.own_short import OwnShort
-from behavior_lm.logs import schema
-from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.training.sharding import make_mesh
+from tests.shop import shop_subject
 
 
 @pytest.fixture(scope="module")
 def subject(shop_path):
-  dataset = open_dataset(shop_path)
-  extra = dataset.extras["category"]
-  table = dataset.categories("category").drop_nulls("value")
-  return InterestSubject(
-      dataset=dataset,
-      vocabulary=fit_items(dataset, max_items=0, min_count=1),
-      categories={"category": dict(table.select("value", "code").iter_rows())},
-      reading=Reading(
-          gap_kind="previous",
-          features=("category",),
-          columns=(
-              (
-                  "category",
-                  schema.Extra(
-                      schema.CATEGORICAL, categories=extra.categories
-                  ),
-              ),
-          ),
-      ),
-      spans=Spans(30, 8, 1, 1, category="category"),
-      names=(),
-      graphdef=None,
-      mesh=make_mesh(),
-  )
+  return shop_subject(shop_path)
 
 
 def test_the_rank_counts_the_others_that_score_higher(subject):
@@ -70,7 +41,8 @@ def test_counts_find_the_taste_of_a_shop_and_popularity_does_not(subject):
   value = lambda name: found[name].summary()["mrr"]
   assert value("category histogram") > 1.5 * value("popularity")
   assert set(found) == {
-      "item histogram", "category histogram", "popularity", *unfair
+      *("item histogram", "category histogram", "action histogram"),
+      *("popularity", *unfair),
   }
 
 

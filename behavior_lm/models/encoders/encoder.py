@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.layers.embeddings import EventEmbeddings
+from behavior_lm.layers.moe import MoEConfig
 from behavior_lm.layers.stack import run_stack
 
 # Gradients in float16 would need their loss scaled: small ones vanish.
@@ -49,6 +50,10 @@ class EncoderConfig:
       `layers.stack`.
     attention_backend: which implementation attends, see `attention.backends`;
       "auto" takes the best that serves a layer on this device.
+    num_experts: a mixture of so many experts of width mlp_dim, and a shared
+      one, in the place of each feed-forward net; 0 is a plain net.
+    top_k, balance: experts per token, and how they are balanced, see
+      `layers.moe`.
   """
 
   vocab_size: int
@@ -73,6 +78,18 @@ class EncoderConfig:
   remat: str = "none"
   scan_layers: bool = False
   attention_backend: str = "auto"
+  num_experts: int = 0
+  top_k: int = 2
+  balance: str = "bias"
+
+  @property
+  def experts(self) -> MoEConfig | None:
+    """The mixture of each layer."""
+    if not self.num_experts:
+      return None
+    return MoEConfig(
+        self.num_experts, self.top_k, self.mlp_dim, balance=self.balance
+    )
 
   @property
   def fields(self) -> tuple[str, ...]:
@@ -133,6 +150,8 @@ class Encoder(nnx.Module):
         **shared,
     )
     shared["use_bias"] = config.use_bias
+    if config.experts is not None:
+      shared["experts"] = config.experts
     self.layers = nnx.List([
         make_layer(number, shared)
         for number in range(num_modules or config.num_layers)

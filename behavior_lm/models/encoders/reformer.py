@@ -262,6 +262,12 @@ def _remat(layer: Reversible, policy: str) -> Reversible:
 
 
 def _check(config: ReformerConfig) -> None:
+  if config.num_experts:
+    raise ValueError(
+        f"num_experts is {config.num_experts}: layers of the Reformer are"
+        " computed again for the gradient and would be counted twice. Take"
+        " another model, or num_experts=0"
+    )
   unknown = set(config.attention_layers) - {"local", "lsh"}
   if unknown or not config.attention_layers:
     raise ValueError(

@@ -34,6 +34,11 @@ ARMS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mean_pooling": (
         "softmax, mean of the fields, no towers", _SOFTMAX, _MEAN
     ),
+    "one_tower": (
+        "softmax, experts by share, CLS, one tower for both",
+        _SOFTMAX,
+        {"model.share_towers": True},
+    ),
     "no_experts": (
         "softmax, no experts, CLS", _SOFTMAX, {"experts.num_experts": 0}
     ),
