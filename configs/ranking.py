@@ -127,6 +127,10 @@ def _data(table: dict, runlocal: bool) -> ml_collections.ConfigDict:
   # The column of the item that is shown; actions share its vectors.
   c.candidate = table["candidate"]
   c.num_actions = 20 if runlocal else 100
+  # A Parquet file of experiments/embed.py over user-days: a row reads its
+  # user's last vector of a day before the request. The recipe sets user_dim.
+  c.user_vectors = ""
+  c.user_dim = 0
   # Share of the rows without any action that are trained on; predictions are
   # calibrated back.
   c.negative_rate = 1.0

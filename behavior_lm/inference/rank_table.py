@@ -47,7 +47,13 @@ def rank_table(
   tables = request_data.read_tables(config) if config.data.actions else {}
   events = request_data.read_events(config, tables)
   actions = request_data.make_actions(config, loaded.space, events)
-  rows = request_data.encode_rows(config, table, loaded.space, actions)
+  rows = request_data.encode_rows(
+      config,
+      table,
+      loaded.space,
+      actions,
+      request_data.read_vectors(config),
+  )
   scores = score_rows(loaded, rows)
   total = scores.sum(1)
   found = pl.DataFrame(

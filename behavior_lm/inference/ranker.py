@@ -25,6 +25,7 @@ from behavior_lm.data.features.requests import ACTION_TABLE
 from behavior_lm.data.features.space import DENSE_ARRAY
 from behavior_lm.data.features.space import IDS_ARRAY
 from behavior_lm.data.features.tables import ValueTable
+from behavior_lm.data.features.user_vectors import USER_VECTOR
 from behavior_lm.data.samples import cells
 from behavior_lm.data.samples.sample_columns import CATEGORICAL
 from behavior_lm.data.samples.sample_columns import DENSE
@@ -119,6 +120,7 @@ class RequestRanker:
       time: int,
       actions: UserActions | None = None,
       context: Mapping[str, Any] | None = None,
+      user_vector: np.ndarray | None = None,
   ) -> np.ndarray:
     """Scores candidates for one user.
 
@@ -129,6 +131,8 @@ class RequestRanker:
       actions: of the user, all strictly before `time`.
       context: {feature column: value} of the user and the request; a value
         that training lacks is unknown, one that is not given is missing.
+      user_vector: [dim] of the user from a pretrained encoder, for a run that
+        reads one; None is a user without any.
 
     Returns:
       [candidates, heads] float32 probabilities.
@@ -138,6 +142,10 @@ class RequestRanker:
         no feature.
     """
     user = self._user(actions or UserActions(), time)
+    if user_vector is not None and self.inputs.user_dim:
+      given = np.asarray(user_vector, np.float32)
+      length = max(float(np.linalg.norm(given)), 1e-9)
+      user[USER_VECTOR] = (given / length)[None]
     shared = self._context(context or {})
     if not len(candidates):
       return np.zeros((0, len(self.run.heads)), np.float32)
@@ -176,9 +184,10 @@ class RequestRanker:
 
   def _user(self, actions: UserActions, time: int) -> dict[str, np.ndarray]:
     """Fields of the user, one row each."""
-    length = self.inputs.num_actions
+    length, dim = self.inputs.num_actions, self.inputs.user_dim
+    vector = {USER_VECTOR: np.zeros((1, dim), np.float32)} if dim else {}
     if not length:
-      return {}
+      return vector
     times = np.asarray(actions.times, np.int64)
     order = np.argsort(-times, kind="stable")
     types, items = self._tables[ACTION_TABLE], self._tables[self._item_table]
@@ -199,7 +208,7 @@ class RequestRanker:
       # The newest actions are the late ones, so the check sees one.
       check_before(out, f"request at {time}")
     np.add.at(out[COUNTS][0], all_types - types.table.offset, 1)
-    return out
+    return out | vector
 
   @property
   def _item_table(self) -> str:

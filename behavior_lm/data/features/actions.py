@@ -80,17 +80,7 @@ class Actions:
 
   def ends(self, numbers: np.ndarray, times: np.ndarray) -> np.ndarray:
     """[n] places behind the last action STRICTLY before each time."""
-    low = self.offsets[np.maximum(numbers, 0)]
-    high = np.where(numbers < 0, low, self.offsets[numbers + 1])
-    while (low < high).any():
-      middle = (low + high) // 2
-      safe = np.minimum(middle, max(len(self.times) - 1, 0))
-      before = (low < high) & (self.times[safe] < times)
-      low, high = (
-          np.where(before, middle + 1, low),
-          np.where(before | (low >= high), high, middle),
-      )
-    return low
+    return last_before(self.offsets, self.times, numbers, times)
 
   def before(
       self, numbers: np.ndarray, times: np.ndarray, length: int
@@ -126,6 +116,37 @@ class Actions:
         AGES: np.where(there, ages, 0).astype(np.float32),
         COUNTS: (self.seen[end] - self.seen[first]).astype(np.float32),
     }
+
+
+def last_before(
+    offsets: np.ndarray,
+    known: np.ndarray,
+    numbers: np.ndarray,
+    times: np.ndarray,
+) -> np.ndarray:
+  """Places behind the last entry of a user STRICTLY before each time.
+
+  Args:
+    offsets: [users + 1], where the entries of each user begin.
+    known: [entries] times, ascending inside of a user.
+    numbers: [n] users, -1 for one without entries.
+    times: [n].
+
+  Returns:
+    [n] int64; the user's first place where there is none.
+  """
+  low = offsets[np.maximum(numbers, 0)]
+  high = np.where(numbers < 0, low, offsets[numbers + 1])
+  while (low < high).any():
+    middle = (low + high) // 2
+    safe = np.minimum(middle, max(len(known) - 1, 0))
+    open_ = low < high
+    before = open_ & (known[safe] < times)
+    low, high = (
+        np.where(before, middle + 1, low),
+        np.where(open_ & ~before, middle, high),
+    )
+  return low
 
 
 def check_before(batch: Mapping[str, np.ndarray], where: str) -> None:

@@ -12,12 +12,10 @@ import polars as pl
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.features.actions import Actions
-from behavior_lm.data.features.actions import AGES
-from behavior_lm.data.features.actions import COUNTS
-from behavior_lm.data.features.actions import ITEMS
-from behavior_lm.data.features.actions import TYPES
 from behavior_lm.data.features.schema import FeatureSchema
 from behavior_lm.data.features.space import FeatureSpace
+from behavior_lm.data.features.user_vectors import USER_VECTOR
+from behavior_lm.data.features.user_vectors import UserVectors
 from behavior_lm.data.samples.sample_columns import BINARY
 from behavior_lm.data.samples.sample_columns import CATEGORICAL
 from behavior_lm.data.samples.sample_columns import LABEL
@@ -185,6 +183,7 @@ def request_rows(
     num_actions: int,
     matrix: np.ndarray | None = None,
     user_weights: Mapping[str, float] | None = None,
+    vectors: UserVectors | None = None,
 ) -> RequestRows:
   """Encodes the rows of a table.
 
@@ -195,6 +194,7 @@ def request_rows(
     num_actions: of a row at most.
     matrix: see `head_weights`.
     user_weights: {user id: factor}; 1 for others.
+    vectors: of users from a pretrained encoder, see `features.user_vectors`.
   """
   frame = table.frame
   labels = np.stack(
@@ -218,6 +218,8 @@ def request_rows(
       LABELS: labels,
       WEIGHTS: head_weights(labels, matrix, weights),
   }
+  if vectors is not None:
+    arrays[USER_VECTOR] = vectors.before(users.tolist(), times)
   return RequestRows(
       arrays=arrays,
       users=users,
@@ -318,20 +320,3 @@ class RowBatches:
 
   def close(self) -> None:
     """There is nothing to close."""
-
-
-__all__ = [
-    "AGES",
-    "COUNTS",
-    "ITEMS",
-    "LABELS",
-    "TYPES",
-    "WEIGHTS",
-    "RequestRows",
-    "RowBatches",
-    "head_weights",
-    "request_rows",
-    "rows_as_events",
-    "sample_columns",
-    "sampled_rows",
-]

@@ -23,6 +23,7 @@ from behavior_lm.data.features.requests import sample_columns
 from behavior_lm.data.features.source import CRITEO
 from behavior_lm.data.features.source import read_source
 from behavior_lm.data.features.space import BAG
+from behavior_lm.data.features.user_vectors import UserVectors
 from behavior_lm.data.samples import History
 from behavior_lm.data.samples import read_table
 from behavior_lm.data.samples import SampleTable
@@ -202,15 +203,34 @@ def make_data(
   if space is None:
     space = fit_space(config, tables["train"], events)
   actions = make_actions(config, space, events)
+  vectors = read_vectors(config)
   return RequestData(
       tables,
       space,
       actions,
       {
-          name: encode_rows(config, table, space, actions)
+          name: encode_rows(config, table, space, actions, vectors)
           for name, table in tables.items()
       },
   )
+
+
+def read_vectors(config: ml_collections.ConfigDict) -> UserVectors | None:
+  """The vectors of `config.data.user_vectors`; their width is written there.
+
+  Raises:
+    UserError: if a run was trained on vectors of another width.
+  """
+  if not config.data.user_vectors:
+    return None
+  vectors = UserVectors.read(config.data.user_vectors)
+  if config.data.user_dim not in (0, vectors.dim):
+    raise UserError(
+        f"{config.data.user_vectors}: holds vectors of {vectors.dim} numbers;"
+        f" the run reads {config.data.user_dim}."
+    )
+  config.data.user_dim = vectors.dim
+  return vectors
 
 
 def fit_space(
@@ -250,6 +270,7 @@ def encode_rows(
     table: SampleTable,
     space: FeatureSpace,
     actions: Actions | None,
+    vectors: UserVectors | None,
 ) -> RequestRows:
   """The rows of a table as arrays."""
   return request_rows(
@@ -259,6 +280,7 @@ def encode_rows(
       num_actions=config.data.num_actions,
       matrix=label_matrix(config),
       user_weights=config.objective.user_weights.to_dict(),
+      vectors=vectors,
   )
 
 
@@ -288,6 +310,7 @@ def ranker_inputs(
       dense_width=space.dense_width,
       num_actions=config.data.num_actions if reads_actions else 0,
       num_types=tables[ACTION_TABLE].size if reads_actions else 0,
+      user_dim=config.data.user_dim,
   )
 
 
