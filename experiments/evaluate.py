@@ -52,11 +52,11 @@ def main(argv: list[str]) -> None:
   if not _RUNS.value:
     raise UserError("--runs is needed; see --help.")
   ranks = load_run_config(_RUNS.value[0]).recipe == "ranking"
-  if not ranks and not _DATA.value:
-    raise UserError("--runs and --data are both needed; see --help.")
   dataset: Any = None
   if ranks:
     names = _EVALUATORS.value or ["test"]
+  elif not _DATA.value:
+    raise UserError("--runs and --data are both needed; see --help.")
   else:
     dataset = open_dataset(str(_DATA.value))
     names = _EVALUATORS.value or evaluate.evaluator_names(

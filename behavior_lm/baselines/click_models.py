@@ -130,9 +130,3 @@ def boosted_trees(
       ]
       for name, rows in others.items()
   }
-
-
-CLICK_MODELS: dict[str, Callable[..., dict[str, np.ndarray]]] = {
-    "logistic regression": logistic_regression,
-    "boosted trees": boosted_trees,
-}

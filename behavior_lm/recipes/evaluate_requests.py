@@ -9,7 +9,8 @@ import numpy as np
 
 from behavior_lm.artifacts.commands import this_command
 from behavior_lm.artifacts.run_folder import config_hash
-from behavior_lm.baselines.click_models import CLICK_MODELS
+from behavior_lm.baselines.click_models import boosted_trees
+from behavior_lm.baselines.click_models import logistic_regression
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.features.requests import RequestRows
 from behavior_lm.evaluation import classification
@@ -84,13 +85,15 @@ def evaluate_requests(
     label = describe_run(run)
     if label in models:
       label = f"{label} {Path(folder).name}"
-    models[label] = evaluator.subject.predict(run.state, evaluator.split)
+    found = evaluator.subject.predict(run.state, evaluator.split)
+    models[label] = found[:, 0]
     seeds[label] = run.config.seed
     hashes[label] = config_hash(run.config)
   assert first is not None
+  train, wanted = data.sides["train"], {"rows": rows}
   baselines = {
-      one: np.stack([make(data.sides["train"], {"rows": rows})["rows"]], 1)
-      for one, make in CLICK_MODELS.items()
+      "logistic regression": logistic_regression(train, wanted)["rows"],
+      "boosted trees": boosted_trees(train, wanted)["rows"],
   }
   digest = hashlib.sha256(np.ascontiguousarray(rows.labels).tobytes())
   known = ~np.isnan(rows.labels[:, 0])
@@ -146,13 +149,15 @@ def make_rows(
     seeds: Mapping[str, int],
     hashes: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-  """Rows of `artifacts.evaluation` from probabilities [n, heads]."""
+  """Rows of `artifacts.evaluation` from probabilities [n] of one head."""
   labels = rows.labels[:, 0]
   known = ~np.isnan(labels)
-  resample = lambda found: request_metrics.resampled(
-      labels[known], found[known, 0], rows.users[known]
-  )
-  draws = {name: resample(x) for name, x in {**models, **baselines}.items()}
+  draws = {
+      name: request_metrics.resampled(
+          labels[known], found[known], rows.users[known]
+      )
+      for name, found in {**models, **baselines}.items()
+  }
   best = max(baselines, key=lambda name: draws[name]["auc"][0])
   out = []
   for kind, group in (("model", models), ("baseline", baselines)):
@@ -163,10 +168,10 @@ def make_rows(
             draws[name]["auc"], draws[best]["auc"]
         )
       values = request_metrics.row_figures(
-          labels[known], found[known, 0], rows.users[known]
+          labels[known], found[known], rows.users[known]
       )
       hits = request_metrics.hit_at_k(
-          rows.requests, found[:, 0], {"hit": labels}, 3
+          rows.requests, found, {"hit": labels}, 3
       )
       out.append({
           "model": name,

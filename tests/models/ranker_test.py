@@ -1,7 +1,5 @@
 """The ranker and its encoders of actions."""
 
-import functools
-
 from flax import nnx
 import jax
 import jax.numpy as jnp
@@ -9,6 +7,7 @@ import numpy as np
 import pytest
 
 from behavior_lm.models.histories import HISTORIES
+from behavior_lm.models.histories.transact import TransAct
 from behavior_lm.models.ranker import count_features
 from behavior_lm.models.ranker import Ranker
 from behavior_lm.models.ranker import RankerInputs
@@ -50,8 +49,8 @@ def batch(rows: int = 4) -> dict[str, np.ndarray]:
   }
 
 
-@functools.cache
 def model(history: str, **changes) -> Ranker:
+  """Call it inside of a compiled function: making it op by op is slow."""
   options = dict(OPTIONS.get(history, {})) | changes
   return Ranker(
       INPUTS,
@@ -66,98 +65,121 @@ def model(history: str, **changes) -> Ranker:
   )
 
 
-@pytest.mark.parametrize("history", sorted(HISTORIES))
-def test_padding_changes_nothing_and_no_action_is_finite(history):
-  run = jax.jit(lambda b: model(history)(b))
-  data = batch()
-  want = run(data)
-  assert want.shape == (4, 2) and np.isfinite(want).all()
-  # What stands where no action is must not be read.
-  dirty = dict(data)
-  dirty["action_items"] = np.where(data["action_types"] > 0,
-                                   data["action_items"], 7)
-  np.testing.assert_allclose(run(dirty), want, atol=1e-5)
-
-
-@pytest.mark.parametrize("history", sorted(HISTORIES))
-def test_one_user_for_all_candidates_equals_a_row_each(history):
-  data = batch()
-  whole = {
-      name: np.repeat(x[:1], 4, 0) if name.startswith("action") else x
+def of_user(data: dict, change) -> dict:
+  """The batch with the fields of the user changed."""
+  return {
+      name: change(x) if name.startswith("action") else x
       for name, x in data.items()
   }
-  one = {n: x[:1] if n.startswith("action") else x for n, x in data.items()}
-  run = jax.jit(lambda b: model(history)(b))
-  np.testing.assert_allclose(run(one), run(whole), atol=1e-5)
+
+
+@pytest.mark.parametrize("history", sorted(HISTORIES))
+def test_padding_changes_nothing_and_one_user_may_stand_for_all(history):
+  data = batch()
+  # What stands where no action is must not be read.
+  seven = np.where(data["action_types"] > 0, data["action_items"], 7)
+  repeated = of_user(data, lambda x: np.repeat(x[:1], 4, 0))
+  once = of_user(data, lambda x: x[:1])
+
+  @jax.jit
+  def run(data, dirty, repeated, once):
+    ranker = model(history)
+    return [ranker(x) for x in (data, dirty, repeated, once)]
+
+  want, same, each, one = run(
+      data, data | {"action_items": seven}, repeated, once
+  )
+  assert want.shape == (4, 2) and np.isfinite(want).all()
+  np.testing.assert_allclose(same, want, atol=1e-5)
+  np.testing.assert_allclose(one, each, atol=1e-5)
 
 
 def test_what_an_encoder_says_of_the_candidate_is_true():
-  for name, make in HISTORIES.items():
-    encoder = make(4, 4, 5, rngs=nnx.Rngs(0), **OPTIONS.get(name, {}))
-    reads = name in ("din", "bst", "transact")
-    assert encoder.reads_candidate is reads
+  reads = {name for name, make in HISTORIES.items() if make.reads_candidate}
+  assert reads == {"din", "bst", "transact"}
 
 
 @pytest.mark.parametrize("pool", ["all", "rest", "none"])
 @pytest.mark.parametrize("fusion", ["concat", "append"])
 def test_transact_compresses_the_newest_states_and_the_maximum(fusion, pool):
-  encoder = model("transact", fusion=fusion, pool=pool).history
+  encoder = nnx.eval_shape(
+      lambda: TransAct(
+          4, 4, 5, fusion=fusion, pool=pool, num_first=2, rngs=nnx.Rngs(0)
+      )
+  )
   tokens = 6 if fusion == "append" else 5
   width = 12 if fusion == "concat" else 8
   hidden = np.random.default_rng(0).normal(size=(1, tokens, width))
-  got = encoder.compress(jnp.asarray(hidden), jnp.ones((1, tokens), bool))[0]
+  got = jax.jit(encoder.compress)(hidden, np.ones((1, tokens), bool))[0]
   first = hidden[0, :2].reshape(-1)
-  rest = {"all": hidden[0].max(0), "rest": hidden[0, 2:].max(0),
-          "none": np.zeros(0)}[pool]
+  rest = {
+      "all": hidden[0].max(0),
+      "rest": hidden[0, 2:].max(0),
+      "none": np.zeros(0),
+  }[pool]
   np.testing.assert_allclose(got, np.concatenate([first, rest]), rtol=1e-6)
   assert encoder.width == len(got)
 
 
 def test_the_window_hides_the_newest_actions_in_training_alone():
-  ranker = model("average")
-  ages = jnp.asarray(batch()["action_ages"])
-  keys = jax.random.split(jax.random.key(0), 200)
-  hidden = jax.vmap(lambda key: ranker._hidden(ages, key))(keys)
+  data = batch()
+
+  @jax.jit
+  def run(data):
+    ranker = model("average")
+    keys = jax.random.split(jax.random.key(0), 200)
+    hide = lambda key: ranker._hidden(data["action_ages"], key)
+    return (
+        jax.vmap(hide)(keys),
+        ranker(data),
+        ranker(data, deterministic=False, rngs=nnx.Rngs(dropout=1)),
+    )
+
+  hidden, still, trained = map(np.asarray, run(data))
   # T is uniform over 24 hours: an age of a days is hidden at a rate of 1 - a.
-  age = float(ages[0, 0])
+  age = float(data["action_ages"][0, 0])
   assert hidden[:, 0, 0].mean() == pytest.approx(
       max(0, 1 - age / 86_400), abs=0.12
   )
   # Newer ones are hidden with older ones, never the other way round.
   assert not (hidden[..., 1:] & ~hidden[..., :-1])[:, 0].any()
-  data = batch()
-  run = lambda **how: ranker(data, **how)
-  still = run()
-  np.testing.assert_array_equal(still, run(deterministic=True))
-  assert not np.allclose(
-      still, run(deterministic=False, rngs=nnx.Rngs(dropout=1)), atol=1e-3
-  )
+  assert not np.allclose(still, trained, atol=1e-3)
 
 
 def test_a_window_per_batch_is_one_for_all_rows():
-  ranker = Ranker(INPUTS, 1, embed_dim=4, history="average", window="batch",
-                  rngs=nnx.Rngs(0))
-  ages = jnp.tile(jnp.linspace(1.0, 86_400.0, 5), (4, 1))
-  hidden = ranker._hidden(ages, jax.random.key(3))
+  ranker = nnx.eval_shape(
+      lambda: Ranker(
+          INPUTS,
+          1,
+          embed_dim=4,
+          history="average",
+          window="batch",
+          rngs=nnx.Rngs(0),
+      )
+  )
+  ages = np.tile(np.linspace(1.0, 86_400.0, 5), (4, 1))
+  hidden = jax.jit(ranker._hidden)(ages, jax.random.key(3))
   assert (hidden == hidden[:1]).all()
 
 
-def test_unknown_and_missing_categories_say_nothing_at_first():
-  table = model("none").vectors[...]
-  assert not table[jnp.asarray([0, 1, 2])].any() and table[3:].any()
+def test_vectors_are_born_silent_where_they_must_and_have_a_price():
+  data = batch()
+
+  @jax.jit
+  def run(data):
+    ranker = model("none")
+    return ranker.vectors[...], ranker.penalty(data)
+
+  table, penalty = map(np.asarray, run(data))
+  assert not table[[0, 1, 2]].any() and table[3:].any()
+  want = (table[data["ids"]] ** 2).sum((1, 2)).mean()
+  assert float(penalty) == pytest.approx(want, rel=1e-5)
 
 
 def test_counts_become_logarithms():
   got = count_features(jnp.asarray([[0.0, 3.0]]))
   want = [0, 0.3 * np.log(4), -np.log(4), np.log(4)]
   np.testing.assert_allclose(got[0], want, rtol=1e-6)
-
-
-def test_the_penalty_is_the_mean_of_squares():
-  ranker, data = model("none"), batch()
-  found = ranker.vectors[...][data["ids"]]
-  want = (np.asarray(found) ** 2).sum((1, 2)).mean()
-  assert float(ranker.penalty(data)) == pytest.approx(want, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -169,5 +191,6 @@ def test_the_penalty_is_the_mean_of_squares():
     ],
 )
 def test_unknown_settings_are_refused(changes, message):
+  make = lambda: Ranker(INPUTS, 1, embed_dim=4, rngs=nnx.Rngs(0), **changes)
   with pytest.raises(ValueError, match=message):
-    Ranker(INPUTS, 1, embed_dim=4, rngs=nnx.Rngs(0), **changes)
+    nnx.eval_shape(make)

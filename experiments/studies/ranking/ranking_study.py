@@ -10,6 +10,7 @@ import numpy as np
 
 from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.artifacts.run_folder import config_hash
+from behavior_lm.artifacts.run_folder import flatten
 from behavior_lm.baselines.click_models import boosted_trees
 from behavior_lm.baselines.click_models import logistic_regression
 from behavior_lm.common import markdown
@@ -78,7 +79,10 @@ def variant_config(
   config = get_config(f"table={table},history={variant.history}")
   config.data.path = path
   config.seed = seed
+  flat = flatten(config.to_dict())
   for key, value in {**changes, **variant.changes}.items():
+    if isinstance(flat.get(key), str):
+      value = str(value)
     with config.ignore_type():
       config.update_from_flattened_dict({key: value})
   return config
