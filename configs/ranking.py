@@ -167,6 +167,9 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.optim.weight_decay = 0.0
   c.optim.beta2 = 0.99
   c.optim.clip_norm = 10.0
+  # The weight of a single category learns faster than what meets others: there
+  # the popularity of items is, and the rest overfits while it is learned.
+  c.optim.rate_scales = ml_collections.ConfigDict({"wide": 10.0})
 
   c.data = _data(TABLES[table](), runlocal)
 
