@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from behavior_lm.artifacts.run_folder import flatten
 from behavior_lm.baselines.click_models import boosted_trees
 from behavior_lm.baselines.click_models import logistic_regression
 from behavior_lm.common import markdown
+from behavior_lm.common.files import write_whole
 from behavior_lm.evaluation import classification
 from behavior_lm.evaluation import request_metrics
 from behavior_lm.recipes.evaluate_requests import open_requests
@@ -28,7 +30,7 @@ PUBLISHED = {
     "BinLLM (7B), as published": (0.7425, 0.6956),
 }
 MEASURES = ("auc", "uauc", "log_loss")
-METRICS = "metrics.jsonl"
+METRICS, SCORES = "metrics.jsonl", "test_scores.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,24 +92,31 @@ def variant_config(
 
 def run_variant(
     config: ml_collections.ConfigDict, folder: Path
-) -> tuple[np.ndarray, dict[str, Any], Any]:
+) -> tuple[np.ndarray, dict[str, Any]]:
   """Trains, or goes on with, one run and scores the test rows.
 
+  Scores are kept in the run folder, so that a table is made anew at once.
+
   Returns:
-    [n] probabilities of the first head; what the run was; the rows.
+    [n] probabilities of the first head, and what the run was.
   """
+  kept = folder / SCORES
+  if kept.exists():
+    found = json.loads(kept.read_text())
+    return np.array(found.pop("scores")), found
   train(config, folder)
   run = load_ranking_run(folder, best=True)
-  evaluator, data = open_requests(run, "test")
+  evaluator, _ = open_requests(run, "test")
   scores = evaluator.subject.predict(run.state, evaluator.split)[:, 0]
   lines = [line for line in read_metrics(folder / METRICS) if "seconds" in line]
   about = {
       "seed": int(config.seed),
       "config_hash": config_hash(config),
       "best_step": run.step,
-      "seconds": float(lines[-1].get("seconds", 0.0)),
+      "seconds": float(lines[-1]["seconds"]),
   }
-  return scores, about, data
+  write_whole(kept, json.dumps(about | {"scores": scores.tolist()}))
+  return scores, about
 
 
 def measured(rows: Any, scores: np.ndarray) -> dict[str, np.ndarray]:

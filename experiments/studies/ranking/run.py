@@ -53,6 +53,7 @@ def main(argv: list[str]) -> None:
 
   from behavior_lm.artifacts.commands import this_command
   from behavior_lm.evaluation import request_metrics
+  from behavior_lm.recipes.shared.request_data import make_data
   from experiments.studies.ranking import ranking_study as study
 
   changes = {}
@@ -67,7 +68,13 @@ def main(argv: list[str]) -> None:
         f"--variants {','.join(_VARIANTS.value)}: rows are 0 to"
         f" {len(study.VARIANTS) - 1}."
     )
-  found, reference, data = [], None, None
+  # The rows are the same for all variants; the second one has actions.
+  data = make_data(
+      study.variant_config(
+          _TABLE.value, _DATA.value, study.VARIANTS[1], 0, changes
+      )
+  )
+  found = []
   for number in chosen or range(len(study.VARIANTS)):
     variant = study.VARIANTS[number]
     draws, about = [], []
@@ -76,13 +83,12 @@ def main(argv: list[str]) -> None:
           _TABLE.value, _DATA.value, variant, seed, changes
       )
       folder = Path(_WORK.value) / f"{number}_{variant.history}_{seed}"
-      scores, one, data = study.run_variant(config, folder)
+      scores, one = study.run_variant(config, folder)
       draws.append(study.measured(data.sides["test"], scores))
       about.append(one)
       auc, uauc = (float(draws[-1][name][0]) for name in ("auc", "uauc"))
       print(f"{variant.name}, seed {seed}: AUC {auc:.4f} UAUC {uauc:.4f}")
     found.append((variant.name, draws, about))
-  assert data is not None
   plain = study.plain_rows(data)
   name = "logistic regression of ids"
   reference = plain[name]
