@@ -5,7 +5,7 @@ category; the trees read the smoothed share of clicks of each category, which
 for a training row leaves the row itself out, and the numbers of the row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from scipy import sparse
