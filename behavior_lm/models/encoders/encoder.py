@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.layers.embeddings import EventEmbeddings
-from behavior_lm.layers.moe import MoEConfig
+from behavior_lm.layers.experts.moe import MoEConfig
 from behavior_lm.layers.stack import run_stack
 
 # Gradients in float16 would need their loss scaled: small ones vanish.
@@ -53,7 +53,7 @@ class EncoderConfig:
     num_experts: a mixture of so many experts of width mlp_dim, and a shared
       one, in the place of each feed-forward net; 0 is a plain net.
     top_k, balance: experts per token, and how they are balanced, see
-      `layers.moe`.
+      `layers.experts.moe`.
   """
 
   vocab_size: int

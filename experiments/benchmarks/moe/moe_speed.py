@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from behavior_lm.layers.moe import MoE
-from behavior_lm.layers.moe import MoEConfig
-from behavior_lm.layers.moe import SharedExpert
+from behavior_lm.layers.experts.moe import MoE
+from behavior_lm.layers.experts.moe import MoEConfig
+from behavior_lm.layers.experts.moe import SharedExpert
 from behavior_lm.models.two_tower import LONG
 from behavior_lm.models.two_tower import SHORT
 from behavior_lm.models.two_tower import TwoTower
