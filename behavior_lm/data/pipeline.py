@@ -1,5 +1,7 @@
 """windows -> packed rows -> shuffle -> shard -> batch -> prefetch.
 
+Rows of plain columns (`data.table_rows`) take the same way from the shuffle on.
+
 The iterator is checkpointable: `get_state` / `set_state` bring back the
 identical next batch.
 """
@@ -15,6 +17,8 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data.fields import Batch
 from behavior_lm.data.fields import Field
 from behavior_lm.data.fields import padding
+from behavior_lm.data.table_rows import TableBatches
+from behavior_lm.data.table_rows import TableRows
 
 
 class Rows(Protocol):
@@ -71,7 +75,7 @@ def make_loader(
   """Batches of packed rows.
 
   Args:
-    rows: of a split.
+    rows: of a split, packed or plain.
     spec: shape of a batch.
     host_index, num_hosts: this host gets every num_hosts-th row.
     drop_remainder: leave a last batch out that is not full; otherwise it is
@@ -92,18 +96,30 @@ def make_loader(
         f"{rows.rows_per_epoch} rows for {num_hosts} hosts: some would get"
         " none. Use fewer hosts or more data."
     )
-  batches = (
-      grain.MapDataset.source(rows)[host_index::num_hosts]
-      # Reading is cheap next to a step; two threads suffice, and keep order.
-      .to_iter_dataset(
-          grain.ReadOptions(num_threads=2, prefetch_buffer_size=64)
-      )
-      .batch(
-          spec.batch_size,
-          drop_remainder=drop_remainder,
-          batch_fn=_Stack(spec.batch_size, names, rows.table),
-      )
-  )
+  if isinstance(rows, TableRows):
+    batches = grain.MapDataset.source(
+        TableBatches(
+            rows,
+            spec.batch_size,
+            host_index=host_index,
+            num_hosts=num_hosts,
+            drop_remainder=drop_remainder,
+            names=names,
+        )
+    ).to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2))
+  else:
+    batches = (
+        grain.MapDataset.source(rows)[host_index::num_hosts]
+        # Reading is cheap next to a step; two threads suffice, and keep order.
+        .to_iter_dataset(
+            grain.ReadOptions(num_threads=2, prefetch_buffer_size=64)
+        )
+        .batch(
+            spec.batch_size,
+            drop_remainder=drop_remainder,
+            batch_fn=_Stack(spec.batch_size, names, rows.table),
+        )
+    )
   if spec.prefetch:
     batches = grain.experimental.ThreadPrefetchIterDataset(
         batches, prefetch_buffer_size=spec.prefetch

@@ -24,7 +24,7 @@ from configs import prompts as prompts_config
 from experiments.studies.domains import screens
 
 STRUCTURES = ("single", "separate", "mmoe", "cgc", "ple")
-ADAPTATIONS = ("head", "lora", "prefix", "soft", "full")
+ADAPTATIONS = ("lora", "prefix", "head", "full", "soft")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,20 +62,16 @@ class Study:
     for label, run in kinds:
       for structure in STRUCTURES:
         yield result(self._towers(structure, label, run))
-    if not self.language:
-      return
-    yield result(*screens.pooling_rows(self, data))
     for left_out in self.sources:
       for label, run in kinds:
         yield result(self._towers("cgc", label, run, left_out=left_out))
-    adapted = []
+    if not self.language:
+      return
     for mode in ADAPTATIONS:
-      adapted.append(self._adapted(mode))
-      yield result(adapted[-1])
-    best = max(adapted[1:], key=lambda row: row["valid_auc"])
-    run = str(self._folder(f"adapt_{best['mode']}"))
-    label = f"MiniLM, {best['mode']}"
-    yield result(self._towers("cgc", label, run))
+      yield result(self._adapted(mode))
+    yield result(*screens.pooling_rows(self, data))
+    run = str(self._folder("adapt_lora"))
+    yield result(self._towers("cgc", "MiniLM, lora", run))
 
   def kept(self, name: str, compute: Any) -> Any:
     """`compute()` once: JSON that is read again afterwards."""
@@ -136,7 +132,7 @@ class Study:
         config.language.cache = str(self.work / "vectors")
         config.language.dtype = self.dtype
         config.total_steps = self.steps
-        config.evals.valid.every = max(self.steps // 10, 1)
+        config.evals.valid.every = max(self.steps // 4, 1)
         config.evals.test.every = 0
         config.log_every = config.checkpoint_every = self.steps
         folder = self._folder(f"{name}_seed{seed}")
@@ -163,8 +159,9 @@ class Study:
       config.encoder.dtype = self.dtype
       config.total_steps = self.adapt_steps
       config.data.batch_size = 8
-      config.evals.valid.every = self.adapt_steps
-      config.evals.test.every = 0
+      # The last checkpoint is measured, on test, once.
+      config.evals.valid.every = config.evals.test.every = 0
+      config.keep_best.metric = ""
       config.log_every = max(self.adapt_steps // 4, 1)
       config.checkpoint_every = self.adapt_steps
       train(config, folder)
@@ -175,7 +172,6 @@ class Study:
           "model": mode,
           "language": "MiniLM",
           "cpu_seconds": round(seconds, 1),
-          "valid_auc": screens.last_figure(folder, "eval/valid/auc"),
       }
       row |= screens.adaptation_size(folder)
       return row | summary([predict_run(folder)])

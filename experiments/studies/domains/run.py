@@ -25,9 +25,9 @@ _WORK = flags.DEFINE_string("work", "runs/domains", "Folder of the runs.")
 _OUT = flags.DEFINE_string(
     "out", "experiments/results/domains_amazon", "The files, without ending."
 )
-_SEEDS = flags.DEFINE_integer("seeds", 2, "Runs of each kind of towers.")
-_STEPS = flags.DEFINE_integer("steps", 300, "Of towers.")
-_ADAPT_STEPS = flags.DEFINE_integer("adapt_steps", 60, "Of an adaptation.")
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Runs of each kind of towers.")
+_STEPS = flags.DEFINE_integer("steps", 120, "Of towers.")
+_ADAPT_STEPS = flags.DEFINE_integer("adapt_steps", 40, "Of an adaptation.")
 _DTYPE = flags.DEFINE_string("dtype", "bfloat16", "Of the language model.")
 
 SOURCES = {

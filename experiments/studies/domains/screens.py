@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.data.prompts.prompt_rows import encode_prompts
 from behavior_lm.data.samples.sample_columns import BINARY
@@ -21,7 +20,7 @@ from behavior_lm.models.label_model import LabelHead
 from behavior_lm.recipes.domain_run import DomainPredictions
 from behavior_lm.recipes.shared.language import load_prompt_model
 from behavior_lm.training.checkpoint import Checkpoints
-from behavior_lm.training.loop import BEST
+from behavior_lm.training.loop import CHECKPOINTS
 from behavior_lm.training.state import count_params
 from behavior_lm.training.state import merge_model
 
@@ -43,15 +42,9 @@ _SCREEN_STEPS, _SCREEN_BATCH = 200, 128
 _NUM_RESAMPLES = 500
 
 
-def last_figure(folder: Path, name: str) -> float:
-  """The last value of a metric of a run."""
-  lines = read_metrics(folder / "metrics.jsonl")
-  return float([line[name] for line in lines if name in line][-1])
-
-
 def adaptation_size(folder: Path) -> dict[str, float]:
   """What a run trains, and what its checkpoint of a model weighs."""
-  saved = Checkpoints(folder / BEST, keep=None)
+  saved = Checkpoints(folder / CHECKPOINTS, keep=None)
   try:
     params = saved.restore_anything()
   finally:
@@ -59,10 +52,11 @@ def adaptation_size(folder: Path) -> dict[str, float]:
   config = load_run_config(folder)
   whole = count_params(params)
   encoder = count_params(params.get("encoder", {}))
-  step = max(int(p.name) for p in (folder / BEST).iterdir() if p.name.isdigit())
+  steps = (path.name for path in (folder / CHECKPOINTS).iterdir())
+  step = max(int(name) for name in steps if name.isdigit())
   size = sum(
       path.stat().st_size
-      for path in (folder / BEST / str(step) / "model").rglob("*")
+      for path in (folder / CHECKPOINTS / str(step) / "model").rglob("*")
       if path.is_file()
   )
   return {

@@ -126,6 +126,36 @@ def test_a_merged_encoder_gives_the_same_states(scan):
   assert "kernel" in names and "lora" not in names
 
 
+def test_parts_of_a_fused_layer_have_updates_of_their_own(x):
+  rngs = nnx.Rngs(0)
+  base = Linear(INPUTS, 9, dtype=jnp.dtype("float32"), rngs=rngs)
+  made = LoraLinear(base, 2, alpha=4.0, parts=((0, 3), (2, 3)), rngs=rngs)
+  assert (made.lora_a.shape, made.lora_b.shape) == ((INPUTS, 4), (4, 3))
+  np.testing.assert_array_equal(made(x), base(x))
+  made.lora_b[...] = jax.random.normal(jax.random.key(1), (4, 3))
+  a, b = np.asarray(made.lora_a[...]), np.asarray(made.lora_b[...])
+  want = np.array(base(x))
+  want[:, :3] += 2 * (x @ a[:, :2]) @ b[:2]
+  want[:, 6:] += 2 * (x @ a[:, 2:]) @ b[2:]
+  np.testing.assert_allclose(made(x), want, atol=1e-5)
+  np.testing.assert_allclose(
+      made.some(x, slice(2, 8)), want[:, 2:8], atol=1e-5
+  )
+  np.testing.assert_allclose(made.merge()(x), want, atol=1e-5)
+  with pytest.raises(ValueError, match="6 inputs and 3 outputs"):
+    LoraLinear(base, 4, alpha=1.0, parts=((0, 3),), rngs=rngs)
+
+
+def test_query_and_value_are_targets():
+  encoder = tiny_encoder()
+  add_lora(encoder, "query|value", 2, alpha=4.0, rngs=nnx.Rngs(0))
+  qkv = encoder.layers[0].attention.qkv
+  assert qkv.parts == ((0, 3), (2, 3))
+  assert not isinstance(encoder.layers[0].mlp_in, LoraLinear)
+
+
 def test_targets_without_a_layer_are_refused():
-  with pytest.raises(ValueError, match="there are mlp_in, mlp_out, out, qkv"):
-    add_lora(tiny_encoder(), "query", 2, alpha=4.0, rngs=nnx.Rngs(0))
+  with pytest.raises(
+      ValueError, match="there are key, mlp_in, mlp_out, out, qkv, query, value"
+  ):
+    add_lora(tiny_encoder(), "gate", 2, alpha=4.0, rngs=nnx.Rngs(0))

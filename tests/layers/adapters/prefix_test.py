@@ -84,6 +84,16 @@ def test_every_layer_of_an_encoder_reads_its_prefix(model, options):
   assert all(leaf.any() for leaf in found.values())
 
 
+def test_positions_may_begin_behind_the_prefix():
+  shifted, moved = tiny_encoder(max_length=15), tiny_encoder(max_length=15)
+  for encoder, shift in ((shifted, True), (moved, False)):
+    add_prefix(encoder, LENGTH, shift=shift, rngs=nnx.Rngs(1))
+  table = moved.embed.position.embedding
+  table[...] = jnp.roll(table[...], -LENGTH, 0)
+  read = lambda encoder: encode(encoder, layer=0)
+  np.testing.assert_allclose(read(shifted), read(moved), atol=1e-6)
+
+
 @pytest.mark.parametrize("model, options, words", [
     ("reformer", dict(
         attention_layers=("lsh", "local"), chunk_size=4, window_size=4
