@@ -23,8 +23,8 @@ from configs import domains as domains_config
 from configs import prompts as prompts_config
 from experiments.studies.domains import screens
 
-STRUCTURES = ("single", "separate", "mmoe", "cgc", "ple")
-ADAPTATIONS = ("lora", "prefix", "head", "full", "soft")
+STRUCTURES = ("cgc", "single", "mmoe", "ple", "separate")
+ADAPTATIONS = ("head", "lora", "prefix", "full", "soft")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,17 +58,21 @@ class Study:
       return {"setting": self._setting(data), "rows": rows}
 
     yield result(*self._linear(data))
-    kinds = [("no", "")] + ([("MiniLM", self.language)] * bool(self.language))
-    for label, run in kinds:
-      for structure in STRUCTURES:
-        yield result(self._towers(structure, label, run))
-    for left_out in self.sources:
-      for label, run in kinds:
-        yield result(self._towers("cgc", label, run, left_out=left_out))
+    for structure in STRUCTURES:
+      yield result(self._towers(structure, "no", ""))
     if not self.language:
       return
+    # What answers most comes first: the command may be stopped.
+    first, others = STRUCTURES[:2], STRUCTURES[2:]
+    for structure in first:
+      yield result(self._towers(structure, "MiniLM", self.language))
     for mode in ADAPTATIONS:
       yield result(self._adapted(mode))
+    for left_out in self.sources:
+      for label, run in (("no", ""), ("MiniLM", self.language)):
+        yield result(self._towers("cgc", label, run, left_out=left_out))
+    for structure in others:
+      yield result(self._towers(structure, "MiniLM", self.language))
     yield result(*screens.pooling_rows(self, data))
     run = str(self._folder("adapt_lora"))
     yield result(self._towers("cgc", "MiniLM, lora", run))
