@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from behavior_lm.layers.soft_prompt import add_soft_prompt
-from behavior_lm.layers.soft_prompt import SoftPrompt
-from tests.layers.lora_test import batch
-from tests.layers.lora_test import tiny_encoder
+from behavior_lm.layers.adapters.soft_prompt import add_soft_prompt
+from behavior_lm.layers.adapters.soft_prompt import SoftPrompt
+from tests.layers.adapters.lora_test import batch
+from tests.layers.adapters.lora_test import tiny_encoder
 
 
 def test_ids_behind_the_vocabulary_have_the_vectors():

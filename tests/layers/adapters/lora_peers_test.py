@@ -13,9 +13,9 @@ from safetensors.numpy import save_file
 
 from behavior_lm.interop.huggingface import read_huggingface
 from behavior_lm.interop.huggingface import write_huggingface
-from behavior_lm.layers.lora import add_lora
-from behavior_lm.layers.lora import merge_lora
-from behavior_lm.layers.prefix import add_prefix
+from behavior_lm.layers.adapters.lora import add_lora
+from behavior_lm.layers.adapters.lora import merge_lora
+from behavior_lm.layers.adapters.prefix import add_prefix
 from tests.interop.models import make
 from tests.peers import REPO
 from tests.peers import run_peer
