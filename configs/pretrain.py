@@ -10,8 +10,8 @@ past. `length=4096` makes rows of 4,096 tokens, fewer of them in a batch, and
 attention windows that suit the length (--config.data.max_length alone would
 keep those of the size). `experts=16` puts a mixture of 16 experts, two per
 token, in the place of each feed-forward net. Any value is set on the command
-line: --config.total_steps=500. With `runlocal=1` the same program runs in seconds,
-to see that it works.
+line: --config.total_steps=500. With `runlocal=1` the same program runs in
+seconds, to see that it works.
 Expected results: experiments/results/pretrain_map204.md.
 """
 

@@ -63,8 +63,12 @@ class BatchSpec:
     return self.max_segments if self.pack else 1
 
 
+# All that a loader reads.
+AnyRows = Rows | TableRows
+
+
 def make_loader(
-    rows: Rows,
+    rows: AnyRows,
     spec: BatchSpec,
     *,
     host_index: int = 0,

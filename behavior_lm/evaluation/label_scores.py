@@ -10,9 +10,9 @@ from jax.sharding import Mesh
 import numpy as np
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.pipeline import AnyRows
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
-from behavior_lm.data.pipeline import Rows
 from behavior_lm.evaluation.classification import best_threshold
 from behavior_lm.evaluation.label_metrics import label_figures
 from behavior_lm.objectives.labels import BINARY
@@ -39,7 +39,7 @@ class LabelSubject:
   """
 
   targets: Sequence[Target]
-  sides: Mapping[str, tuple[Rows, np.ndarray]]
+  sides: Mapping[str, tuple[AnyRows, np.ndarray]]
   decode: Callable[[np.ndarray], Predicted]
   spec: BatchSpec
   names: tuple[str, ...]
@@ -57,7 +57,7 @@ class LabelSubject:
     return self.decode(self.outputs(state, rows, len(labels)))
 
   def outputs(
-      self, state: Mapping[str, Any], rows: Rows, num_samples: int
+      self, state: Mapping[str, Any], rows: AnyRows, num_samples: int
   ) -> np.ndarray:
     """[num_samples, outputs] float32, NaN where a sample is in no row.
 
@@ -81,7 +81,7 @@ class LabelSubject:
 
 def run_rows(
     program: Callable[[Any], Any],
-    rows: Rows,
+    rows: AnyRows,
     spec: BatchSpec,
     names: Sequence[str],
     mesh: Mesh,

@@ -10,9 +10,9 @@ from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.common.rows import take_if
 from behavior_lm.layers.activations import find_activation
 from behavior_lm.layers.dropout import Dropout
-from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.experts.moe import MoE
 from behavior_lm.layers.experts.moe import MoEConfig
+from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.self_attention import SelfAttention
 
 NORM_POSITIONS = ("post", "pre")

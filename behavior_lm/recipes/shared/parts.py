@@ -9,9 +9,9 @@ from flax import nnx
 import ml_collections
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.pipeline import AnyRows
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
-from behavior_lm.data.pipeline import Rows
 from behavior_lm.data.reading import Reading
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
@@ -145,7 +145,7 @@ def language_model(
 
 def read_batches(
     config: ml_collections.ConfigDict,
-    rows: Rows,
+    rows: AnyRows,
     names: tuple[str, ...],
     host: int,
     num_hosts: int,

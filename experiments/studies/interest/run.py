@@ -66,7 +66,7 @@ def main(argv: list[str]) -> None:
   }
   dataset = open_dataset(_DATA.value)
   models, runs = {}, {}
-  counts = unfair = None
+  counts, unfair = None, set[str]()
   for name in names:
     config = study.arm_config(
         name,

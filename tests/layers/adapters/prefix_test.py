@@ -3,13 +3,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.layers.adapters.lora_test import batch
-from tests.layers.adapters.lora_test import encode
-from tests.layers.adapters.lora_test import tiny_encoder
 
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.adapters.prefix import add_prefix
 from behavior_lm.layers.adapters.prefix import Prefix
+from tests.layers.adapters.lora_test import batch
+from tests.layers.adapters.lora_test import encode
+from tests.layers.adapters.lora_test import tiny_encoder
 
 LENGTH, HEADS, DIM = 3, 2, 4
 SPECS = {
