@@ -7,10 +7,10 @@ import pytest
 from safetensors.numpy import load_file
 from safetensors.numpy import save_file
 
-from behavior_lm.layers.experts import Mmoe
-from behavior_lm.layers.experts import Ple
-from tests.layers.experts_test import make_biases_count
-from tests.layers.experts_test import run
+from behavior_lm.layers.experts.gated import Mmoe
+from behavior_lm.layers.experts.gated import Ple
+from tests.layers.experts.gated_test import make_biases_count
+from tests.layers.experts.gated_test import run
 from tests.peers import run_peer
 
 INPUTS, TOWERS, HIDDEN = 5, 3, (6, 4)

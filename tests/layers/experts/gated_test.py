@@ -3,10 +3,10 @@ import jax
 import numpy as np
 import pytest
 
-from behavior_lm.layers.experts import Cgc
-from behavior_lm.layers.experts import Mmoe
-from behavior_lm.layers.experts import Ple
-from behavior_lm.layers.experts import StackedMlp
+from behavior_lm.layers.experts.gated import Cgc
+from behavior_lm.layers.experts.gated import Mmoe
+from behavior_lm.layers.experts.gated import Ple
+from behavior_lm.layers.experts.gated import StackedMlp
 
 INPUTS, TOWERS, GATE, BATCH = 5, 3, 2, 4
 HIDDEN = (6, 4)
