@@ -35,7 +35,7 @@ ROOMS = {
     "recipes": _TRAINING | {"baselines", "evaluation"},
     "evaluation": _TRAINING | {"baselines"},
     "downstream": _RECIPES | {"baselines", "evaluation", "inference"},
-    "inference": _RECIPES,
+    "inference": _RECIPES | {"evaluation"},
     "interop": _RECIPES,
     # It draws what run folders hold, and runs no model.
     "reporting": _DATA,

@@ -5,6 +5,7 @@ import dataclasses
 from flax import nnx
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
 from behavior_lm.artifacts.metrics import read_metrics
@@ -97,9 +98,9 @@ def test_a_model_an_objective_and_an_evaluator_are_a_dict_entry_each(
       total_steps=4,
       model__name="narrow",
       model__reach=2,
-      objective__name="counting",
       evals__size=dict(evaluator="norm", split="test", every=2, power=1),
   )
+  config.objective = ml_collections.ConfigDict({"name": "counting"})
   assert train(config, tmp_path / "run") == "finished"
   lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
   distinct = [line["distinct"] for line in lines if "distinct" in line]
