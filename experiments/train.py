@@ -29,6 +29,7 @@ _NEXT = {
     "ranking": "python experiments/evaluate.py --runs {run} --best",
     "finetune": "behavior_lm.FineTuned.load('{run}').predict(logs)",
     "interest": "python experiments/evaluate.py --runs {run} --data {data}",
+    "retrieval": "python experiments/evaluate.py --runs {run} --data {data}",
 }
 
 
@@ -53,13 +54,11 @@ def _make_data(config: Any, workdir: Path) -> None:
   kind = config.data.get("synthetic")
   if config.data.path or not kind:
     return
-  from behavior_lm.synthetic.shop import shop_dataset
+  from behavior_lm.synthetic.datasets import make_dataset
 
-  if kind != "shop":
-    raise UserError(f"config.data.synthetic is {kind!r}; known is 'shop'.")
   folder = workdir.with_name(workdir.name + "_data")
-  config.data.path = str(shop_dataset(folder))
-  print(f"no --config.data.path: synthetic logs of a shop in {folder}")
+  config.data.path = str(make_dataset(kind, folder))
+  print(f"no --config.data.path: generated logs ({kind}) in {folder}")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,9 @@ def dataset_path(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def shop_path(tmp_path_factory) -> Path:
   """One small prepared shop for all tests of a session."""
-  from behavior_lm.synthetic.shop import shop_dataset
+  from behavior_lm.synthetic.datasets import make_dataset
 
   folder = tmp_path_factory.mktemp("shop") / "dataset"
-  return shop_dataset(folder, num_users=60, num_items=50, num_categories=8)
+  return make_dataset(
+      "shop", folder, num_users=60, num_items=50, num_categories=8
+  )

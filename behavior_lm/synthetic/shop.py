@@ -5,14 +5,7 @@ user looks at anything. Purchases follow clicks. So a user's late events can be
 told from those of others by the early ones.
 """
 
-from pathlib import Path
-
 import numpy as np
-
-from behavior_lm.common.files import write_whole
-from behavior_lm.common.progress import CommandProgress
-from behavior_lm.logs import ingest
-from behavior_lm.logs.dataset import is_dataset
 
 ACTIONS = ("pv", "fav", "cart", "buy")
 _SHARES = (0.88, 0.04, 0.05, 0.03)
@@ -48,30 +41,3 @@ def shop_rows(
         for item, action, time in zip(items, actions, times, strict=True)
     ]
   return lines
-
-
-def shop_dataset(folder: Path, **sizes: int) -> Path:
-  """A prepared dataset of a shop, made once; see `shop_rows`.
-
-  Args:
-    folder: the dataset's; one that is there is taken as it is.
-    **sizes: of `shop_rows`.
-
-  Returns:
-    The folder, with the splits train, valid_users and heldout_users.
-  """
-  if is_dataset(folder):
-    return folder
-  log = folder.with_name(folder.name + "_log.csv")
-  log.parent.mkdir(parents=True, exist_ok=True)
-  write_whole(log, "\n".join(shop_rows(**sizes)) + "\n")
-  options = ingest.Options(
-      logs=str(log),
-      out=str(folder),
-      log_format="taobao",
-      unit="user",
-      user_fraction=0.25,
-      valid_fraction=0.15,
-  )
-  ingest.prepare(options, CommandProgress())
-  return folder
