@@ -3,20 +3,18 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flax import nnx
 import numpy as np
 
-from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.common.errors import UserError
 from behavior_lm.evaluation.domain_scores import LABEL
 from behavior_lm.recipes.domains import Domains
 from behavior_lm.recipes.prompts import Prompts
 from behavior_lm.recipes.shared.language import load_prompt_model
 from behavior_lm.recipes.shared.language import PROMPTS
-from behavior_lm.recipes.shared.loading import restore_model
-from behavior_lm.training.loop import BEST
+from behavior_lm.recipes.shared.restoring import has_best
+from behavior_lm.recipes.shared.restoring import open_run
+from behavior_lm.recipes.shared.restoring import restore
 from behavior_lm.training.sharding import make_mesh
-from behavior_lm.training.state import split_model
 
 
 class DomainPredictions(NamedTuple):
@@ -48,20 +46,17 @@ def predict_run(
     UserError: if the folder is of another recipe, or has no such split.
   """
   folder = Path(folder)
-  config = load_run_config(folder)
+  config = open_run(folder, "prompts", "domains")
   recipes: dict[str, Any] = {PROMPTS: Prompts, "domains": Domains}
-  if config.recipe not in recipes:
-    raise UserError(
-        f"{folder}: is a run of the recipe {config.recipe!r}; this takes one of"
-        " configs/prompts.py or configs/domains.py."
-    )
   recipe = recipe or recipes[config.recipe](config, folder)
   if config.recipe == PROMPTS:
     model = load_prompt_model(folder)
     graphdef = model.graphdef
     state = {"params": model.params, "model_state": model.model_state}
   else:
-    graphdef, state = _restore(folder, recipe)
+    found = restore(folder, recipe.make_model, best=has_best(folder))
+    graphdef = found.graphdef
+    state = {"params": found.params, "model_state": found.model_state}
   subject = recipe.subject(graphdef, make_mesh())
   if split not in subject.sides:
     raise UserError(
@@ -74,13 +69,3 @@ def predict_run(
       rows["label"].to_numpy(),
       subject.predict(state, split)[LABEL],
   )
-
-
-def _restore(folder: Path, recipe: Any) -> tuple[Any, dict[str, Any]]:
-  graphdef, params, model_state = split_model(
-      nnx.eval_shape(lambda: recipe.make_model(rngs=nnx.Rngs(0)))
-  )
-  params, model_state, _ = restore_model(
-      folder, params, model_state, best=(folder / BEST).is_dir()
-  )
-  return graphdef, {"params": params, "model_state": model_state}

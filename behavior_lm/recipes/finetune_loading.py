@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.categories import load_categories
 from behavior_lm.data.categories import Vocabularies
@@ -22,6 +21,7 @@ from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.recipes import finetune
 from behavior_lm.recipes.shared import parts
 from behavior_lm.recipes.shared.label_space import LabelSpace
+from behavior_lm.recipes.shared.restoring import open_run
 from behavior_lm.recipes.shared.source_run import encoder_params
 from behavior_lm.recipes.shared.source_run import hash_params
 from behavior_lm.training.checkpoint import Checkpoints
@@ -74,12 +74,7 @@ def load_finetuned(folder: str | Path, *, best: bool = True) -> LoadedLabels:
       damaged or has changed.
   """
   folder = Path(folder)
-  config = load_run_config(folder)
-  if config.recipe != "finetune":
-    raise UserError(
-        f"{folder}: is a run of the recipe {config.recipe!r}, not a fine-tuned"
-        " one."
-    )
+  config = open_run(folder, "finetune")
   space = LabelSpace.load(folder)
   tokenizer = load_tokenizer(folder / finetune.TOKENIZER)
   categories = load_categories(

@@ -3,12 +3,9 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flax import nnx
 from jax.sharding import Mesh
 import ml_collections
 
-from behavior_lm.artifacts.run_folder import load_run_config
-from behavior_lm.common.errors import UserError
 from behavior_lm.data.categories import Vocabularies
 from behavior_lm.data.items.vocabulary import ItemVocabulary
 from behavior_lm.data.items.vocabulary import load_items
@@ -16,8 +13,8 @@ from behavior_lm.data.reading import Reading
 from behavior_lm.evaluation.own_short import InterestSubject
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.recipes import interest
-from behavior_lm.recipes.shared.loading import restore_model
-from behavior_lm.training.state import split_model
+from behavior_lm.recipes.shared.restoring import open_run
+from behavior_lm.recipes.shared.restoring import restore
 
 
 class InterestRun(NamedTuple):
@@ -69,21 +66,9 @@ def load_interest_run(
       damaged.
   """
   folder = Path(folder)
-  config = load_run_config(folder)
-  if config.recipe != "interest":
-    raise UserError(
-        f"{folder}: is a run of the recipe {config.recipe!r}; this takes one"
-        " of configs/interest.py."
-    )
+  config = open_run(folder, "interest")
   vocabulary = load_items(folder / interest.ITEMS)
   categories = interest.load_run_categories(folder, Reading.of(config.data))
   make = interest.make_model(config, vocabulary)
-  graphdef, params, model_state = split_model(
-      nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
-  )
-  params, model_state, step = restore_model(
-      folder, params, model_state, step, best=best
-  )
-  return InterestRun(
-      config, vocabulary, categories, graphdef, params, model_state, step
-  )
+  found = restore(folder, make, step, best=best)
+  return InterestRun(config, vocabulary, categories, *found)

@@ -3,16 +3,13 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flax import nnx
 import ml_collections
 
-from behavior_lm.artifacts.run_folder import load_run_config
-from behavior_lm.common.errors import UserError
 from behavior_lm.data.items.vocabulary import ItemVocabulary
 from behavior_lm.data.items.vocabulary import load_items
 from behavior_lm.recipes import retrieval
-from behavior_lm.recipes.shared.loading import restore_model
-from behavior_lm.training.state import split_model
+from behavior_lm.recipes.shared.restoring import open_run
+from behavior_lm.recipes.shared.restoring import restore
 
 
 class ItemRun(NamedTuple):
@@ -52,18 +49,8 @@ def load_item_run(
       damaged.
   """
   folder = Path(folder)
-  config = load_run_config(folder)
-  if config.recipe != "retrieval":
-    raise UserError(
-        f"{folder}: is a run of the recipe {config.recipe!r}; this takes one"
-        " of configs/retrieval.py."
-    )
+  config = open_run(folder, "retrieval")
   vocabulary = load_items(folder / retrieval.ITEMS)
   make = retrieval.make_model(config, vocabulary)
-  graphdef, params, model_state = split_model(
-      nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
-  )
-  params, model_state, step = restore_model(
-      folder, params, model_state, step, best=best
-  )
-  return ItemRun(config, vocabulary, graphdef, params, model_state, step)
+  found = restore(folder, make, step, best=best)
+  return ItemRun(config, vocabulary, *found)

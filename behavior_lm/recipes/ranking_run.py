@@ -3,21 +3,18 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flax import nnx
 import ml_collections
 import numpy as np
 
-from behavior_lm.artifacts.run_folder import load_run_config
-from behavior_lm.common.errors import UserError
 from behavior_lm.data.features import FeatureSpace
 from behavior_lm.data.features.requests import RequestRows
 from behavior_lm.evaluation.request_scores import RequestSubject
 from behavior_lm.recipes import ranking
 from behavior_lm.recipes.shared import request_data
-from behavior_lm.recipes.shared.loading import restore_model
-from behavior_lm.training.loop import BEST
+from behavior_lm.recipes.shared.restoring import has_best
+from behavior_lm.recipes.shared.restoring import open_run
+from behavior_lm.recipes.shared.restoring import restore
 from behavior_lm.training.sharding import make_mesh
-from behavior_lm.training.state import split_model
 
 
 class RankingRun(NamedTuple):
@@ -62,25 +59,11 @@ def load_ranking_run(
       damaged.
   """
   folder = Path(folder)
-  config = load_run_config(folder)
-  if config.recipe != "ranking":
-    raise UserError(
-        f"{folder}: is a run of the recipe {config.recipe!r}; this takes one"
-        " of configs/ranking.py."
-    )
+  config = open_run(folder, "ranking")
   space = FeatureSpace.load(folder)
   make = ranking.make_model(config, space)
-  graphdef, params, model_state = split_model(
-      nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
-  )
-  params, model_state, step = restore_model(
-      folder,
-      params,
-      model_state,
-      step,
-      best=best and (folder / BEST).is_dir(),
-  )
-  return RankingRun(config, space, graphdef, params, model_state, step)
+  found = restore(folder, make, step, best=best and has_best(folder))
+  return RankingRun(config, space, *found)
 
 
 def score_rows(run: RankingRun, rows: RequestRows) -> np.ndarray:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from flax import nnx
 import ml_collections
 
-from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.categories import load_categories
 from behavior_lm.data.categories import Vocabularies
@@ -16,9 +15,8 @@ from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.recipes.shared import parts
-from behavior_lm.training.checkpoint import Checkpoints
-from behavior_lm.training.loop import BEST
-from behavior_lm.training.loop import CHECKPOINTS
+from behavior_lm.recipes.shared.restoring import open_run
+from behavior_lm.recipes.shared.restoring import restore_model
 from behavior_lm.training.state import merge_model
 from behavior_lm.training.state import split_model
 
@@ -83,75 +81,9 @@ def load_run(
   )
 
 
-def restore_model(
-    folder: Path,
-    params: Any,
-    model_state: Any,
-    step: int | None = None,
-    *,
-    best: bool = False,
-) -> tuple[Any, Any, int]:
-  """The variables of a checkpoint, from their shapes.
-
-  Args:
-    folder: of the run.
-    params, model_state: shapes, see `training.state.split_model`.
-    step: of the checkpoint; the last one when None.
-    best: take the best checkpoint instead.
-
-  Returns:
-    Parameters, other variables, and the step.
-
-  Raises:
-    UserError: if there is no such checkpoint.
-  """
-  saved = folder / (BEST if best else CHECKPOINTS)
-  if not saved.is_dir():
-    raise UserError(
-        f"{folder}: has no best checkpoint. Train it with"
-        " --config.keep_best.metric, or take the last checkpoint."
-        if best
-        else f"{folder}: has no checkpoints yet. Train it with"
-        " experiments/train.py."
-    )
-  checkpoints = Checkpoints(saved, keep=None)
-  try:
-    params, model_state, step = checkpoints.restore_model(
-        params, model_state, step
-    )
-  finally:
-    checkpoints.close()
-  return params, model_state, step
-
-
 def _load_config(folder: Path) -> ml_collections.ConfigDict:
-  if not folder.is_dir():
-    raise UserError(
-        f"{folder}: no such run folder. Give one that experiments/train.py"
-        " wrote."
-    )
   try:
-    config = load_run_config(folder)
-    if config.get("recipe") == "finetune":
-      raise UserError(
-          f"{folder}: is a fine-tuned run, which gives labels. Load it with"
-          " behavior_lm.FineTuned."
-      )
-    if config.get("recipe") == "retrieval":
-      raise UserError(
-          f"{folder}: is a run of configs/retrieval.py, which recommends items."
-          " Use it with experiments/recall.py."
-      )
-    if config.get("recipe") == "interest":
-      raise UserError(
-          f"{folder}: is a run of configs/interest.py, with two towers. Use it"
-          " with experiments/embed.py."
-      )
-    if config.get("recipe") == "ranking":
-      raise UserError(
-          f"{folder}: is a run of configs/ranking.py, which scores candidates."
-          " Use it with experiments/rank.py."
-      )
+    config = open_run(folder, "pretrain")
     return config
   except UserError:
     raise
