@@ -117,8 +117,8 @@ def boosted_trees(
     return np.concatenate(parts, 1)
 
   model = HistGradientBoostingClassifier(
-      max_iter=200,
-      learning_rate=0.05,
+      max_iter=100,
+      learning_rate=0.1,
       max_leaf_nodes=15,
       early_stopping=True,
       random_state=seed,

@@ -67,6 +67,11 @@ VARIANTS = (
     Variant(
         "TransAct, concat, window mask", "transact", {"model.window": "example"}
     ),
+    Variant(
+        "DCN v2 + counts of actions, chosen by UAUC",
+        "none",
+        {"keep_best.metric": "valid/uauc"},
+    ),
 )
 
 
