@@ -61,13 +61,13 @@ class Ranking:
     self.heads = request_data.heads_of(config)
     space = FeatureSpace.load(folder) if folder is not None else None
     self.data = request_data.make_data(config, space)
-    if folder is not None:
-      self._check_rows(folder)
     self.objective = RankingLabels(
         tuple(Target(head, BINARY) for head in self.heads),
         l2=config.objective.l2,
     )
     self.train = self.data.sides["train"]
+    if folder is not None:
+      self._check_rows(folder)
     self.chosen = sampled_rows(
         self.train.labels, config.data.negative_rate, config.seed
     )

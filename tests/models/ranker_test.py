@@ -73,8 +73,19 @@ def of_user(data: dict, change) -> dict:
   }
 
 
-@pytest.mark.parametrize("history", sorted(HISTORIES))
-def test_padding_changes_nothing_and_one_user_may_stand_for_all(history):
+@pytest.mark.parametrize(
+    ("history", "changes"),
+    [
+        *((name, {}) for name in sorted(HISTORIES)),
+        (
+            "transact",
+            dict(fusion="append", positions=True, time_encoding="gate"),
+        ),
+    ],
+)
+def test_padding_changes_nothing_and_one_user_may_stand_for_all(
+    history, changes
+):
   data = batch()
   # What stands where no action is must not be read.
   seven = np.where(data["action_types"] > 0, data["action_items"], 7)
@@ -83,7 +94,7 @@ def test_padding_changes_nothing_and_one_user_may_stand_for_all(history):
 
   @jax.jit
   def run(data, dirty, repeated, once):
-    ranker = model(history)
+    ranker = model(history, **changes)
     return [ranker(x) for x in (data, dirty, repeated, once)]
 
   want, same, each, one = run(

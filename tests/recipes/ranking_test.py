@@ -15,6 +15,7 @@ from behavior_lm.recipes.evaluate_requests import open_requests
 from behavior_lm.recipes.ranking import Ranking
 from behavior_lm.recipes.ranking_run import load_ranking_run
 from behavior_lm.recipes.train import train
+from experiments.benchmarks.rank.latency import measure
 from tests.requests_shop import shop_config
 
 
@@ -49,6 +50,14 @@ def test_metrics_of_both_heads_are_written_while_training(run):
   for head in ("click", "hide"):
     for name in wanted:
       assert f"eval/valid/{head}/{name}" in names
+
+
+def test_a_run_is_resumed_on_its_own_rows_alone(run, shop):
+  quiet = dict(keep_best__metric="", keep_best__patience=0)
+  assert Ranking(shop_config(shop, **quiet), run).rows_per_epoch > 0
+  other = shop_config(shop, data__train="valid.parquet", **quiet)
+  with pytest.raises(UserError, match="was trained on other rows"):
+    Ranking(other, run)
 
 
 def test_an_evaluation_stands_beside_plain_models(run):
@@ -104,6 +113,12 @@ def test_odd_requests_are_answered(ranker, items):
   changed = ranker.rank([one], time=10, actions=lone, context={"price": None})
   assert not np.allclose(changed, got[0])
   assert ranker.rank([], time=1).shape == (0, 2)
+
+
+def test_requests_are_timed_end_to_end(run):
+  found = measure(str(run), [2], repeats=3)
+  (row,) = found["rows"]
+  assert row["candidates"] == 2 and 0 < row["p50_ms"] <= row["p99_ms"]
 
 
 def test_an_action_at_the_time_of_the_request_is_refused(ranker):
