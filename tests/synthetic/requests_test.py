@@ -16,7 +16,7 @@ def test_splits_are_cut_by_time_and_hold_all_rows(tmp_path):
   assert [part.height for part in parts] == list(sizes.values())
   for earlier, later in zip(parts, parts[1:], strict=False):
     assert earlier["time"].max() < later["time"].min()
-  assert not any((part["click"] * part["hide"]).any() for part in parts)
+  assert not any((part["click"] * part["hide"]).sum() for part in parts)
 
 
 def test_one_seed_is_one_shop(tmp_path):
