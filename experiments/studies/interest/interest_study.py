@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from behavior_lm.artifacts.metrics import read_metrics
+from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import whole_file
 from behavior_lm.common.markdown import table as markdown_table
 from behavior_lm.evaluation import table
@@ -102,7 +103,11 @@ def run_arm(config: Any, folder: Path, dataset: Dataset) -> OwnRanks:
   """Trains an arm, or goes on with it, and ranks; kept in its folder."""
   saved = folder / _RANKS
   if not saved.exists():
-    train(config, folder)
+    outcome = train(config, folder)
+    if outcome != "finished":
+      raise UserError(
+          f"{folder}: training ended as {outcome!r}. The same command goes on."
+      )
     run = load_interest_run(folder)
     evaluator = OwnShort(run.subject(dataset, make_mesh()), split=SPLIT)
     found = evaluator.scores(run.state)
