@@ -23,6 +23,12 @@ from configs import domains as domains_config
 from configs import prompts as prompts_config
 from experiments.studies.domains import screens
 
+PARTS = (
+    *("linear", "towers", "poolings", "language_towers", "adaptations"),
+    *("zero_shot", "adapted_towers"),
+)
+# What needs no language model.
+_WITHOUT = ("linear", "towers")
 STRUCTURES = ("cgc", "single", "mmoe", "ple", "separate")
 ADAPTATIONS = ("head", "lora", "prefix", "full", "soft")
 
@@ -38,6 +44,8 @@ class Study:
     seeds: of each kind of towers.
     steps, adapt_steps: of towers, of an adaptation.
     dtype: of the language model's computation.
+    screen_rows, screen_test_rows: that the screen of poolings reads.
+    parts: of `PARTS`, those to run.
   """
 
   sources: dict[str, str]
@@ -47,6 +55,9 @@ class Study:
   steps: int
   adapt_steps: int
   dtype: str
+  screen_rows: int = 1_024
+  screen_test_rows: int = 1_500
+  parts: tuple[str, ...] = PARTS
 
   def run(self) -> Iterator[dict[str, Any]]:
     """The result after each part: {"setting": ..., "rows": [...]}."""
@@ -57,25 +68,30 @@ class Study:
       rows.extend(new)
       return {"setting": self._setting(data), "rows": rows}
 
-    yield result(*self._linear(data))
-    for structure in STRUCTURES:
-      yield result(self._towers(structure, "no", ""))
-    if not self.language:
-      return
-    # What answers most comes first: the command may be stopped.
-    first, others = STRUCTURES[:2], STRUCTURES[2:]
-    for structure in first:
-      yield result(self._towers(structure, "MiniLM", self.language))
-    for mode in ADAPTATIONS:
-      yield result(self._adapted(mode))
-    for left_out in self.sources:
-      for label, run in (("no", ""), ("MiniLM", self.language)):
-        yield result(self._towers("cgc", label, run, left_out=left_out))
-    for structure in others:
-      yield result(self._towers(structure, "MiniLM", self.language))
-    yield result(*screens.pooling_rows(self, data))
-    run = str(self._folder("adapt_lora"))
-    yield result(self._towers("cgc", "MiniLM, lora", run))
+    def part(name: str) -> bool:
+      return name in self.parts and (bool(self.language) or name in _WITHOUT)
+
+    if part("linear"):
+      yield result(*self._linear(data))
+    if part("towers"):
+      for structure in STRUCTURES:
+        yield result(self._towers(structure, "no", ""))
+    if part("poolings"):
+      yield result(*screens.pooling_rows(self, data))
+    if part("language_towers"):
+      for structure in STRUCTURES:
+        yield result(self._towers(structure, "MiniLM", self.language))
+    if part("adaptations"):
+      for mode in ADAPTATIONS:
+        yield result(self._adapted(mode))
+    if part("zero_shot"):
+      for left_out in self.sources:
+        for label, run in (("no", ""), ("MiniLM", self.language)):
+          yield result(self._towers("cgc", label, run, left_out=left_out))
+    if part("adapted_towers"):
+      self._adapted("lora")
+      run = str(self._folder("adapt_lora"))
+      yield result(self._towers("cgc", "MiniLM, lora", run))
 
   def kept(self, name: str, compute: Any) -> Any:
     """`compute()` once: JSON that is read again afterwards."""
@@ -109,6 +125,8 @@ class Study:
         "adapt_steps": self.adapt_steps,
         "dtype": self.dtype,
         "seeds": self.seeds,
+        "screen_rows": self.screen_rows,
+        "screen_test_rows": self.screen_test_rows,
     }
 
   def _linear(self, data: DomainData) -> list[dict[str, Any]]:

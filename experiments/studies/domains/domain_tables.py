@@ -11,7 +11,7 @@ _KINDS = (
     ("language model alone", "The language model alone, its own head predicts"),
     (
         "pooling of a frozen language model",
-        "Pooling over a frozen language model, linear head",
+        "Pooling over a frozen language model, linear head; a sample of rows",
     ),
     ("zero-shot", "A domain that nothing was trained on (its own column)"),
 )
@@ -29,9 +29,10 @@ def to_markdown(result: Mapping[str, Any]) -> str:
       " and all seeds, compilation included.",
       "",
       f"Towers: {setting['steps']} steps of 256 rows, mean over"
-      f" {setting['seeds']} seeds (+- half the range). Adaptations:"
+      f" {setting['seeds']} seed(s) (+- half the range). Adaptations:"
       f" {setting['adapt_steps']} steps of 8 packed rows of 128 tokens, one"
-      " seed. Rows: "
+      f" seed. Poolings: {setting['screen_rows']:,} training rows and"
+      f" {setting['screen_test_rows']:,} test rows at random. Rows: "
       + ", ".join(f"{name} {n:,}" for name, n in setting["rows"].items())
       + ".",
   ]

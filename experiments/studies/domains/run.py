@@ -30,6 +30,10 @@ _STEPS = flags.DEFINE_integer("steps", 120, "Of towers.")
 _ADAPT_STEPS = flags.DEFINE_integer("adapt_steps", 40, "Of an adaptation.")
 _DTYPE = flags.DEFINE_string("dtype", "bfloat16", "Of the language model.")
 
+_PARTS = flags.DEFINE_list(
+    "parts", [], "Of domain_study.PARTS; all if not given."
+)
+
 SOURCES = {
     "beauty": "All_Beauty_5.json.gz",
     "fashion": "AMAZON_FASHION_5.json",
@@ -47,6 +51,11 @@ def main(argv: list[str]) -> None:
   from experiments.studies.domains import domain_study
   from experiments.studies.domains import domain_tables
 
+  if unknown := set(_PARTS.value) - set(domain_study.PARTS):
+    raise UserError(
+        f"--parts {', '.join(sorted(unknown))}: known are"
+        f" {', '.join(domain_study.PARTS)}."
+    )
   study = domain_study.Study(
       sources=sources,
       language=_LANGUAGE.value,
@@ -55,6 +64,7 @@ def main(argv: list[str]) -> None:
       steps=_STEPS.value,
       adapt_steps=_ADAPT_STEPS.value,
       dtype=_DTYPE.value,
+      parts=tuple(_PARTS.value) or domain_study.PARTS,
   )
   for result in study.run():
     results.write_result(out, result, domain_tables.to_markdown(result))

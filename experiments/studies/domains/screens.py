@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from behavior_lm.artifacts.run_folder import load_run_config
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.data.prompts.prompt_rows import encode_prompts
 from behavior_lm.data.samples.sample_columns import BINARY
 from behavior_lm.evaluation import classification
@@ -36,9 +37,9 @@ POOLED: dict[str, tuple[str, dict[str, Any]]] = {
     "Gaussian, w per coordinate": ("gaussian", {"weight": "vector"}),
     "learned query": ("query", {}),
 }
-# Rows of training that the screen of poolings reads; tokens of a prompt.
-_SCREEN_ROWS, _SCREEN_LENGTH = 2_048, 64
-_SCREEN_STEPS, _SCREEN_BATCH = 200, 128
+# Tokens of a prompt in the screen of poolings, padded to a multiple of these.
+_SCREEN_LENGTH, _BUCKET = 64, 16
+_SCREEN_STEPS, _SCREEN_BATCH = 100, 128
 _NUM_RESAMPLES = 500
 
 
@@ -93,9 +94,11 @@ def pooling_rows(study: "Study", data: "DomainData") -> list[dict[str, Any]]:
 
   def compute() -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
-    train = data.rows["train"]
-    train = rng.choice(train, min(_SCREEN_ROWS, len(train)), replace=False)
-    test = data.rows["test"]
+    some = lambda rows, size: np.sort(
+        rng.choice(rows, min(size, len(rows)), replace=False)
+    )
+    train = some(data.rows["train"], study.screen_rows)
+    test = some(data.rows["test"], study.screen_test_rows)
     states = _read_states(study, data, np.concatenate([train, test]))
     inside = lambda part: jax.tree.map(lambda x: x[part], states)
     frame = data.frame[test]
@@ -187,10 +190,10 @@ def _read_states(
   padded = np.zeros((len(tokens), _SCREEN_LENGTH), np.int32)
   for row, one in zip(padded, tokens, strict=True):
     row[: len(one)] = one
-  place = np.arange(_SCREEN_LENGTH, dtype=np.int32)[None]
 
   @jax.jit
   def program(params: Any, tokens: Any, lengths: Any) -> jax.Array:
+    place = jnp.arange(tokens.shape[1])[None]
     ids = (place < lengths[:, None]).astype(jnp.int32)
     encoder = merge_model(model.graphdef, params, model.model_state).encoder
     batch = {
@@ -203,8 +206,16 @@ def _read_states(
 
   width, size = model.config.model.embed_dim, 32
   found = np.zeros((*padded.shape, width), np.float16)
-  for first in range(0, len(rows), size):
-    # A last batch of another size compiles once more.
-    part = slice(first, first + size)
-    found[part] = program(model.params, padded[part], lengths[part])
+  # Prompts of about one length at a time, so that little is padding.
+  order = np.argsort(lengths, kind="stable")
+  order = np.concatenate([order, order[:1].repeat(-len(order) % size)])
+  progress = CommandProgress()
+  for first in range(0, len(order), size):
+    part = order[first : first + size]
+    longest = -(-int(lengths[part].max()) // _BUCKET) * _BUCKET
+    found[part, :longest] = program(
+        model.params, padded[part, :longest], lengths[part]
+    )
+    progress.stage("states of prompts", first, len(order))
+  progress.close()
   return found, lengths
