@@ -186,10 +186,7 @@ class Interest:
     known[items_lib.ACTION] = schema.Extra(
         schema.CATEGORICAL, categories=self.vocabulary.actions.height + 1
     )
-    with self.config.unlocked():
-      for name in Reading.of(self.config.data).extras:
-        if name in known:
-          self.config.data.extras[name] = dataclasses.asdict(known[name])
+    parts.describe_extras(self.config, known)
 
   def _check_features(self) -> None:
     names = [n for n in self.reading.features if n not in OF_SPAN]

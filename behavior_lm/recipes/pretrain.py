@@ -1,7 +1,6 @@
 """Pretraining: packed rows of tokens, an encoder with a token head."""
 
 from collections.abc import Callable, Mapping
-import dataclasses
 import json
 from pathlib import Path
 import shutil
@@ -71,7 +70,7 @@ class Pretrain:
       # The run folder must say it without the dataset: an embedder reads hours
       # on the clock that training read.
       config.data.feature_zone = self.dataset.meta["timezone"]
-    self._describe_extras()
+    parts.describe_extras(config, self.dataset.extras)
     self.reading = Reading.of(config.data)
     self._check()
     if folder is None:
@@ -151,17 +150,6 @@ class Pretrain:
     return make_subject(
         self.config, self.dataset, self.tokenizer, graphdef, mesh
     )
-
-  def _describe_extras(self) -> None:
-    """Writes what the model must know of extra columns into the config.
-
-    They are the dataset's, so that a run folder says how numbers were
-    normalised in training.
-    """
-    known = self.dataset.extras
-    for name in Reading.of(self.config.data).extras:
-      if name in known:
-        self.config.data.extras[name] = dataclasses.asdict(known[name])
 
   def _names(self) -> tuple[str, ...]:
     return parts.encoder_config(self.config, self.vocab_size).fields

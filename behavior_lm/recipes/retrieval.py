@@ -1,7 +1,6 @@
 """Retrieval: users' items in order, a causal encoder, a table of next items."""
 
 from collections.abc import Mapping
-import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -160,9 +159,7 @@ class Retrieval:
     known[items_lib.ACTION] = schema.Extra(
         schema.CATEGORICAL, categories=self.vocabulary.actions.height + 1
     )
-    for name in Reading.of(self.config.data).extras:
-      if name in known:
-        self.config.data.extras[name] = dataclasses.asdict(known[name])
+    parts.describe_extras(self.config, known)
 
   def _check(self) -> None:
     config = self.config

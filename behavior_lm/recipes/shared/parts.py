@@ -1,6 +1,7 @@
 """From a config to the parts that several recipes share."""
 
 from collections.abc import Callable, Mapping
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from behavior_lm.data.reading import Reading
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.data.tokenizers.training import train_tokenizer
+from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.models.encoders import ENCODERS
@@ -76,6 +78,24 @@ def find_dataset(config: ml_collections.ConfigDict) -> Dataset:
   with config.data.unlocked():
     config.data.fingerprint = dataset.meta["fingerprint"]
   return dataset
+
+
+def describe_extras(
+    config: ml_collections.ConfigDict, known: Mapping[str, schema.Extra]
+) -> None:
+  """Writes what a model must know of extra columns into its config.
+
+  They are the dataset's, so that a run folder says how numbers were normalised
+  in training. Configs of the command line are locked.
+
+  Args:
+    config: of the run; its `data.extras` is changed.
+    known: the columns that there are.
+  """
+  with config.unlocked():
+    for name in Reading.of(config.data).extras:
+      if name in known:
+        config.data.extras[name] = dataclasses.asdict(known[name])
 
 
 def make_tokenizer(

@@ -1,7 +1,10 @@
+import dataclasses
+
 import pytest
 
 from behavior_lm.artifacts.run_folder import as_saved
 from behavior_lm.common.errors import UserError
+from behavior_lm.logs.schema import Extra
 from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.recipes.shared import parts
 from tests.tiny import tiny_config
@@ -28,3 +31,11 @@ def test_features_reach_the_model_with_their_categories(tmp_path):
 def test_rows_that_hosts_cannot_share_are_refused(tmp_path):
   with pytest.raises(UserError, match="does not divide among 3"):
     parts.batch_spec(tiny_config(tmp_path), num_hosts=3)
+
+
+def test_what_is_known_of_columns_goes_into_a_locked_config(tmp_path):
+  """The command line locks configs."""
+  config = tiny_config(tmp_path, data__features="hour, price").lock()
+  price = Extra("num", mean=3.0, std=2.0)
+  parts.describe_extras(config, {"price": price, "other": price})
+  assert config.data.extras.to_dict() == {"price": dataclasses.asdict(price)}
