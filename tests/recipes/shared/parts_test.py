@@ -36,6 +36,6 @@ def test_rows_that_hosts_cannot_share_are_refused(tmp_path):
 def test_what_is_known_of_columns_goes_into_a_locked_config(tmp_path):
   """The command line locks configs."""
   config = tiny_config(tmp_path, data__features="hour, price").lock()
-  price = Extra("num", mean=3.0, std=2.0)
+  price = Extra("numeric", mean=3.0, std=2.0)
   parts.describe_extras(config, {"price": price, "other": price})
   assert config.data.extras.to_dict() == {"price": dataclasses.asdict(price)}
