@@ -41,6 +41,10 @@ _FIXED = {
     "causal": (False,),
     "use_bias": (True,),
     "dilation": (1,),
+    "num_experts": (0,),
+    # Of experts, so without a meaning here.
+    "top_k": (2,),
+    "balance": ("bias",),
 }
 # What a caller may choose for a model from elsewhere.
 CHANGEABLE = (

@@ -49,7 +49,8 @@ def large_log(tmp_path_factory):
 
 
 def test_a_log_becomes_a_dataset_and_the_command_says_where(tmp_path):
-  rows = [f"u{n % 3},act{n},x,{1_700_000_000 + 9_000 * n}" for n in range(200)]
+  start = 1_700_000_000
+  rows = [f"u{n % 3},act{n % 9},x,{start + 9_000 * n}" for n in range(200)]
   log = log_files.write_csv(
       tmp_path / "log.csv", [*rows, "u1,,x,1700000000"], "uid,action,item,ts"
   )

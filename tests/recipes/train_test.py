@@ -14,6 +14,7 @@ import pytest
 from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.fields import FEATURES
+from behavior_lm.data.time_features import OF_SPAN
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.logs.dataset import open_dataset
@@ -162,7 +163,7 @@ def test_every_field_goes_through_training_evaluation_and_embedding(
   names = [
       name
       for name in (*FEATURES, "level", "shop")
-      if name not in refused[objective]
+      if name not in (*refused[objective], *OF_SPAN)
   ]
   config = tiny_config(
       path,

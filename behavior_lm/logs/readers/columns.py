@@ -17,6 +17,7 @@ RESERVED = frozenset(
     | {"gap_previous", "gap_next", "hour", "weekday", "weekend"}
     | {"account_age", "from_start", "to_end"}
     | {"row_user", "short_popularity", "short_category"}
+    | {"ids", "dense", "vector"}
 )
 _EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PART = re.compile(r'(?:=\s*"[^"]*"|[^,])+')
