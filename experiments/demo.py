@@ -35,8 +35,8 @@ _SPLIT_TIME = flags.DEFINE_string(
     " users is held out instead.",
 )
 _SIZE = flags.DEFINE_string("size", "small", "Size of the model.")
-_STEPS = flags.DEFINE_integer("steps", 800, "Steps of training.")
-_MINUTES = flags.DEFINE_float("minutes", 3.0, "Training at most so long.")
+_STEPS = flags.DEFINE_integer("steps", 1_200, "Steps of training.")
+_MINUTES = flags.DEFINE_float("minutes", 4.0, "Training at most so long.")
 
 # Ten generated days; the last three test.
 _GENERATED = [
