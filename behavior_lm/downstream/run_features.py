@@ -170,8 +170,8 @@ def _surprise(
       tuple(dict.fromkeys((*loaded.model_fields, "tokens", "time_gaps"))),
       embedder.reader.reading.table,
   )
-  score = jax.jit(make_score(loaded.graphdef))
-  gap_score = jax.jit(make_gap_score(loaded.graphdef)) if with_gaps else None
+  make = make_gap_score if with_gaps else make_score
+  score = jax.jit(make(loaded.graphdef))
   nats: list[list[np.ndarray]] = [[] for _ in range(len(source))]
   gap_nats: list[list[np.ndarray]] = [[] for _ in range(len(source))]
   for batch in _batches(source, batcher, cut, progress):
@@ -182,13 +182,11 @@ def _surprise(
     inputs = {
         name: jnp.asarray(batch.arrays[name]) for name in loaded.model_fields
     }
-    variables = loaded.params, loaded.model_state
-    found = np.asarray(score(*variables, inputs, targets)[0])
-    of_gaps = None
-    if gap_score is not None:
-      gaps = np.maximum(batch.arrays["time_gaps"][:, 1:], 0)
-      targets = {"at": at, "gaps": gaps}
-      of_gaps = np.asarray(gap_score(*variables, inputs, targets))
+    if with_gaps:
+      targets["gaps"] = np.maximum(batch.arrays["time_gaps"][:, 1:], 0)
+    outputs = score(loaded.params, loaded.model_state, inputs, targets)
+    found = np.asarray(outputs[0])
+    of_gaps = np.asarray(outputs[2]) if with_gaps else None
     # Windows of one row are of one or two lengths, which fill in order.
     for place, (row, size) in enumerate(
         zip(batch.rows, batch.num_tokens, strict=True)

@@ -119,7 +119,7 @@ class RequestScores:
     return self.figures(self.subject.predict(state, self.split))
 
   def figures(self, probabilities: np.ndarray) -> dict[str, float]:
-    """Of probabilities [n, heads]: of rows, then HIT@k by request."""
+    """The measures of rows and HIT@k of requests, from probabilities."""
     rows = self.subject.sides[self.split]
     heads = self.subject.heads
     out: dict[str, float] = {}

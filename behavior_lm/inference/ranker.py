@@ -256,14 +256,15 @@ class RequestRanker:
     for name, columns in shared.items():
       for place, value in columns.items():
         arrays[name][:, place] = value
-    packed = pack(arrays | dict(user), self._shapes(size))
-    found = self._programs[size](self._weights, jax.device_put(packed))
+    shapes, program = self._programs[size]
+    packed = pack(arrays | dict(user), shapes)
+    found = program(self._weights, jax.device_put(packed))
     return np.asarray(found)[: len(candidates)]
 
   def _shapes(
       self, size: int
   ) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Of what is packed, in its order."""
+    """Shapes of the arrays that are packed, in the order of the pack."""
     out = {
         name: ((size, *self._items[name].shape[1:]), self._items[name].dtype)
         for name in self.inputs.fields
@@ -272,7 +273,8 @@ class RequestRanker:
     user = self._user(UserActions(), 0)
     return out | {name: (x.shape, x.dtype) for name, x in user.items()}
 
-  def _compile(self, size: int) -> Any:
+  def _compile(self, size: int) -> tuple[Any, Any]:
+    """What is packed for so many candidates, and the compiled program."""
     shapes, graphdef, shift = self._shapes(size), self.run.graphdef, self.shift
 
     def program(weights: Any, packed: jax.Array) -> jax.Array:
@@ -283,7 +285,7 @@ class RequestRanker:
 
     numbers = sum(int(np.prod(shape)) for shape, _ in shapes.values())
     packed = jax.ShapeDtypeStruct((numbers,), np.int32)
-    return jax.jit(program).lower(self._weights, packed).compile()
+    return shapes, jax.jit(program).lower(self._weights, packed).compile()
 
 
 def _with_first(

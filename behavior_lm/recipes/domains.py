@@ -120,11 +120,9 @@ class Domains:
   def make_evaluators(self, graphdef: Any, mesh: Mesh) -> dict[str, Evaluator]:
     """Those of `config.evals` that run while training."""
     subject = self.subject(graphdef, mesh)
-    return {
-        name: self.make_evaluator(name, subject)
-        for name, section in self.config.evals.items()
-        if section.every
-    }
+    return parts.evaluators_while_training(
+        self.config, lambda name: self.make_evaluator(name, subject)
+    )
 
   def make_evaluator(self, name: str, subject: LabelSubject) -> DomainScores:
     """The evaluator `config.evals.NAME`."""

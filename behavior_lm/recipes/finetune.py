@@ -151,19 +151,13 @@ class Finetune:
   ) -> dict[str, Evaluator]:
     """Those of `config.evals` that run while training."""
     subject = self.subject(graphdef, mesh)
-    return {
-        name: self.make_evaluator(name, subject)
-        for name, section in self.config.evals.items()
-        if section.every
-    }
+    return parts.evaluators_while_training(
+        self.config, lambda name: self.make_evaluator(name, subject)
+    )
 
   def make_evaluator(self, name: str, subject: LabelSubject) -> Any:
     """The evaluator `config.evals.NAME`."""
-    values = self.config.evals[name].to_dict()
-    make = parts.known(
-        f"evals.{name}.evaluator", values.pop("evaluator"), EVALUATORS
-    )
-    return parts.make_of(f"evals.{name}", make, subject=subject, **values)
+    return parts.named_evaluator(self.config, name, EVALUATORS, subject)
 
   def subject(self, graphdef: Any, mesh: Mesh) -> LabelSubject:
     """The model of this run, to be measured on its samples."""

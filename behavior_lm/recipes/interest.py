@@ -162,11 +162,9 @@ class Interest:
         graphdef,
         mesh,
     )
-    return {
-        name: make_evaluator(self.config, name, subject)
-        for name, section in self.config.evals.items()
-        if section.every
-    }
+    return parts.evaluators_while_training(
+        self.config, lambda name: make_evaluator(self.config, name, subject)
+    )
 
   def _find_vocabulary(self, folder: Path | None) -> ItemVocabulary:
     if folder is None:
@@ -317,13 +315,7 @@ def make_evaluator(
     **changes: Any,
 ) -> Any:
   """The evaluator `config.evals.NAME`; `changes` are not the config's."""
-  values = config.evals[name].to_dict()
-  make = parts.known(
-      f"evals.{name}.evaluator", values.pop("evaluator"), EVALUATORS
-  )
-  return parts.make_of(
-      f"evals.{name}", make, subject=subject, **(values | changes)
-  )
+  return parts.named_evaluator(config, name, EVALUATORS, subject, **changes)
 
 
 def load_run_categories(folder: Path, reading: Reading) -> Vocabularies:

@@ -139,11 +139,12 @@ class Pretrain:
       self, graphdef: Any, mesh: Mesh
   ) -> dict[str, Evaluator]:
     """Those of `config.evals` that run while training."""
-    return {
-        name: make_evaluator(self.config, name, self.subject(graphdef, mesh))
-        for name, section in self.config.evals.items()
-        if section.every
-    }
+    return parts.evaluators_while_training(
+        self.config,
+        lambda name: make_evaluator(
+            self.config, name, self.subject(graphdef, mesh)
+        ),
+    )
 
   def subject(self, graphdef: Any, mesh: Mesh) -> Subject:
     """The model of this run, to be scored on its dataset."""
@@ -266,13 +267,7 @@ def make_evaluator(
     subject: what is scored.
     **changes: settings that are not the config's.
   """
-  values = config.evals[name].to_dict()
-  make = parts.known(
-      f"evals.{name}.evaluator", values.pop("evaluator"), EVALUATORS
-  )
-  return parts.make_of(
-      f"evals.{name}", make, subject=subject, **(values | changes)
-  )
+  return parts.named_evaluator(config, name, EVALUATORS, subject, **changes)
 
 
 def _check_dataset(folder: Path, dataset: Dataset) -> None:

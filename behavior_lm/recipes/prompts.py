@@ -120,11 +120,9 @@ class Prompts:
   def make_evaluators(self, graphdef: Any, mesh: Mesh) -> dict[str, Evaluator]:
     """Those of `config.evals` that run while training."""
     subject = self.subject(graphdef, mesh)
-    return {
-        name: self.make_evaluator(name, subject)
-        for name, section in self.config.evals.items()
-        if section.every
-    }
+    return parts.evaluators_while_training(
+        self.config, lambda name: self.make_evaluator(name, subject)
+    )
 
   def make_evaluator(self, name: str, subject: LabelSubject) -> DomainScores:
     """The evaluator `config.evals.NAME`."""
@@ -150,7 +148,7 @@ class Prompts:
     return language.encoder_config(self.config).fields
 
   def _find_tokenizer(self, folder: Path | None) -> TextTokenizer:
-    """That of the run or of its language model, or one of words."""
+    """Loads the tokenizer of the run or its model, or fits a new one."""
     source = folder or self.config.encoder.run
     if source:
       return load_text_tokenizer(Path(source) / language.TEXT)

@@ -124,11 +124,9 @@ class Ranking:
   def make_evaluators(self, graphdef: Any, mesh: Mesh) -> dict[str, Evaluator]:
     """Those of `config.evals` that run while training."""
     subject = make_subject(self.config, self.data, graphdef, mesh)
-    return {
-        name: make_evaluator(self.config, name, subject)
-        for name, section in self.config.evals.items()
-        if section.every
-    }
+    return parts.evaluators_while_training(
+        self.config, lambda name: make_evaluator(self.config, name, subject)
+    )
 
   @property
   def _inputs(self) -> Any:

@@ -132,11 +132,9 @@ class Retrieval:
     subject = make_subject(
         self.config, self.dataset, self.vocabulary, graphdef, mesh
     )
-    return {
-        name: make_evaluator(self.config, name, subject)
-        for name, section in self.config.evals.items()
-        if section.every
-    }
+    return parts.evaluators_while_training(
+        self.config, lambda name: make_evaluator(self.config, name, subject)
+    )
 
   def _find_vocabulary(self, folder: Path | None) -> ItemVocabulary:
     """Reads the vocabulary of the run or of its encoder, or makes one."""
@@ -241,10 +239,7 @@ def make_evaluator(
     **changes: Any,
 ) -> NextItemRanking:
   """The evaluator `config.evals.NAME`; `changes` are not the config's."""
-  values = config.evals[name].to_dict()
-  make = parts.known(
-      f"evals.{name}.evaluator", values.pop("evaluator"), EVALUATORS
+  found: NextItemRanking = parts.named_evaluator(
+      config, name, EVALUATORS, subject, **changes
   )
-  return parts.make_of(
-      f"evals.{name}", make, subject=subject, **(values | changes)
-  )
+  return found

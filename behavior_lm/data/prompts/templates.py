@@ -1,8 +1,8 @@
 """Prompts: what is known before an interaction, as a sentence.
 
-Of the user, all that lies strictly before the interaction's time is told. Of
-the item, what others wrote of it is told from the training rows alone, also
-strictly before. The interaction's own rating and text never enter.
+A prompt holds the user's interactions strictly before the time of the row. It
+holds what others wrote about the item strictly before, from training rows
+alone. The row's own rating and text never enter.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def make_prompts(
     frame: see `interactions`, sorted by time.
     templates: {domain: text with `PLACES` in braces}; "" is the template of
       all others.
-    history_length: earlier interactions of the user that are told, the newest
+    history_length: earlier interactions of the user in a prompt, the newest
       first.
     num_reviews: earlier texts of others about the item, the newest first.
     text_length: characters of each of these texts at most.

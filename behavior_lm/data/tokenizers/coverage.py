@@ -9,7 +9,7 @@ ENOUGH = 0.8
 
 
 def coverage_line(tokenizer: Tokenizer, pairs: pl.DataFrame) -> str:
-  """Shares of the training events by what the model is told of them.
+  """How many training events a vocabulary names exactly, in one sentence.
 
   Args:
     tokenizer: any.

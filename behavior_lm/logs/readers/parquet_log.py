@@ -47,7 +47,7 @@ def read_parquet(
     source: the file.
     mapping: {ours: theirs} of the columns that differ.
     extras: further columns, by our names; yielded as they are.
-    rejected: is told the columns that are not read.
+    rejected: keeps the names of the columns that are not read.
 
   Raises:
     UserError: if the file is not whole, or a column cannot be used.

@@ -4,11 +4,11 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.attention.spec import AttentionSpec
-from behavior_lm.layers.transformer import TransformerLayer
 from behavior_lm.models.histories.history import ActionVectors
 from behavior_lm.models.histories.history import HistoryEncoder
 from behavior_lm.models.histories.history import masked_mean
+from behavior_lm.models.histories.history import run_layers
+from behavior_lm.models.histories.history import transformer_layers
 
 
 class Bst(HistoryEncoder):
@@ -39,20 +39,14 @@ class Bst(HistoryEncoder):
     self.positions = nnx.Param(
         0.02 * jax.random.normal(rngs.params(), (length + 1, width))
     )
-    self.layers = nnx.List([
-        TransformerLayer(
-            width,
-            num_heads,
-            mlp_dim,
-            AttentionSpec("dense"),
-            dropout_rate,
-            activation="relu",
-            norm_epsilon=1e-5,
-            dtype=jnp.dtype("float32"),
-            rngs=rngs,
-        )
-        for _ in range(num_layers)
-    ])
+    self.layers = transformer_layers(
+        width,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        mlp_dim=mlp_dim,
+        dropout_rate=dropout_rate,
+        rngs=rngs,
+    )
 
   def __call__(
       self,
@@ -66,14 +60,11 @@ class Bst(HistoryEncoder):
     )
     tokens = jnp.concatenate([candidate[:, None], actions.tokens], 1)
     there = jnp.pad(actions.there, ((0, 0), (1, 0)), constant_values=True)
-    hidden = tokens + self.positions[...]
-    segments = there.astype(jnp.int32)
-    for layer in self.layers:
-      hidden = layer(
-          hidden,
-          segment_ids=segments,
-          positions=jnp.zeros_like(segments),
-          deterministic=deterministic,
-          rngs=rngs,
-      )
+    hidden = run_layers(
+        self.layers,
+        tokens + self.positions[...],
+        there,
+        deterministic=deterministic,
+        rngs=rngs,
+    )
     return jnp.concatenate([hidden[:, 0], masked_mean(hidden, there)], -1)

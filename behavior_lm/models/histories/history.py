@@ -6,6 +6,9 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.attention.spec import AttentionSpec
+from behavior_lm.layers.transformer import TransformerLayer
+
 
 class ActionVectors(NamedTuple):
   """The last actions of users as vectors, newest first.
@@ -66,3 +69,50 @@ def masked_max(x: jax.Array, there: jax.Array) -> jax.Array:
   lowest = jnp.finfo(jnp.float32).min
   found = jnp.where(there[..., None], x, lowest).max(1)
   return jnp.where(there.any(1, keepdims=True), found, 0.0)
+
+
+def transformer_layers(
+    width: int,
+    *,
+    num_layers: int,
+    num_heads: int,
+    mlp_dim: int,
+    dropout_rate: float,
+    rngs: nnx.Rngs,
+) -> nnx.List:
+  """Layers with norms behind each part and ReLU, as those of PyTorch."""
+  return nnx.List([
+      TransformerLayer(
+          width,
+          num_heads,
+          mlp_dim,
+          AttentionSpec("dense"),
+          dropout_rate,
+          activation="relu",
+          norm_epsilon=1e-5,
+          dtype=jnp.dtype("float32"),
+          rngs=rngs,
+      )
+      for _ in range(num_layers)
+  ])
+
+
+def run_layers(
+    layers: nnx.List,
+    tokens: jax.Array,
+    there: jax.Array,
+    *,
+    deterministic: bool,
+    rngs: nnx.Rngs | None,
+) -> jax.Array:
+  """[batch, length, width] through layers; tokens see those that are there."""
+  segments = there.astype(jnp.int32)
+  for layer in layers:
+    tokens = layer(
+        tokens,
+        segment_ids=segments,
+        positions=jnp.zeros_like(segments),
+        deterministic=deterministic,
+        rngs=rngs,
+    )
+  return tokens

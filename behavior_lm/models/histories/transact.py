@@ -10,12 +10,12 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
-from behavior_lm.layers.transformer import TransformerLayer
 from behavior_lm.models.histories.history import ActionVectors
 from behavior_lm.models.histories.history import HistoryEncoder
 from behavior_lm.models.histories.history import masked_max
+from behavior_lm.models.histories.history import run_layers
+from behavior_lm.models.histories.history import transformer_layers
 
 FUSIONS = ("concat", "append")
 POOLS = ("all", "rest", "none")
@@ -82,20 +82,14 @@ class TransAct(HistoryEncoder):
         else None
     )
     self.time = TIME_ENCODINGS[time_encoding](token_dim, rngs=rngs)
-    self.layers = nnx.List([
-        TransformerLayer(
-            token_dim,
-            num_heads,
-            mlp_dim,
-            AttentionSpec("dense"),
-            dropout_rate,
-            activation="relu",
-            norm_epsilon=1e-5,
-            dtype=jnp.dtype("float32"),
-            rngs=rngs,
-        )
-        for _ in range(num_layers)
-    ])
+    self.layers = transformer_layers(
+        token_dim,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        mlp_dim=mlp_dim,
+        dropout_rate=dropout_rate,
+        rngs=rngs,
+    )
 
   def __call__(
       self,
@@ -139,16 +133,9 @@ class TransAct(HistoryEncoder):
       rngs: nnx.Rngs | None = None,
   ) -> jax.Array:
     """The states of the transformer, 0 where no token is."""
-    segments = there.astype(jnp.int32)
-    hidden = tokens
-    for layer in self.layers:
-      hidden = layer(
-          hidden,
-          segment_ids=segments,
-          positions=jnp.zeros_like(segments),
-          deterministic=deterministic,
-          rngs=rngs,
-      )
+    hidden = run_layers(
+        self.layers, tokens, there, deterministic=deterministic, rngs=rngs
+    )
     return jnp.where(there[..., None], hidden, 0.0)
 
   def compress(self, hidden: jax.Array, there: jax.Array) -> jax.Array:

@@ -51,6 +51,39 @@ def make_of[T](field: str, make: Callable[..., T], **values: Any) -> T:
     raise UserError(f"config.{field}: {error}") from error
 
 
+def named_evaluator(
+    config: ml_collections.ConfigDict,
+    name: str,
+    table: Mapping[str, Any],
+    subject: Any,
+    **changes: Any,
+) -> Any:
+  """The evaluator `config.evals.NAME`.
+
+  Args:
+    config: of the run.
+    name: of the entry.
+    table: the evaluators of the recipe by their kind.
+    subject: what is scored.
+    **changes: settings that are not the config's.
+
+  Raises:
+    UserError: if the kind or a setting is unknown.
+  """
+  values = config.evals[name].to_dict()
+  make = known(f"evals.{name}.evaluator", values.pop("evaluator"), table)
+  return make_of(f"evals.{name}", make, subject=subject, **(values | changes))
+
+
+def evaluators_while_training(
+    config: ml_collections.ConfigDict, make: Callable[[str], Any]
+) -> dict[str, Any]:
+  """{name: make(name)} of the evaluators that run while training."""
+  return {
+      name: make(name) for name, one in config.evals.items() if one.every
+  }
+
+
 def without_name(section: ml_collections.ConfigDict) -> dict[str, Any]:
   """The settings of a section beside `name`.
 

@@ -47,7 +47,7 @@ def test_a_prompt_tells_what_lies_strictly_before():
       "big shop. Item: nothing. Others said: w1 (1 stars); w0 (5 stars)."
       " User: w0 (5 stars)."
   )
-  # The user's test row is history; of the item, training rows are told.
+  # The history holds the user's test row; the item's texts are training rows.
   assert found[4].endswith(
       "said: w1 (1 stars); w0 (5 stars). User: w3 (1 stars); w0 (5 stars)."
   )

@@ -17,7 +17,7 @@ PIECES = [
 
 
 def original(lowercase):
-  """The same in the package that Hugging Face's models are used with."""
+  """The same tokenizer, made with the package `tokenizers`."""
   made = tokenizers.Tokenizer(
       tokenizers.models.WordPiece(
           {piece: number for number, piece in enumerate(PIECES)},
