@@ -21,6 +21,32 @@ def is_true(text: str) -> bool:
   return text not in ("0", "False", "false", "")
 
 
+def adapt_config(
+    mode: str, *, lora_targets: str, prefix_length: int
+) -> ml_collections.ConfigDict:
+  """What of an encoder is trained, see recipes/shared/adaptation.py.
+
+  Args:
+    mode: probe, head, top, full, lora or prefix, for example.
+    lora_targets: linear layers by their names, qkv, out, mlp_in, mlp_out, or
+      the parts query, key and value of qkv.
+    prefix_length: keys and values before the tokens.
+  """
+  c = ml_collections.ConfigDict()
+  c.mode = mode
+  c.top_layers = 1
+  # Factor of the learning rate from one layer to the one below.
+  c.layer_decay = 1.0
+  c.lora_rank = 8
+  c.lora_alpha = 16.0
+  c.lora_dropout = 0.05
+  c.lora_targets = lora_targets
+  c.prefix_length = prefix_length
+  # Whether positions of tokens begin behind the prefix, as in transformers.
+  c.prefix_shift = False
+  return c
+
+
 def loop_config(
     recipe: str, *, total_steps: int, learning_rate: float, runlocal: bool
 ) -> ml_collections.ConfigDict:

@@ -13,6 +13,7 @@ experiments/finetune.py. See docs/finetuning.md.
 
 import ml_collections
 
+from configs.common import adapt_config
 from configs.common import is_true
 from configs.common import loop_config
 from configs.common import parse_arg
@@ -126,19 +127,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.data.pack = True
   c.data.prefetch = 4
 
-  c.adapt = ml_collections.ConfigDict()
-  c.adapt.mode = mode
-  c.adapt.top_layers = 1
-  # Factor of the learning rate from one layer to the one below.
-  c.adapt.layer_decay = 1.0
-  c.adapt.lora_rank = 8
-  c.adapt.lora_alpha = 16.0
-  c.adapt.lora_dropout = 0.05
-  # Linear layers by their names: qkv, out, mlp_in, mlp_out.
-  c.adapt.lora_targets = "qkv|out|mlp"
-  c.adapt.prefix_length = 16
-  # Whether positions of tokens begin behind the prefix, as in transformers.
-  c.adapt.prefix_shift = False
+  c.adapt = adapt_config(mode, lora_targets="qkv|out|mlp", prefix_length=16)
 
   c.head = ml_collections.ConfigDict()
   # A key of behavior_lm.layers.pooling.POOLINGS, and its options.

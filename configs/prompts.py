@@ -15,6 +15,7 @@ program runs in seconds, on made-up domains. See docs/domains.md.
 
 import ml_collections
 
+from configs.common import adapt_config
 from configs.common import is_true
 from configs.common import loop_config
 from configs.common import parse_arg
@@ -117,19 +118,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.data.pack = True
   c.data.prefetch = 4
 
-  c.adapt = ml_collections.ConfigDict()
-  c.adapt.mode = mode
-  c.adapt.top_layers = 1
-  c.adapt.layer_decay = 1.0
-  c.adapt.lora_rank = 8
-  c.adapt.lora_alpha = 16.0
-  c.adapt.lora_dropout = 0.05
-  # Linear layers by their names, qkv, out, mlp_in, mlp_out, and its parts
-  # query, key and value.
-  c.adapt.lora_targets = "query|value"
-  c.adapt.prefix_length = 20
-  # Whether positions of tokens begin behind the prefix, as in transformers.
-  c.adapt.prefix_shift = False
+  c.adapt = adapt_config(mode, lora_targets="query|value", prefix_length=20)
   c.adapt.soft_length = 8
 
   c.head = ml_collections.ConfigDict()
