@@ -110,7 +110,7 @@ def labelled_rows(
       max_length,
       max_segments,
       shuffle=train,
-      num_epochs=None if train else 1,
+      repeat=train,
       of_sequences={
           "labels": labels,
           "weights": frame[WEIGHT].to_numpy().astype(np.float32),

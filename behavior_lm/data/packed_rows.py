@@ -1,11 +1,13 @@
 """Rows of several windows side by side, planned before the first is read.
 
-The lengths of all windows are known from the index of the dataset, so they are
-packed once: at rows of 4,096 on real user-days longest first leaves 1 % of
-padding, where a stream that keeps 64 rows open leaves 3 to 6 %. A row is a
-pure function of its place, so an iterator over rows is restored by one number.
+The lengths of all windows are known from the index of the dataset, so an epoch
+is packed before it begins: at rows of 4,096 on real user-days longest first
+leaves 1 % of padding, where a stream that keeps 64 rows open leaves 3 to 6 %.
+A row is a pure function of its place, so an iterator over rows is restored by
+one number.
 """
 
+import bisect
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -19,10 +21,8 @@ from behavior_lm.data.fields import padding
 from behavior_lm.data.windows import mix64
 
 Row = dict[str, np.ndarray]
-
-# Windows that are packed together. A tenth of them would do; all at once would
-# take a hundred bytes each of Python's memory.
-_PLANNED = 2**20
+# Numbers of windows, row after row, and where each row begins there.
+Plan = tuple[np.ndarray, np.ndarray]
 
 
 class Windows(Protocol):
@@ -30,7 +30,7 @@ class Windows(Protocol):
 
   Attributes:
     capacity: tokens of a window at most, behind its first one.
-    lengths: [windows] tokens of each.
+    num_plans: how many epochs differ in their lengths; then they repeat.
     seed: of the order of rows.
     table: what the fields of a window mean.
   """
@@ -41,10 +41,13 @@ class Windows(Protocol):
   def capacity(self) -> int: ...
 
   @property
-  def lengths(self) -> np.ndarray: ...
+  def num_plans(self) -> int: ...
 
   @property
   def table(self) -> Mapping[str, Field]: ...
+
+  def lengths(self, epoch: int) -> np.ndarray:
+    """[windows] tokens of each."""
 
   def locate(self, epoch: int, number: int) -> tuple[int, int, int]:
     """A window -> (sequence, first token, end token)."""
@@ -61,7 +64,7 @@ class RowSource:
     max_length: tokens of a row.
     max_segments: windows of a row at most; 1 packs nothing.
     shuffle: a seeded permutation of the rows, another each epoch.
-    num_epochs: None repeats without end.
+    repeat: epochs without end; False is the first one alone.
     of_sequences: fields of segments, [num_sequences, ...] each: what is known
       of a sequence goes with each of its windows.
 
@@ -76,7 +79,7 @@ class RowSource:
       max_segments: int,
       *,
       shuffle: bool = True,
-      num_epochs: int | None = None,
+      repeat: bool = True,
       of_sequences: Mapping[str, np.ndarray] | None = None,
   ) -> None:
     if windows.capacity + 1 > max_length:
@@ -90,13 +93,15 @@ class RowSource:
     self.max_segments = max_segments
     self.shuffle = shuffle
     self.of_sequences = dict(of_sequences or {})
-    self._order, self._bounds = plan(windows.lengths, max_length, max_segments)
-    self.rows_per_epoch = len(self._bounds) - 1
-    # Grain asks for a length; a billion epochs is "without end".
-    self.num_epochs = 10**9 if num_epochs is None else num_epochs
+    self.repeat = repeat
+    self._plans: dict[int, Plan] = {}
+    # Rows of all plans before each plan, as far as rows were asked for.
+    self._starts = [0]
+    self.rows_per_epoch = len(self._plan(0)[1]) - 1
 
   def __len__(self) -> int:
-    return self.rows_per_epoch * self.num_epochs
+    # Grain asks for a length; a billion epochs is "without end".
+    return self.rows_per_epoch * (10**9 if self.repeat else 1)
 
   def __getitem__(self, index: int) -> Row:
     """Returns the fields of the windows in one row.
@@ -104,15 +109,16 @@ class RowSource:
     Each [max_length], and `segment_ids` (0 = padding) and `positions`; fields
     of segments are [max_segments, ...].
     """
-    epoch, place = divmod(int(index), self.rows_per_epoch)
-    if self.shuffle and self.rows_per_epoch > 1:
+    epoch, place = self._find(int(index))
+    order, bounds = self._plan(epoch % self.windows.num_plans)
+    if self.shuffle and len(bounds) > 2:
       place = index_shuffle(
           place,
-          max_index=self.rows_per_epoch - 1,
+          max_index=len(bounds) - 2,
           seed=mix64(self.windows.seed, epoch) & 0xFFFFFFFF,
           rounds=4,
       )
-    numbers = self._order[self._bounds[place] : self._bounds[place + 1]]
+    numbers = order[bounds[place] : bounds[place + 1]]
     pieces = [self.windows.read(epoch, int(number)) for number in numbers]
     sizes = [len(piece["tokens"]) for piece in pieces]
     row = {
@@ -132,6 +138,30 @@ class RowSource:
         row[name][: len(sequences)] = values[sequences]
     return row
 
+  def _find(self, index: int) -> tuple[int, int]:
+    """A row -> (epoch, place in the epoch)."""
+    num_plans = self.windows.num_plans
+    # Threads read rows at the same time: lists are replaced, never changed.
+    starts = list(self._starts)
+    while index >= starts[-1] and len(starts) <= num_plans:
+      rows = len(self._plan(len(starts) - 1)[1]) - 1
+      starts.append(starts[-1] + rows)
+    self._starts = starts
+    cycle = 0
+    if len(starts) > num_plans:
+      cycle, index = divmod(index, starts[-1])
+    number = bisect.bisect_right(starts, index) - 1
+    return cycle * num_plans + number, index - starts[number]
+
+  def _plan(self, number: int) -> Plan:
+    """The packing of an epoch; those of the last two are kept."""
+    found = self._plans.get(number)
+    if found is None:
+      lengths = self.windows.lengths(number)
+      found = plan(lengths, self.max_length, self.max_segments)
+      self._plans = dict([*self._plans.items()][-1:]) | {number: found}
+    return found
+
   def _join(self, parts: list[np.ndarray], name: str) -> np.ndarray:
     out = padding(name, (self.max_length,), self.table)
     np.concatenate(parts, out=out[: sum(map(len, parts))])
@@ -139,23 +169,29 @@ class RowSource:
 
 
 def plan(
-    lengths: np.ndarray, max_length: int, max_segments: int
-) -> tuple[np.ndarray, np.ndarray]:
+    lengths: np.ndarray,
+    max_length: int,
+    max_segments: int,
+    *,
+    together: int = 2**20,
+) -> Plan:
   """Packs windows by best fit.
 
   Args:
     lengths: [windows] tokens of each.
     max_length, max_segments: of a row.
+    together: windows that are packed at a time. A tenth of them would do; all
+      at once would take a hundred bytes each of Python's memory.
 
   Returns:
     [windows] int64 numbers of windows, row after row, and [rows + 1] int64:
     where each row begins there.
   """
   orders, bounds = [], [np.zeros(1, np.int64)]
-  for begin in range(0, len(lengths), _PLANNED):
+  for begin in range(0, len(lengths), together):
     both = (
         packing.pack(
-            lengths[begin : begin + _PLANNED],
+            lengths[begin : begin + together],
             max_length,
             max_segments=max_segments,
             decreasing=longest_first,

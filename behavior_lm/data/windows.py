@@ -2,9 +2,10 @@
 
 A sequence longer than the model is cut by one of these plans (`history`):
 
-  windows  as few windows as it needs, all full but one. Which one is short is
-           drawn anew each epoch, so the cuts move, and an epoch visits every
-           token of every sequence once, never only its head.
+  windows  as few windows as it needs, all full but the first and the last.
+           How many tokens the first one has is drawn anew each epoch, so the
+           cuts move, and an epoch visits every token of every sequence once,
+           never only its head.
   strided  full windows `stride` tokens apart, the last one at the end: tokens
            are seen up to max_length / stride times, with other context.
   crop     one window a sequence and epoch, at a random place: short histories
@@ -25,6 +26,10 @@ from behavior_lm.data.token_source import TokenSource
 History = Literal["windows", "strided", "crop", "last"]
 HISTORIES = ("windows", "strided", "crop", "last")
 
+# How many ways there are to cut the sequences of a split. Rows are planned for
+# each of them, so a run that resumes late plans no more than these.
+_NUM_PLANS = 64
+
 
 def mix64(*values: int) -> int:
   """A 64-bit hash of integers (splitmix64), equal on every machine."""
@@ -38,32 +43,28 @@ def mix64(*values: int) -> int:
   return state
 
 
-def window_bounds(
-    num_tokens: int, capacity: int, window: int, short_window: int
-) -> tuple[int, int]:
-  """Start and end of one window, all full but `short_window`."""
-  num_windows = -(-num_tokens // capacity)
-  remainder = num_tokens - (num_windows - 1) * capacity
-  start = window * capacity
-  if window > short_window:
-    start -= capacity - remainder
-  length = remainder if window == short_window else capacity
-  return start, start + length
+def mix64_range(count: int, *values: int) -> np.ndarray:
+  """[count] uint64: mix64(*values, i) of each i below count."""
+  state = np.arange(count, dtype=np.uint64) ^ np.uint64(mix64(*values))
+  state += np.uint64(0x9E3779B97F4A7C15)
+  state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+  state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+  return state ^ (state >> np.uint64(31))
 
 
 class WindowSource:
   """The windows of a split, epoch by epoch.
 
-  A window is a pure function of its epoch, its number and the arguments. The
-  lengths are those of every epoch: where the short window moves, it keeps its
-  number, so that a packing of the lengths holds for all epochs.
+  A window is a pure function of its epoch, its number and the arguments. An
+  epoch has as many windows as any other, but where cuts move their lengths
+  differ. There are `num_plans` ways to cut, which the epochs take in turn.
 
   Args:
     tokens: the token sequences of a split.
     num_tokens: [num_sequences] tokens in each of them.
     max_length: tokens in a window, CLS included.
     seed: of the cuts.
-    move_cuts: False puts every short window last and every crop first.
+    move_cuts: False fills all windows but the last, and puts every crop first.
     history: how long sequences are cut, see the head of this file.
     stride: tokens between the starts of "strided" windows.
   """
@@ -93,6 +94,11 @@ class WindowSource:
     self.stride = stride
     self._counts = self._count_windows()
     self._ends = np.cumsum(self._counts)
+    moving = (
+        move_cuts and history == "windows" and self._counts.max(initial=0) > 1
+    )
+    self.num_plans = _NUM_PLANS if moving else 1
+    self._firsts: dict[int, np.ndarray] = {}
     if not self._counts.sum():
       raise UserError("the split has no events; choose another split.")
 
@@ -105,29 +111,25 @@ class WindowSource:
     """What the fields of a window mean."""
     return self.tokens.reading.table
 
-  @property
-  def lengths(self) -> np.ndarray:
-    """[windows] int64 tokens of each window, CLS included, in every epoch."""
+  def lengths(self, epoch: int) -> np.ndarray:
+    """[windows] int64 tokens of each window of an epoch, CLS included."""
     sequence = np.repeat(np.arange(len(self._counts)), self._counts)
     size = self.num_tokens[sequence]
     if self.history == "windows":
-      number = np.arange(len(self)) - (self._ends - self._counts)[sequence]
-      size = size - number * self.capacity
+      piece = np.arange(len(self)) - (self._ends - self._counts)[sequence]
+      first = self._first_lengths(epoch)[sequence]
+      start = np.maximum(first + (piece - 1) * self.capacity, 0)
+      return np.minimum(first + piece * self.capacity, size) - start + 1
     return np.minimum(size, self.capacity) + 1
 
   def locate(self, epoch: int, number: int) -> tuple[int, int, int]:
     """A window -> (sequence, first token, end token)."""
     sequence = int(np.searchsorted(self._ends, number, side="right"))
-    count = int(self._counts[sequence])
-    piece = number - int(self._ends[sequence]) + count
+    piece = number - int(self._ends[sequence] - self._counts[sequence])
     size = int(self.num_tokens[sequence])
     if self.history == "windows":
-      short = count - 1
-      if self.move_cuts:
-        short = mix64(self.seed, epoch, sequence) % count
-      # The last piece is the short window, wherever it stands.
-      window = short if piece == count - 1 else piece + (piece >= short)
-      return sequence, *window_bounds(size, self.capacity, window, short)
+      end = int(self._first_lengths(epoch)[sequence]) + piece * self.capacity
+      return sequence, max(end - self.capacity, 0), min(end, size)
     last_start = max(0, size - self.capacity)
     start = last_start
     if self.history == "strided":
@@ -151,6 +153,25 @@ class WindowSource:
           " the folder token_lengths in it.)"
       )
     return cut_window(fields, start, end, self.tokens.reading.table)
+
+  def _first_lengths(self, epoch: int) -> np.ndarray:
+    """[num_sequences] int64 tokens of each first window.
+
+    The places that the windows of a sequence leave empty are shared between
+    the first and the last one.
+    """
+    plan = epoch % self.num_plans
+    firsts = self._firsts.get(plan)
+    if firsts is None:
+      firsts = np.minimum(self.num_tokens, self.capacity)
+      if self.num_plans > 1:
+        room = self._counts * self.capacity - self.num_tokens
+        draws = mix64_range(len(firsts), self.seed, plan)
+        moved = (draws % (room + 1).astype(np.uint64)).astype(np.int64)
+        firsts = np.where(self._counts > 1, firsts - moved, firsts)
+      # Readers are in two epochs at most; see data.packed_rows for threads.
+      self._firsts = dict([*self._firsts.items()][-1:]) | {plan: firsts}
+    return firsts
 
   def _count_windows(self) -> np.ndarray:
     if self.history == "windows":

@@ -97,7 +97,7 @@ def sum_scores(
       subject.spec.max_length,
       subject.spec.segments,
       shuffle=False,
-      num_epochs=1,
+      repeat=False,
   )
   loader = iter(make_loader(rows, subject.spec, drop_remainder=False))
   try:

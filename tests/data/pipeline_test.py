@@ -13,14 +13,12 @@ from behavior_lm.data.pipeline import make_loader
 from behavior_lm.logs import schema
 from tests.data.windows_test import windows_of
 
-ONCE = dict(num_epochs=1, drop_remainder=False)
+ONCE = dict(repeat=False, drop_remainder=False)
 SPEC = BatchSpec(batch_size=4, max_length=16, max_segments=4)
 
 
-def loader_of(windows, spec=SPEC, num_epochs=None, **options):
-  rows = RowSource(
-      windows, spec.max_length, spec.segments, num_epochs=num_epochs
-  )
+def loader_of(windows, spec=SPEC, repeat=True, **options):
+  rows = RowSource(windows, spec.max_length, spec.segments, repeat=repeat)
   return make_loader(rows, spec, **options)
 
 

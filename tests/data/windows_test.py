@@ -10,7 +10,7 @@ from behavior_lm.data.reading import Reading
 from behavior_lm.data.token_source import TokenSource
 from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.data.windows import mix64
-from behavior_lm.data.windows import window_bounds
+from behavior_lm.data.windows import mix64_range
 from behavior_lm.data.windows import WindowSource
 from behavior_lm.logs import schema
 from tests.logs.fakes import FakeSource
@@ -58,24 +58,39 @@ def test_lengths_are_those_of_the_windows_in_every_epoch(
       lengths, max_length=max_length, history=history, **stride
   )
   found = [windows.locate(epoch, number) for number in range(len(windows))]
+  sizes = windows.lengths(epoch)
   np.testing.assert_array_equal(
-      windows.lengths, [end - start + 1 for _, start, end in found]
+      sizes, [end - start + 1 for _, start, end in found]
   )
-  assert windows.lengths.max() <= max_length
-  assert windows.lengths.min() > 1
+  assert sizes.max() <= max_length and sizes.min() > 1
 
 
-@given(st.integers(1, 500), st.integers(1, 40), st.integers(0, 600))
-def test_all_windows_are_full_but_the_short_one(num_events, capacity, draw):
-  num_windows = -(-num_events // capacity)
-  short = draw % num_windows
-  bounds = [
-      window_bounds(num_events, capacity, w, short) for w in range(num_windows)
-  ]
-  assert bounds[0][0] == 0 and bounds[-1][1] == num_events
+@given(st.integers(1, 500), st.integers(2, 40), st.integers(0, 70))
+def test_windows_are_full_but_the_first_and_the_last(size, max_length, epoch):
+  windows = windows_of([size], max_length=max_length)
+  capacity = max_length - 1
+  assert len(windows) == -(-size // capacity)
+  bounds = [windows.locate(epoch, i)[1:] for i in range(len(windows))]
+  assert bounds[0][0] == 0 and bounds[-1][1] == size
   assert all(a[1] == b[0] for a, b in zip(bounds, bounds[1:], strict=False))
-  full = [end - start for w, (start, end) in enumerate(bounds) if w != short]
-  assert full == [capacity] * (num_windows - 1)
+  assert all(end - start == capacity for start, end in bounds[1:-1])
+
+
+def test_an_event_stands_at_many_places_of_its_window():
+  windows = windows_of([200, 100], max_length=65)
+  places = set()
+  for epoch in range(12):
+    for number in range(len(windows)):
+      sequence, start, end = windows.locate(epoch, number)
+      if sequence == 0 and start <= 100 < end:
+        places.add(100 - start)
+  # 200 events leave 56 places of four windows of 64 empty: 57 ways to cut.
+  assert len(places) > 8
+
+
+def test_draws_of_a_range_are_those_of_each_value():
+  found = mix64_range(20, 3, 7)
+  assert found.tolist() == [mix64(3, 7, i) for i in range(20)]
 
 
 def test_cuts_move_between_epochs_and_stand_still_when_told():

@@ -41,7 +41,7 @@ def test_every_event_is_scored_once_behind_the_longest_context_it_can_have(
       history="strided",
       stride=stride,
   )
-  rows = RowSource(windows, 2 * max_length, 4, shuffle=False, num_epochs=1)
+  rows = RowSource(windows, 2 * max_length, 4, shuffle=False, repeat=False)
   seen = [np.full(n, -1) for n in lengths]
   for row in (rows[i] for i in range(len(rows))):
     batch = {name: values[None] for name, values in row.items()}

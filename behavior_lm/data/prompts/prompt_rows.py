@@ -19,28 +19,34 @@ class PromptWindows:
   """
 
   table: Mapping[str, Field] = FIELDS
+  num_plans = 1
 
   def __init__(self, tokens: Sequence[np.ndarray], *, seed: int = 0):
     self.seed = seed
     self._ends = np.cumsum([len(one) for one in tokens])
     self._tokens = np.concatenate([*tokens, np.zeros(0, np.int32)])
-    self.lengths = np.diff(self._ends, prepend=0)
+    self._lengths = np.diff(self._ends, prepend=0)
 
   @property
   def capacity(self) -> int:
     """Tokens of the longest prompt behind its first one."""
-    return int(self.lengths.max()) - 1
+    return int(self._lengths.max()) - 1
+
+  def lengths(self, epoch: int) -> np.ndarray:
+    """[prompts] tokens of each."""
+    del epoch
+    return self._lengths
 
   def locate(self, epoch: int, number: int) -> tuple[int, int, int]:
     """A window -> (prompt, first token, end token)."""
     del epoch
-    return number, 0, int(self.lengths[number])
+    return number, 0, int(self._lengths[number])
 
   def read(self, epoch: int, number: int) -> dict[str, np.ndarray]:
     """`tokens`, and time gaps of 0, which a model of events would read."""
     del epoch
     end = int(self._ends[number])
-    tokens = self._tokens[end - int(self.lengths[number]) : end]
+    tokens = self._tokens[end - int(self._lengths[number]) : end]
     return {"tokens": tokens, "time_gaps": np.zeros_like(tokens)}
 
 
@@ -102,7 +108,7 @@ def prompt_rows(
       max_length,
       max_segments,
       shuffle=train,
-      num_epochs=None if train else 1,
+      repeat=train,
       of_sequences={
           "labels": labels.astype(np.float32),
           "weights": np.ones(len(tokens), np.float32),

@@ -73,7 +73,7 @@ def make_with_head(name, **options):
 
 
 def batches_of(windows, spec):
-  rows = RowSource(windows, LENGTH, spec.segments, num_epochs=1)
+  rows = RowSource(windows, LENGTH, spec.segments, repeat=False)
   return make_loader(rows, spec, drop_remainder=False)
 
 
