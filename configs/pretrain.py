@@ -213,6 +213,9 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     c.model.num_experts = int(chosen["experts"])
     c.model.top_k = 2
     c.model.balance = "bias"
+  # Hashed vectors of the last 2 to ngram_order tokens at the input; 0 is none.
+  c.model.ngram_order = 0
+  c.model.ngram_buckets = 32_768
   # No token sees a later one of its sequence.
   c.model.causal = causal
   # Of the computation; parameters and statistics are float32.

@@ -42,7 +42,9 @@ _FIXED = {
     "use_bias": (True,),
     "dilation": (1,),
     "num_experts": (0,),
-    # Of experts, so without a meaning here.
+    "ngram_order": (0,),
+    # Of experts and n-grams, so without a meaning here.
+    "ngram_buckets": (32_768,),
     "top_k": (2,),
     "balance": ("bias",),
 }

@@ -10,6 +10,7 @@ from behavior_lm.layers.adapters.soft_prompt import SoftPrompt
 from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.feature_encoding import FeatureEncoding
 from behavior_lm.layers.linear import Linear
+from behavior_lm.layers.ngram_embedding import NgramEmbedding
 from behavior_lm.layers.position_encoding import POSITION_ENCODINGS
 from behavior_lm.layers.position_encoding import sinusoid_table
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
@@ -37,6 +38,8 @@ class EventEmbeddings(nnx.Module):
       *,
       table_dim: int | None = None,
       num_token_types: int = 0,
+      ngram_order: int = 0,
+      ngram_buckets: int = 0,
       use_bias: bool = True,
       norm_epsilon: float,
       dtype: jnp.dtype,
@@ -67,6 +70,11 @@ class EventEmbeddings(nnx.Module):
         "rotary": lambda: None,
     }[position_encoding]()
     self.token_type = make(num_token_types, INIT) if num_token_types else None
+    self.ngrams: NgramEmbedding | None = nnx.data(None)
+    if ngram_order:
+      self.ngrams = NgramEmbedding(
+          ngram_order, ngram_buckets, width, rngs=rngs
+      )
     self.time = TIME_ENCODINGS[time_encoding](width, rngs=rngs)
     self.features = FeatureEncoding(features, width, rngs=rngs)
     self.norm = nnx.LayerNorm(
@@ -89,6 +97,7 @@ class EventEmbeddings(nnx.Module):
       tokens: jax.Array,
       positions: jax.Array,
       time_gaps: jax.Array,
+      segment_ids: jax.Array,
       features: Mapping[str, jax.Array],
       *,
       deterministic: bool,
@@ -102,6 +111,8 @@ class EventEmbeddings(nnx.Module):
     )
     hidden = self.time(embedded, time_gaps)
     hidden = self.features(hidden, features)
+    if self.ngrams is not None:
+      hidden = hidden + self.ngrams(tokens, segment_ids)
     if self.position is not None:
       hidden = hidden + self.position(positions)
     if self.token_type is not None:

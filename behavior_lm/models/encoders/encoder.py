@@ -52,6 +52,9 @@ class EncoderConfig:
       "auto" takes the best that serves a layer on this device.
     num_experts: a mixture of so many experts of width mlp_dim, and a shared
       one, in the place of each feed-forward net; 0 is a plain net.
+    ngram_order, ngram_buckets: a hashed vector of the last 2, 3, ... tokens is
+      added to that of each token, see `layers.ngram_embedding`; order 0 adds
+      none.
     top_k, balance: experts per token, and how they are balanced, see
       `layers.experts.moe`.
   """
@@ -81,6 +84,8 @@ class EncoderConfig:
   num_experts: int = 0
   top_k: int = 2
   balance: str = "bias"
+  ngram_order: int = 0
+  ngram_buckets: int = 32_768
 
   @property
   def experts(self) -> MoEConfig | None:
@@ -146,6 +151,8 @@ class Encoder(nnx.Module):
         config.features,
         table_dim=config.embedding_dim,
         num_token_types=config.num_token_types,
+        ngram_order=config.ngram_order,
+        ngram_buckets=config.ngram_buckets,
         use_bias=config.use_bias,
         **shared,
     )
@@ -209,6 +216,7 @@ class Encoder(nnx.Module):
         batch["tokens"],
         batch.get("places", positions) + self.first_position,
         batch["time_gaps"],
+        segment_ids,
         {name: batch[name] for name, _ in self.config.features},
         deterministic=deterministic,
         rngs=rngs,
