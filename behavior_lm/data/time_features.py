@@ -180,9 +180,11 @@ def to_tokens(
   out = {}
   for name, values in features.items():
     if name in GAPS:
-      sums = _sums(values.astype(np.int64), first)
-      reduced = np.minimum(sums, MAX_GAP).astype(np.int32)
-      out[name] = _spread(reduced, filled, HIDDEN_GAP)
+      known = values >= 0
+      sums = _sums(np.where(known, values, 0).astype(np.int64), first)
+      some = _sums(known.astype(np.int64), first) > 0
+      reduced = np.where(some, np.minimum(sums, MAX_GAP), HIDDEN_GAP)
+      out[name] = _spread(reduced.astype(np.int32), filled, HIDDEN_GAP)
     elif name == NUM_EVENTS:
       sums = _sums(values, first).astype(np.int32)
       out[name] = _spread(sums, filled, 0)

@@ -9,18 +9,18 @@ from behavior_lm.logs import schema
 
 GapKind = Literal["next", "previous"]
 MAX_GAP = np.iinfo(np.int32).max
-# What a hidden gap reads: the model must not see the duration of an event
-# that it is asked for.
+# What a model reads of a gap that it must not see, because it is asked for the
+# event, or that nobody knows: the one at the open end of a sequence.
 HIDDEN_GAP = -1
 
 
 def time_gaps(timestamps: np.ndarray, kind: GapKind = "next") -> np.ndarray:
   """Gaps of one sequence.
 
-  `next` is an event's duration: the time to the event after it, 0 for the
-  last. `previous` is the time since the event before it, 0 for the first; a
-  model that predicts the future must use this one, the other tells it when
-  the answer comes.
+  `next` is an event's duration: the time to the event after it, which the last
+  one does not know. `previous` is the time since the event before it, which
+  the first one does not know; a model that predicts the future must use this
+  one, the other tells it when the answer comes.
 
   Args:
     timestamps: [n] int64 microseconds, ascending.
@@ -28,14 +28,14 @@ def time_gaps(timestamps: np.ndarray, kind: GapKind = "next") -> np.ndarray:
 
   Returns:
     [n] int32 in units of 100 ms, off by less than one unit, at most
-    2**31 - 1.
+    2**31 - 1; HIDDEN_GAP where it is not known.
 
   Raises:
     UserError: if the times go backwards or `kind` is unknown.
   """
   if kind not in ("next", "previous"):
     raise UserError(f"gap kind {kind!r}; choose 'next' or 'previous'.")
-  gaps = np.zeros(len(timestamps), np.int64)
+  gaps = np.full(len(timestamps), HIDDEN_GAP, np.int64)
   if len(timestamps) > 1:
     backwards = timestamps[1:] < timestamps[:-1]
     if backwards.any():

@@ -52,8 +52,9 @@ def slow_features(times, zone, first_event, level):
   rows = []
   for place, time in enumerate(times):
     unit = lambda at: int(times[at]) // 100_000
-    before = unit(place) - unit(place - 1) if place else 0
-    after = unit(place + 1) - unit(place) if place + 1 < len(times) else 0
+    before = unit(place) - unit(place - 1) if place else -1
+    last = place + 1 == len(times)
+    after = -1 if last else unit(place + 1) - unit(place)
     local = (EPOCH + datetime.timedelta(microseconds=time)).astimezone(
         zoneinfo.ZoneInfo(zone)
     )
@@ -87,8 +88,8 @@ def slow_tokens(rows, num_events):
     token["account_age"] = span[0]["account_age"]
     token["num_events"] = size
     for kind in ("previous", "next"):
-      gap = min(sum(row[f"gap_{kind}"] for row in span), 2**31 - 1)
-      token[f"gap_{kind}"] = gap
+      gaps = [row[f"gap_{kind}"] for row in span if row[f"gap_{kind}"] >= 0]
+      token[f"gap_{kind}"] = min(sum(gaps), 2**31 - 1) if gaps else -1
     known = [row["level"] for row in span if not math.isnan(row["level"])]
     token["level"] = sum(known) / len(known) if known else math.nan
     out.append(token)

@@ -112,7 +112,7 @@ def test_an_element_holds_cls_tokens_gaps_and_times_of_its_window():
   np.testing.assert_allclose(element["times"], [0, 0, 0.3, 0.6], atol=1e-6)
   second = windows.read(0, 1)
   assert second["tokens"].tolist() == [schema.CLS_ID, 8, 9]
-  assert second["time_gaps"].tolist() == [-1, 3, 0]
+  assert second["time_gaps"].tolist() == [-1, 3, -1]
   assert second["times"][1] == 0
 
 

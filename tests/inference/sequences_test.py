@@ -17,8 +17,8 @@ def test_gaps_are_of_the_kind_that_the_model_was_trained_with():
   item = {"event_id": ["a", "a", "b"], "timestamp": [0, 10**6, 10**6 + 250_000]}
   after = READER.read(item, "it")
   before = Reader(TOKENIZER, Reading("previous")).read(item, "it")
-  np.testing.assert_array_equal(after["time_gaps"], [10, 2, 0])
-  np.testing.assert_array_equal(before["time_gaps"], [0, 10, 2])
+  np.testing.assert_array_equal(after["time_gaps"], [10, 2, -1])
+  np.testing.assert_array_equal(before["time_gaps"], [-1, 10, 2])
   np.testing.assert_allclose(after["times"], [0, 1, 1.25])
   np.testing.assert_array_equal(after["tokens"], [A, A, B0])
   assert after["tokens"].dtype == after["time_gaps"].dtype == np.int32
@@ -78,7 +78,7 @@ def test_tokens_of_several_events_carry_their_number_and_their_time():
   got = Reader(tokenizer, Reading()).read(item, "it")
   assert got["tokens"].tolist() == [5, 6, 4, 5, 4]
   assert got["num_events"].tolist() == [2, 1, 0, 1, 0]
-  assert got["time_gaps"].tolist() == [20, 9980, -1, 0, -1]
+  assert got["time_gaps"].tolist() == [20, 9980, -1, -1, -1]
 
 
 FEATURES = Reader(

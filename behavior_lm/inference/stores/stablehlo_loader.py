@@ -101,12 +101,15 @@ class Encoder:
     return out
 
   def time_gaps(self, timestamps: Sequence[int] | np.ndarray) -> np.ndarray:
-    """[n] microseconds -> [n] gaps in 100 ms, of the kind the model reads."""
+    """[n] microseconds -> [n] gaps in 100 ms, of the kind the model reads.
+
+    -1 is the gap at the open end, which nobody knows.
+    """
     times = np.asarray(timestamps, np.int64)
     between = np.diff(times // _GAP_UNIT_US)
     if (np.diff(times) < 0).any():
       raise ValueError("timestamps go backwards")
-    gaps = np.zeros(len(times), np.int64)
+    gaps = np.full(len(times), -1, np.int64)
     here = slice(-1) if self.manifest["gap_kind"] == "next" else slice(1, None)
     gaps[here] = between
     return np.minimum(gaps, np.iinfo(np.int32).max).astype(np.int32)

@@ -58,4 +58,4 @@ def test_the_tail_of_each_user_stands_behind_cls():
   # The gap before the first event of the row is known, as in training; the
   # first event ever has none.
   assert batch["time_gaps"][0].tolist() == [-1, 10, 10, 10]
-  assert batch["time_gaps"][2].tolist() == [-1, 0, 10, -1]
+  assert batch["time_gaps"][2].tolist() == [-1, -1, 10, -1]
