@@ -1,22 +1,21 @@
 """What all tests share: the environment, the real logs, hypothesis."""
 
-import atexit
 import os
 from pathlib import Path
 import shutil
-import tempfile
 
 # Before anything starts jax. Programs for several fake devices deadlocked on
 # two cores with fewer threads; subprocesses of the tests inherit it.
 os.environ.setdefault("PJRT_NPROC", "16")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Most of the time goes into compiling programs that another test, worker or
-# subprocess has compiled too. The first process, which has the workers start,
-# makes the folder and removes it.
+# Most of the time goes into compiling programs that another test, worker, run
+# or subprocess has compiled too. `make clean` removes the folder.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-  _programs = tempfile.mkdtemp(prefix="behavior_lm_programs_")
-  atexit.register(shutil.rmtree, _programs, ignore_errors=True)
-  os.environ["JAX_COMPILATION_CACHE_DIR"] = _programs
+  _programs = Path(__file__).parents[1] / ".pytest_cache" / "programs"
+  _programs.mkdir(parents=True, exist_ok=True)
+  if sum(path.stat().st_size for path in _programs.iterdir()) > 4 << 30:
+    shutil.rmtree(_programs)
+  os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_programs)
   os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
   os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
