@@ -4,7 +4,7 @@ r"""Train vectors of users' long- and short-term interest: two towers.
       --user_fraction 0.25 --valid_fraction 0.1 --out DATA
   python experiments/train.py --workdir runs/interest \
       --config configs/interest.py --config.data.path=DATA
-  python experiments/evaluate.py --runs runs/interest --data DATA
+  python experiments/evaluate.py --run runs/interest --data DATA
 
 `size=described` (the default) is the system as it is described: 128 wide, four
 layers of eight heads of 64, 100 experts and a shared one, two per token, five

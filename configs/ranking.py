@@ -3,7 +3,7 @@ r"""Rank candidates for a user in real time: TransAct in a wide and deep stack.
   python experiments/train.py --workdir runs/ranking \
       --config configs/ranking.py:table=ml1m_ctr,history=transact \
       --config.data.path=ml1m_ctr
-  python experiments/evaluate.py --runs runs/ranking --best
+  python experiments/evaluate.py --run runs/ranking --best
   python experiments/rank.py --run runs/ranking --requests new.parquet \
       --out scores.parquet
 

@@ -4,7 +4,7 @@ r"""Train user vectors and item vectors whose product says what comes next.
       --leave_one_out --out DATA
   python experiments/train.py --workdir runs/items \
       --config configs/retrieval.py --config.data.path=DATA
-  python experiments/evaluate.py --runs runs/items --data DATA --best
+  python experiments/evaluate.py --run runs/items --data DATA --best
   python experiments/recall.py --run runs/items --data DATA --out vectors
 
 `objective` is full_softmax (over all items, the default), sampled_softmax,

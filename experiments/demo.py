@@ -95,7 +95,7 @@ def main(argv: list[str]) -> None:
       f"--config.total_steps={_STEPS.value}",
       f"--config.max_minutes={_MINUTES.value}",
   )
-  stages.run("evaluate", f"--runs={run}", f"--data={data}", f"--split={test}")
+  stages.run("evaluate", f"--run={run}", f"--data={data}", f"--split={test}")
   embeddings = run / "embeddings" / "users.parquet"
   stages.run(
       "embed", f"--run={run}", f"--data={data}", "--unit=user",

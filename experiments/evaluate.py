@@ -1,6 +1,6 @@
 """Scores runs by the evaluators that their configs name, beside baselines.
 
-  python experiments/evaluate.py --runs runs/none,runs/gate --data DATA
+  python experiments/evaluate.py --run runs/none,runs/gate --data DATA
 
 Runs of configs/ranking.py know their tables: --data is another folder of
 tables, and may be left out.
@@ -18,7 +18,8 @@ from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
 
-_RUNS = flags.DEFINE_list("runs", [], "Run folders of train.py, by comma.")
+_RUN = flags.DEFINE_list("run", [], "Run folders of train.py, by comma.")
+flags.DEFINE_alias("runs", "run")
 _DATA = flags.DEFINE_string(
     "data", None, "A dataset folder of experiments/prepare.py."
 )
@@ -49,31 +50,31 @@ def main(argv: list[str]) -> None:
   from behavior_lm.recipes import evaluate
   from behavior_lm.recipes.evaluate_requests import evaluate_requests
 
-  if not _RUNS.value:
-    raise UserError("--runs is needed; see --help.")
-  ranks = load_run_config(_RUNS.value[0]).recipe == "ranking"
+  if not _RUN.value:
+    raise UserError("--run is missing; see --help.")
+  ranks = load_run_config(_RUN.value[0]).recipe == "ranking"
   dataset: Any = None
   if ranks:
     names = _EVALUATORS.value or ["test"]
   elif not _DATA.value:
-    raise UserError("--runs and --data are both needed; see --help.")
+    raise UserError("--data is missing; see --help.")
   else:
     dataset = open_dataset(str(_DATA.value))
     names = _EVALUATORS.value or evaluate.evaluator_names(
-        _RUNS.value[0], dataset, _SPLIT.value
+        _RUN.value[0], dataset, _SPLIT.value
     )
   paths = []
   for name in names:
-    print(f"{name}: scoring {', '.join(_RUNS.value)}", flush=True)
+    print(f"{name}: scoring {', '.join(_RUN.value)}", flush=True)
     if ranks:
       result = evaluate_requests(
-          _RUNS.value, name, _DATA.value or "", best=_BEST.value
+          _RUN.value, name, _DATA.value or "", best=_BEST.value
       )
     else:
       result = evaluate.evaluate_runs(
-          _RUNS.value, dataset, name, _SPLIT.value, best=_BEST.value
+          _RUN.value, dataset, name, _SPLIT.value, best=_BEST.value
       )
-    for place, run in enumerate(_RUNS.value):
+    for place, run in enumerate(_RUN.value):
       one = evaluate.of_one_run(result, place)
       paths += write_evaluation(Path(run) / FOLDER, name, one)
     if _OUT.value:

@@ -11,8 +11,8 @@ takes the encoder itself. Killed or failed, the same command continues. The
 environment holds REDIS_USERNAME, REDIS_PASSWORD, and for rediss:// (TLS)
 REDIS_CA_FILE, REDIS_CERT_FILE and REDIS_KEY_FILE. See docs/export.md.
 
-  python experiments/export.py --workdir RUN --out FOLDER
-  python experiments/export.py --huggingface FOLDER --workdir NEW_RUN
+  python experiments/export.py --run RUN --out FOLDER
+  python experiments/export.py --huggingface FOLDER --run NEW_RUN
 
 The first makes what transformers loads (BERT, ALBERT, Longformer without a
 time encoding), with the tokenizer beside it in FOLDER/behavior_lm. The second
@@ -32,7 +32,10 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
 from behavior_lm.common.signals import exit_when_stopped
 
-_RUN = flags.DEFINE_string("run", "", "The run folder, for --to.")
+_RUN = flags.DEFINE_string(
+    "run", "", "The run folder; read, or with --huggingface made."
+)
+flags.DEFINE_alias("workdir", "run")
 _TO = flags.DEFINE_string(
     "to",
     "",
@@ -89,9 +92,6 @@ _BATCH = flags.DEFINE_integer("batch", 1_000, "redis: keys sent at once.")
 _LENGTHS = flags.DEFINE_list(
     "lengths", [], "stablehlo: of the programs; the model's own if not given."
 )
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "The run folder; read, or with --huggingface made."
-)
 _OUT = flags.DEFINE_string("out", None, "The Hugging Face folder to make.")
 _HUGGINGFACE = flags.DEFINE_string(
     "huggingface", None, "An exported folder to make a run folder of."
@@ -105,9 +105,9 @@ def main(argv: list[str]) -> None:
     return
   if not _RUN.value:
     raise UserError("--run is missing; see --help.")
-  if _WORKDIR.value or _OUT.value or _HUGGINGFACE.value:
+  if _OUT.value or _HUGGINGFACE.value:
     raise UserError(
-        "--to goes with --run; --workdir, --out and --huggingface are of"
+        "--to exports vectors and programs; --out and --huggingface are of"
         " Hugging Face folders. See --help."
     )
   kind, _, place = _TO.value.partition(":")
@@ -264,21 +264,19 @@ def _step() -> int | None:
 
 
 def _huggingface() -> None:
-  workdir, out, source = _WORKDIR.value, _OUT.value, _HUGGINGFACE.value
-  if _RUN.value:
-    raise UserError("--to is missing; see --help.")
-  if not workdir:
-    raise UserError("--workdir is missing; see --help.")
+  run, out, source = _RUN.value, _OUT.value, _HUGGINGFACE.value
+  if not run:
+    raise UserError("--run is missing; see --help.")
   if (out and source) or not (out or source):
     raise UserError(
-        "give either --out, to export --workdir, or --huggingface, to make"
-        " --workdir of it."
+        "give one of --to, to export vectors or programs, --out, to export"
+        " --run, and --huggingface, to make --run of a folder."
     )
   step = None
   if _STEP.value != "latest":
     if not _STEP.value.isdecimal() or source:
       raise UserError(
-          f"--step {_STEP.value!r}: a step of --workdir to export, or latest."
+          f"--step {_STEP.value!r}: a step of --run to export, or latest."
       )
     step = int(_STEP.value)
   # Late imports: --help and usage errors come at once.
@@ -288,15 +286,15 @@ def _huggingface() -> None:
   if source:
     # Without a tokenizer of events, it is a language model from elsewhere.
     if (Path(source) / runs.OWN).is_dir():
-      found = runs.import_run(source, workdir)
+      found = runs.import_run(source, run)
     else:
-      found = import_language_model(source, workdir)
+      found = import_language_model(source, run)
     for text in found.unused:
       print(f"not used: {text}")
-    print(f"run folder: {Path(workdir)}")
+    print(f"run folder: {Path(run)}")
   elif out:
-    step = runs.export_run(workdir, out, step)
-    print(f"step {step:,} of {Path(workdir)}")
+    step = runs.export_run(run, out, step)
+    print(f"step {step:,} of {Path(run)}")
     print(f"Hugging Face folder: {Path(out)}")
     print(f"its tokenizer and token names: {Path(out) / runs.OWN}")
 

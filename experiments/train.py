@@ -22,14 +22,15 @@ _CONFIG = define_config(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run folder; made if absent, resumed if present."
 )
+flags.DEFINE_alias("run", "workdir")
 
 # What to do with a trained run, by recipe.
 _NEXT = {
-    "pretrain": "python experiments/evaluate.py --runs {run} --data {data}",
-    "ranking": "python experiments/evaluate.py --runs {run} --best",
+    "pretrain": "python experiments/evaluate.py --run {run} --data {data}",
+    "ranking": "python experiments/evaluate.py --run {run} --best",
     "finetune": "behavior_lm.FineTuned.load('{run}').predict(logs)",
-    "interest": "python experiments/evaluate.py --runs {run} --data {data}",
-    "retrieval": "python experiments/evaluate.py --runs {run} --data {data}",
+    "interest": "python experiments/evaluate.py --run {run} --data {data}",
+    "retrieval": "python experiments/evaluate.py --run {run} --data {data}",
 }
 
 

@@ -24,7 +24,7 @@ def evaluation_section(
   if not evaluations:
     missing = markup.missing(
         "No evaluation yet. To score this run beside its baselines:",
-        f"python experiments/evaluate.py --runs runs/{run_name} --data DATA",
+        f"python experiments/evaluate.py --run runs/{run_name} --data DATA",
     )
     return Section("evaluation", "Evaluation", missing)
   figures = [_figure(name, record) for name, record in evaluations.items()]

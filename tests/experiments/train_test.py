@@ -41,7 +41,7 @@ def test_train_then_evaluate_from_the_command_line(tmp_path):
   assert "next: python experiments/evaluate.py" in done.stdout
   out = tmp_path / "tables" / "all"
   done = command(
-      "evaluate", f"--runs={run}", f"--data={data}", f"--out={out}"
+      "evaluate", f"--run={run}", f"--data={data}", f"--out={out}"
   )
   assert done.returncode == 0, done.stderr
   result = json.loads((run / "evaluations" / "test.json").read_text())
@@ -56,8 +56,8 @@ def test_train_then_evaluate_from_the_command_line(tmp_path):
         ("train", [], "no --workdir"),
         ("train", ["--workdir=x"], "set --config.data.path"),
         ("train", ["--workdir=x", "stray"], "unexpected argument 'stray'"),
-        ("evaluate", [], "--runs is needed"),
-        ("evaluate", ["--runs=nowhere", "--data=nowhere"], "nowhere"),
+        ("evaluate", [], "--run is missing"),
+        ("evaluate", ["--run=nowhere", "--data=nowhere"], "nowhere"),
         ("fit_tokenizer", [], "--data and --out are both needed"),
     ],
 )

@@ -81,4 +81,4 @@ def test_an_evaluation_of_another_config_is_marked():
 
 
 def test_without_an_evaluation_the_section_says_how_to_get_one():
-  assert "experiments/evaluate.py --runs runs/gate" in body()
+  assert "experiments/evaluate.py --run runs/gate" in body()
