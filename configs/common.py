@@ -72,6 +72,9 @@ def loop_config(
   # Regular expression over the paths of parameters in those subtrees that the
   # other runs do not have: adapters.
   c.init_new = ""
+  # Likewise of tables that may have more rows here: the first ones come from
+  # the other run.
+  c.init_grow = ""
 
   c.optim = ml_collections.ConfigDict()
   c.optim.learning_rate = learning_rate

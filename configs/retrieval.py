@@ -73,6 +73,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   # The rate stays where it is after a short rise: the validation item says
   # when to stop, not a number of steps that suits one dataset.
   c.optim.schedule = "linear"
+  # With init_from.encoder the tables grow by the new items of newer logs.
+  c.init_grow = "embed/token/|categories/action/|^table$"
   c.optim.final_share = 1.0
   c.optim.warmup_share = 0.005
   c.optim.weight_decay = 0.0

@@ -8,8 +8,10 @@ from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import ingest
 
 
-def item_dataset(folder: Path, num_users: int = 24) -> Path:
-  """Users who go round 15 items, each from a place and in steps of their own.
+def item_dataset(
+    folder: Path, num_users: int = 24, num_items: int = 15
+) -> Path:
+  """Users who go round the items, each from a place and in steps of their own.
 
   User 0 has one item alone, and item "rare" is in a test event alone.
   """
@@ -17,7 +19,7 @@ def item_dataset(folder: Path, num_users: int = 24) -> Path:
   lines = ["0 i3"]
   for user in range(1, num_users):
     size = int(rng.integers(3, 14))
-    items = (user * 4 + np.arange(size) * (1 + user % 2)) % 15
+    items = (user * 4 + np.arange(size) * (1 + user % 2)) % num_items
     names = [f"i{item}" for item in items]
     if user == 1:
       names[-1] = "rare"

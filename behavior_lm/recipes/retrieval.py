@@ -15,6 +15,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
 from behavior_lm.data import fields
 from behavior_lm.data.items import histories as items_lib
+from behavior_lm.data.items.vocabulary import extend_items
 from behavior_lm.data.items.vocabulary import fit_items
 from behavior_lm.data.items.vocabulary import ItemVocabulary
 from behavior_lm.data.items.vocabulary import load_items
@@ -137,19 +138,25 @@ class Retrieval:
     )
 
   def _find_vocabulary(self, folder: Path | None) -> ItemVocabulary:
-    """Reads the vocabulary of the run or of its encoder, or makes one."""
-    source = folder or self.config.init_from.encoder
+    """Reads the vocabulary of the run, or makes one.
+
+    An encoder from another run brings its own, which grows by the new items.
+    """
     if folder is not None:
       known = json.loads((folder / DATASET).read_text())["fingerprint"]
       if known != self.dataset.meta["fingerprint"]:
         raise UserError(
             f"{folder} was trained on another dataset than"
             f" {self.dataset.path} (their fingerprints differ). Use a new"
-            " --workdir, or the dataset of that run."
+            " --workdir, or the dataset of that run; it may start from this"
+            f" one with --config.init_from.encoder={folder}."
         )
+      return load_items(folder / ITEMS)
+    found = fit_items(self.dataset, **self.config.vocabulary.to_dict())
+    source = self.config.init_from.encoder
     if source:
-      return load_items(Path(source) / ITEMS)
-    return fit_items(self.dataset, **self.config.vocabulary.to_dict())
+      return extend_items(load_items(Path(source) / ITEMS), found)
+    return found
 
   def _describe_extras(self) -> None:
     """Writes what the model must know of extra columns into the config."""

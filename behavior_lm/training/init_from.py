@@ -19,6 +19,7 @@ def restore_subtrees(
     shardings: Any,
     sources: Mapping[str, str],
     new: str = "",
+    grow: str = "",
 ) -> dict[str, Any]:
   """Replaces subtrees of the parameters by those of other runs.
 
@@ -29,6 +30,8 @@ def restore_subtrees(
       ...}. The subtree has the same path there. Empty folders are passed over.
     new: regular expression; parameters whose path in a subtree it is found in
       are none of the other run's, and stay as they are. Empty is none.
+    grow: regular expression; tables whose path in a subtree it is found in may
+      have more rows here than there: the first rows are the other run's.
 
   Returns:
     The parameters; those that no source names are the same as before.
@@ -51,6 +54,12 @@ def restore_subtrees(
     arrays = _by_path(found)
     if new:
       arrays |= {key: x for key, x in ours.items() if re.search(new, key)}
+    if grow:
+      arrays |= {
+          key: _grown(arrays[key], x)
+          for key, x in ours.items()
+          if key in arrays and re.search(grow, key)
+      }
     _check_fit(ours, arrays, path, run)
     restored = jax.tree_util.tree_map_with_path(
         lambda keys, place, arrays=arrays: jax.device_put(
@@ -60,6 +69,14 @@ def restore_subtrees(
     )
     params = _with_subtree(params, path.split("/"), restored)
   return params
+
+
+def _grown(theirs: Any, ours: jax.Array) -> Any:
+  """Their rows, and behind them those that only ours has."""
+  rows, shape = np.shape(theirs)[:1], np.shape(theirs)[1:]
+  if shape != ours.shape[1:] or not rows or rows[0] >= ours.shape[0]:
+    return theirs
+  return np.concatenate([np.asarray(theirs), np.asarray(ours)[rows[0] :]])
 
 
 def _subtree(tree: Any, path: str, owner: str) -> Any:

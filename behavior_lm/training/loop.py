@@ -98,6 +98,7 @@ def _train(
         shardings["params"],
         config.init_from.to_dict(),
         new=config.init_new,
+        grow=config.get("init_grow", ""),
     )
     progress.say(f"parameters from {config.init_from.to_dict()}")
   if resumes:

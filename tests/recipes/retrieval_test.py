@@ -128,6 +128,21 @@ def test_all_is_written(run, data, tmp_path):
     recall_dataset(recall, open_dataset(data), out, RecallRequest())
 
 
+def test_a_run_goes_on_with_newer_logs_and_new_items(run, tmp_path):
+  newer = item_dataset(tmp_path, num_items=18)
+  config = item_config(newer, optim__learning_rate=1e-9)
+  config.init_from.encoder = str(run)
+  config.total_steps = 1
+  assert train(config, tmp_path / "grown") == "finished"
+  old, grown = Recall.load(run), Recall.load(tmp_path / "grown")
+  known = len(old.vocabulary)
+  assert grown.vocabulary.ids[:known] == old.vocabulary.ids
+  assert set(grown.vocabulary.ids[known:]) == {"i15", "i16", "i17"}
+  np.testing.assert_allclose(
+      grown.item_vectors[:known], old.item_vectors, atol=1e-6
+  )
+
+
 def test_other_commands_say_what_the_run_is(run):
   with pytest.raises(UserError, match=r"experiments/recall\.py"):
     load_run(run)

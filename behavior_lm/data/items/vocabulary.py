@@ -126,6 +126,32 @@ def fit_items(
   return ItemVocabulary(items, _table(dataset.pairs, schema.EVENT_ID))
 
 
+def extend_items(
+    known: ItemVocabulary, newer: ItemVocabulary
+) -> ItemVocabulary:
+  """The vocabulary of a run that goes on with newer logs.
+
+  Args:
+    known: of the run so far; its items and actions keep their tokens.
+    newer: of the newer logs.
+
+  Returns:
+    All items of both, those of `known` first; counts are added up.
+  """
+  tables = []
+  for old, new in (
+      (known.items, newer.items), (known.actions, newer.actions)
+  ):
+    column = old.columns[0]
+    both = old.join(new, on=column, how="left", maintain_order="left")
+    total = pl.col(_COUNT) + pl.col(f"{_COUNT}_right").fill_null(0)
+    added = new.join(old, on=column, how="anti", maintain_order="left")
+    tables.append(
+        pl.concat([both.select(column, total.alias(_COUNT)), added])
+    )
+  return ItemVocabulary(*tables)
+
+
 def load_items(folder: str | Path) -> ItemVocabulary:
   """Reads what `save` wrote.
 

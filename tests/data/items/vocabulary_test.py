@@ -2,6 +2,7 @@ import polars as pl
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.items.vocabulary import extend_items
 from behavior_lm.data.items.vocabulary import fit_items
 from behavior_lm.data.items.vocabulary import ItemVocabulary
 from behavior_lm.data.items.vocabulary import load_items
@@ -44,3 +45,16 @@ def test_a_saved_vocabulary_is_read_again(tmp_path):
   (tmp_path / "items.parquet").write_bytes(b"no")
   with pytest.raises(UserError, match=r"items\.parquet"):
     load_items(tmp_path)
+
+
+def test_newer_items_stand_behind_the_known_ones_and_counts_add_up():
+  known = fit_items(FakeDataset(), max_items=0, min_count=1)
+  newer = ItemVocabulary(
+      pl.DataFrame({"design_id": ["new", "7"], "train_count": [8, 2]}),
+      pl.DataFrame({"event_id": ["cart", "buy"], "train_count": [6, 4]}),
+  )
+  found = extend_items(known, newer)
+  assert found.ids == ["x", "7", "b", "new"]
+  assert found.counts.tolist() == [9, 7, 1, 8]
+  assert found.actions["event_id"].to_list()[-1] == "cart"
+  assert found.actions["event_id"][:3].equals(known.actions["event_id"])
