@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from behavior_lm.artifacts.scores import SequenceScores
+from behavior_lm.baselines.gap_ngrams import GapNGrams
 from behavior_lm.baselines.ngrams import NGramModel
 from behavior_lm.baselines.ngrams import SMOOTHINGS
 from behavior_lm.data.hidden_events import SpelledBits
+from behavior_lm.data.reading import Reading
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.logs import schema
@@ -38,16 +40,24 @@ def score_next_event_baselines(
     split: which split is scored.
     train_split: where events are counted.
     orders: of the longest n-grams; all shorter ones are scored too.
-    smoothings: of `ngrams.SMOOTHINGS`.
+    smoothings: of `ngrams.SMOOTHINGS`; the last one is also scored with the
+      gap before the last event as a part of the context.
 
   Returns:
     name -> scores, with the sequences in the order of the split. What an
     n-gram would answer is not worked out: `correct` is NaN.
   """
-  source = open_tokens(dataset, train_split, tokenizer)
-  train = [_symbols(source[i]["tokens"]) for i in range(len(source))]
+  reading = Reading(gap_kind="previous")
+  source = open_tokens(dataset, train_split, tokenizer, reading)
+  found = [source[i] for i in range(len(source))]
+  train = [_symbols(fields["tokens"]) for fields in found]
+  train_gaps = [fields["time_gaps"] for fields in found]
   source = open_tokens(
-      dataset, split, tokenizer, annotate=SpelledBits(dataset, tokenizer)
+      dataset,
+      split,
+      tokenizer,
+      reading,
+      annotate=SpelledBits(dataset, tokenizer),
   )
   scored = [source[i] for i in range(len(source))]
   test = [_symbols(fields["tokens"]) for fields in scored]
@@ -62,6 +72,16 @@ def score_next_event_baselines(
     )
     return found
 
+  def scores(log_probs: np.ndarray) -> SequenceScores:
+    return SequenceScores(
+        nats=total(-log_probs),
+        correct=np.full(len(test), np.nan),
+        hidden_bits=total(join("hidden_bits")),
+        count=total(np.ones(len(owner))),
+        num_events=total(join("num_events").astype(np.float64)),
+        users=users,
+    )
+
   out = {}
   for smoothing in smoothings:
     model = NGramModel(orders, _num_symbols(tokenizer), smoothing).fit(train)
@@ -70,14 +90,12 @@ def score_next_event_baselines(
       if order == 1 and smoothing != smoothings[0]:
         continue
       name = "unigram" if order == 1 else f"{order}-gram ({_NAMES[smoothing]})"
-      out[name] = SequenceScores(
-          nats=total(-log_probs),
-          correct=np.full(len(test), np.nan),
-          hidden_bits=total(join("hidden_bits")),
-          count=total(np.ones(len(owner))),
-          num_events=total(join("num_events").astype(np.float64)),
-          users=users,
-      )
+      out[name] = scores(log_probs)
+  with_gaps = GapNGrams(model).fit(train, train_gaps)
+  test_gaps = [fields["time_gaps"] for fields in scored]
+  of_orders = with_gaps.log_probs_of_orders(test, test_gaps)
+  for order, log_probs in enumerate(of_orders[1:], 2):
+    out[f"{order}-gram with gap ({_NAMES[smoothing]})"] = scores(log_probs)
   return out
 
 

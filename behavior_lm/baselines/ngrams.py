@@ -22,7 +22,7 @@ _LEAST_DISCOUNT = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class _Smoothed:
+class Smoothed:
   """Counts of one context length as a formula uses them.
 
   Attributes:
@@ -90,8 +90,8 @@ class NGramModel:
     self.smoothing = smoothing
     self._levels: list[ContextCounts] = []
     # As the longest context of a model, and as a shorter one of another.
-    self._highest: list[_Smoothed] = []
-    self._lower: list[_Smoothed] = []
+    self._highest: list[Smoothed] = []
+    self._lower: list[Smoothed] = []
 
   def fit(self, sequences: Iterable[np.ndarray]) -> "NGramModel":
     """Counts int sequences with values in [0, vocab_size); replaces counts.
@@ -114,7 +114,7 @@ class NGramModel:
       )
     self._levels = levels
     if self.smoothing == "witten_bell":
-      self._highest = self._lower = [_witten_bell(level) for level in levels]
+      self._highest = self._lower = [witten_bell(level) for level in levels]
       return self
     self._highest = [
         _kneser_ney(level, level.pair_counts, self.vocab_size)
@@ -171,6 +171,17 @@ class NGramModel:
         lower[alive] = self._lower[distance].probs(pair, code, lower[alive])
     return np.log(out)
 
+  def contexts(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
+    """[order, n] int64 codes of the contexts of each event, UNSEEN if new."""
+    tokens, lengths = concatenate(sequences, self.vocab_size)
+    codes = np.zeros((self.order, tokens.size), np.int64)
+    for distance in range(1, self.order):
+      parent = codes[distance - 1]
+      keys = self._extend(parent, tokens, lengths, distance)
+      found = find(self._levels[distance].context_keys, keys)
+      codes[distance] = np.where(parent == UNSEEN, UNSEEN, found)
+    return codes
+
   def perplexity(self, sequences: Sequence[np.ndarray]) -> float:
     """exp of minus the mean log probability over all events."""
     log_probs = self.log_probs_of(sequences)
@@ -206,13 +217,14 @@ class NGramModel:
     return np.bincount(pairs, weights, minlength=level.pair_keys.size)
 
 
-def _witten_bell(level: ContextCounts) -> _Smoothed:
-  return _Smoothed(level.pair_counts, level.types, level.totals + level.types)
+def witten_bell(level: ContextCounts) -> Smoothed:
+  """Every distinct token of a context counts once for the shorter one."""
+  return Smoothed(level.pair_counts, level.types, level.totals + level.types)
 
 
 def _kneser_ney(
     level: ContextCounts, counts: np.ndarray, vocab_size: int
-) -> _Smoothed:
+) -> Smoothed:
   """Modified Kneser-Ney over counts [P], which may be those of types."""
   contexts = level.pair_keys // vocab_size
   size = level.context_keys.size
@@ -225,4 +237,4 @@ def _kneser_ney(
     discounts = np.clip(found, _LEAST_DISCOUNT, (1.0, 2.0, 3.0))
   discount = discounts[np.minimum(counts, 3).astype(np.int64) - 1]
   sums = lambda values: np.bincount(contexts, values, minlength=size)
-  return _Smoothed(counts - discount, sums(discount), sums(counts))
+  return Smoothed(counts - discount, sums(discount), sums(counts))

@@ -38,7 +38,8 @@ class NextEventPerplexity:
   notes = (
       "Every event is predicted from the events before it in its sequence. A"
       " model sees them back to the start of a window, n-grams one fewer than"
-      " their order; models may read the time of past events, n-grams do not.",
+      " their order. Models may read the times of past events; n-grams with"
+      " gap read the time between the last two.",
   )
 
   def __init__(

@@ -16,7 +16,7 @@ def dataset(dataset_path):
 def test_every_event_is_scored_once_and_longer_contexts_know_more(dataset):
   tokenizer = train_tokenizer(dataset, vocab_size=7000)
   scores = score_next_event_baselines(dataset, tokenizer, split="test")
-  assert len(scores) == 1 + 2 * 4
+  assert len(scores) == 1 + 3 * 4
   sizes = dataset.sequences("test")["num_events"].to_numpy()
   for one in scores.values():
     np.testing.assert_array_equal(one.count, sizes)
