@@ -13,7 +13,7 @@ def take_rows(x: jax.Array, offsets: jax.Array, fill: int = 0) -> jax.Array:
   return jax.vmap(take)(jnp.asarray(x), offsets)
 
 
-def take_if(x: jax.Array, offsets: jax.Array | None) -> jax.Array:
+def take_rows_or_all(x: jax.Array, offsets: jax.Array | None) -> jax.Array:
   """`take_rows`, or all of them where None are named."""
   return x if offsets is None else take_rows(x, offsets)
 

@@ -10,7 +10,7 @@ from behavior_lm.attention.hashing import hash_vectors
 from behavior_lm.attention.hashing import Order
 from behavior_lm.attention.lsh import sort_into_chunks
 from behavior_lm.attention.spec import AttentionSpec
-from behavior_lm.common.rows import take_if
+from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
 from behavior_lm.layers.self_attention import divide_width
@@ -58,7 +58,7 @@ class LshSelfAttention(nnx.Module):
       positions: jax.Array,
       rotations: jax.Array | None,
       order: Order | None = None,
-      only_at: jax.Array | None = None,
+      offsets: jax.Array | None = None,
   ) -> tuple[jax.Array, Order]:
     """Attends to what hashing brings together.
 
@@ -69,7 +69,7 @@ class LshSelfAttention(nnx.Module):
       rotations: as `draw_rotations` gives them; not read with an order.
       order: of an earlier call with the same hidden states; without one tokens
         are hashed and sorted.
-      only_at: [batch, n] row offsets, if only those are wanted.
+      offsets: [batch, n] row offsets, if only those are wanted.
 
     Returns:
       [batch, length or n, embed_dim], and the order.
@@ -99,5 +99,5 @@ class LshSelfAttention(nnx.Module):
         spec=spec,
         order=order,
     )
-    mixed = take_if(mixed.reshape(hidden.shape), only_at)
+    mixed = take_rows_or_all(mixed.reshape(hidden.shape), offsets)
     return self.out(mixed), order

@@ -67,7 +67,7 @@ class AttentionHalf(nnx.Module):
       rotations: jax.Array | None,
       dropout_key: jax.Array | None,
       order: Any = None,
-      only_at: jax.Array | None = None,
+      offsets: jax.Array | None = None,
   ) -> tuple[jax.Array, Any]:
     """What attention adds to a stream, and the order it found.
 
@@ -77,14 +77,14 @@ class AttentionHalf(nnx.Module):
       rotations: as `draw_rotations` gives them.
       dropout_key: None for no dropout.
       order: of an earlier call with the same hidden states.
-      only_at: [batch, n] row offsets, if only those are wanted.
+      offsets: [batch, n] row offsets, if only those are wanted.
 
     Returns:
       [batch, length or n, embed_dim], and the order: () in a layer without.
     """
     hidden = self.norm(hidden)
     row: dict[str, Any] = dict(
-        segment_ids=segment_ids, positions=positions, only_at=only_at
+        segment_ids=segment_ids, positions=positions, offsets=offsets
     )
     if isinstance(self.attention, LshSelfAttention):
       out, order = self.attention(

@@ -113,21 +113,21 @@ def last_layer(
     keys: Sequence[Halves],
     shared: dict[str, Any],
     streams: Streams,
-    only_at: jax.Array,
+    offsets: jax.Array,
 ) -> Streams:
   """A layer, or none, of which only some states are wanted.
 
   Args:
     layers, params, keys: of one layer, or empty.
-    shared: what its attention gets besides `only_at`.
+    shared: what its attention gets besides `offsets`.
     streams: what it reads.
-    only_at: [batch, n] row offsets.
+    offsets: [batch, n] row offsets.
 
   Returns:
     The streams there, [batch, n, embed_dim].
   """
-  few = Streams(*(take_rows(stream, only_at) for stream in streams))
-  shared = shared | {"only_at": only_at}
+  few = Streams(*(take_rows(stream, offsets) for stream in streams))
+  shared = shared | {"offsets": offsets}
   for layer, own, key in zip(layers, params, keys, strict=True):
     few, _ = _run_layer(layer, own, key, shared, streams.second, few)
   return few

@@ -13,8 +13,8 @@ from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.sliding_window import global_offsets
 from behavior_lm.attention.spec import AttentionSpec
-from behavior_lm.common.rows import take_if
 from behavior_lm.common.rows import take_rows
+from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.adapters.prefix import Prefix
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
@@ -94,20 +94,20 @@ class SelfAttention(nnx.Module):
       *,
       segment_ids: jax.Array,
       positions: jax.Array,
-      only_at: jax.Array | None = None,
+      offsets: jax.Array | None = None,
   ) -> jax.Array:
     """Each token's mix of the tokens that it attends to.
 
     Args:
       hidden: [batch, length, embed_dim].
       segment_ids, positions: [batch, length] int32.
-      only_at: [batch, n] row offsets, if only those are wanted.
+      offsets: [batch, n] row offsets, if only those are wanted.
 
     Returns:
       [batch, length or n, embed_dim].
     """
     # Where the kernel takes few queries, others are not even made.
-    query_at = only_at if self._takes_few_queries(hidden) else None
+    query_at = offsets if self._takes_few_queries(hidden) else None
     if query_at is None:
       query, key, value = jnp.split(self.qkv(hidden), 3, -1)
       query_positions = positions
@@ -141,7 +141,9 @@ class SelfAttention(nnx.Module):
           global_outputs=self._global_outputs(hidden, segment_ids, positions),
       )
     mixed = mixed.reshape(*mixed.shape[:2], -1)
-    return self.out(mixed if query_at is not None else take_if(mixed, only_at))
+    if query_at is None:
+      mixed = take_rows_or_all(mixed, offsets)
+    return self.out(mixed)
 
   def _takes_few_queries(self, hidden: jax.Array) -> bool:
     if self.prefix is not None:

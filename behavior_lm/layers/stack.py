@@ -12,7 +12,7 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
-from behavior_lm.common.rows import take_if
+from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.linear import PRODUCT
 
 # What a layer keeps for the gradient; the rest is computed again.
@@ -37,7 +37,7 @@ def run_stack(
     remat: str = "none",
     scan: bool = False,
     dropout_key: jax.Array | None = None,
-    only_at: jax.Array | None = None,
+    offsets: jax.Array | None = None,
     **inputs: jax.Array,
 ) -> jax.Array:
   """The states after `depth` layers.
@@ -53,7 +53,7 @@ def run_stack(
       holds one period of them; there must be two periods at least, and layers
       that fill none follow unrolled.
     dropout_key: random key; None is no dropout.
-    only_at: [batch, n] row offsets, if only those states are wanted: the last
+    offsets: [batch, n] row offsets, if only those states are wanted: the last
       layer gets them, and follows unrolled.
     **inputs: the same for all layers.
 
@@ -99,7 +99,7 @@ def run_stack(
 
     return REMAT[remat](run)(hidden, own, other, key)
 
-  whole = depth if only_at is None else depth - 1
+  whole = depth if offsets is None else depth - 1
   period = find_period(programs[:whole])
   scanned = whole - whole % period if scan and whole >= 2 * period else 0
   if scanned:
@@ -141,7 +141,7 @@ def run_stack(
         rest[number] = jax.tree.map(lambda x, n=turn: x[n], left[place])
   for number in range(scanned, depth):
     last = number == depth - 1
-    more = {} if only_at is None or not last else {"only_at": only_at}
+    more = {} if offsets is None or not last else {"offsets": offsets}
     hidden, rest[places[number]] = run_one(
         programs[number],
         hidden,
@@ -152,7 +152,7 @@ def run_stack(
     )
   for layer, state in zip(layers, rest, strict=True):
     nnx.update(layer, state)
-  return take_if(hidden, only_at) if depth == 0 else hidden
+  return take_rows_or_all(hidden, offsets) if depth == 0 else hidden
 
 
 def _split(layer: nnx.Module) -> tuple[Any, Any, Any]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.attention.spec import AttentionSpec
-from behavior_lm.common.rows import take_if
+from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.activations import find_activation
 from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.experts.moe import MoE
@@ -136,7 +136,7 @@ class TransformerLayer(nnx.Module):
       positions: jax.Array,
       deterministic: bool,
       rngs: nnx.Rngs | None,
-      only_at: jax.Array | None = None,
+      offsets: jax.Array | None = None,
   ) -> jax.Array:
     """The states after this layer.
 
@@ -145,7 +145,7 @@ class TransformerLayer(nnx.Module):
       segment_ids, positions: [batch, length] int32.
       deterministic: no dropout.
       rngs: a `dropout` stream; needed when not deterministic.
-      only_at: [batch, n] row offsets, if only those states are wanted: all
+      offsets: [batch, n] row offsets, if only those states are wanted: all
         tokens are attended to, the rest of the layer is left out elsewhere.
 
     Returns:
@@ -154,10 +154,10 @@ class TransformerLayer(nnx.Module):
     drop = lambda x: self.dropout(x, deterministic=deterministic, rngs=rngs)
     attend = lambda x: drop(
         self.attention(
-            x, segment_ids=segment_ids, positions=positions, only_at=only_at
+            x, segment_ids=segment_ids, positions=positions, offsets=offsets
         )
     )
-    routed = take_if(segment_ids, only_at) > 0
+    routed = take_rows_or_all(segment_ids, offsets) > 0
 
     def mlp(x: jax.Array) -> jax.Array:
       if self.moe is not None:
@@ -166,7 +166,7 @@ class TransformerLayer(nnx.Module):
       assert self.mlp_in is not None and self.mlp_out is not None
       return drop(self.mlp_out(self._activate(self.mlp_in(x))))
 
-    before = take_if(hidden, only_at)
+    before = take_rows_or_all(hidden, offsets)
     if self.pre_norm:
       hidden = before + _gate(
           self.attention_gate, before, attend(self.attention_norm(hidden))

@@ -2,8 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from behavior_lm.common.rows import put_rows
-from behavior_lm.common.rows import take_if
 from behavior_lm.common.rows import take_rows
+from behavior_lm.common.rows import take_rows_or_all
 
 HIDDEN = np.arange(24.0).reshape(2, 6, 2)
 
@@ -16,10 +16,9 @@ def test_rows_are_gathered_and_those_outside_filled():
 
 
 def test_all_of_them_where_none_are_named():
-  assert take_if(HIDDEN, None) is HIDDEN
-  np.testing.assert_array_equal(
-      take_if(HIDDEN, jnp.asarray([[2], [3]])), HIDDEN[[0, 1], [2, 3]][:, None]
-  )
+  assert take_rows_or_all(HIDDEN, None) is HIDDEN
+  found = take_rows_or_all(HIDDEN, jnp.asarray([[2], [3]]))
+  np.testing.assert_array_equal(found, HIDDEN[[0, 1], [2, 3]][:, None])
 
 
 def test_rows_are_put_and_those_outside_dropped():

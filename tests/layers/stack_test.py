@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from behavior_lm.common.rows import take_if
+from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.stack import for_layer
 from behavior_lm.layers.stack import REMAT
 from behavior_lm.layers.stack import run_stack
@@ -24,11 +24,11 @@ class Layer(nnx.Module):
     self.linear = nnx.Linear(WIDTH, WIDTH, rngs=rngs)
     self.dropout = nnx.Dropout(0.5)
 
-  def __call__(self, hidden, *, shift, deterministic, rngs, only_at=None):
+  def __call__(self, hidden, *, shift, deterministic, rngs, offsets=None):
     bend = jnp.tanh if self.kind == 0 else jnp.sin
-    out = take_if(bend(self.linear(hidden)) + shift, only_at)
+    out = take_rows_or_all(bend(self.linear(hidden)) + shift, offsets)
     out = self.dropout(out, deterministic=deterministic, rngs=rngs)
-    return take_if(hidden, only_at) + out
+    return take_rows_or_all(hidden, offsets) + out
 
 
 def make(kinds):
@@ -92,9 +92,9 @@ def test_some_states_are_those_of_all(stack, remat, scan):
   layers, at = make(kinds), jnp.asarray([[2, 0], [1, 1]])
   options = dict(depth=depth, remat=remat, scan=scan)
   want = value_and_gradients(
-      layers, None, then=lambda x: take_if(x, at), **options
+      layers, None, then=lambda x: take_rows_or_all(x, at), **options
   )
-  got = value_and_gradients(layers, None, only_at=at, **options)
+  got = value_and_gradients(layers, None, offsets=at, **options)
   jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
       got,
@@ -134,8 +134,8 @@ def test_a_scanned_stack_holds_one_body():
   assert layer_bodies(12, scan=True) == 1
   # And the last layer, where only some states are wanted.
   at = jnp.asarray([[0]])
-  assert layer_bodies(12, scan=True, only_at=at) == 2
-  assert layer_bodies(12, only_at=at) == 12
+  assert layer_bodies(12, scan=True, offsets=at) == 2
+  assert layer_bodies(12, offsets=at) == 12
 
 
 def test_an_unknown_policy_is_named():

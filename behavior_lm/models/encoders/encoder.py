@@ -228,7 +228,7 @@ class Encoder(nnx.Module):
         positions=positions,
         deterministic=deterministic,
         rngs=rngs,
-        only_at=offsets,
+        offsets=offsets,
     )
     return hidden if self.final_norm is None else self.final_norm(hidden)
 
@@ -241,11 +241,11 @@ class Encoder(nnx.Module):
       positions: jax.Array,
       deterministic: bool,
       rngs: nnx.Rngs | None,
-      only_at: jax.Array | None = None,
+      offsets: jax.Array | None = None,
   ) -> jax.Array:
     """[batch, length, embed_dim] after so many layers, before a last norm.
 
-    With `only_at` [batch, n], row offsets, only those: [batch, n, embed_dim].
+    With `offsets` [batch, n], row offsets, only those: [batch, n, embed_dim].
     """
     drops = not deterministic and self.config.dropout_rate > 0
     if drops and rngs is None:
@@ -257,7 +257,7 @@ class Encoder(nnx.Module):
         remat=self.config.remat,
         scan=self.config.scan_layers,
         dropout_key=rngs.dropout() if drops and rngs is not None else None,
-        only_at=only_at,
+        offsets=offsets,
         segment_ids=segment_ids,
         positions=positions,
     )

@@ -112,11 +112,11 @@ class Reformer(Encoder):
       positions: jax.Array,
       deterministic: bool,
       rngs: nnx.Rngs | None,
-      only_at: jax.Array | None = None,
+      offsets: jax.Array | None = None,
   ) -> jax.Array:
     """[batch, length, embed_dim] after so many layers, joined.
 
-    With `only_at` [batch, n], row offsets, only those: [batch, n, embed_dim].
+    With `offsets` [batch, n], row offsets, only those: [batch, n, embed_dim].
     """
     if not deterministic and rngs is None:
       raise ValueError(
@@ -131,7 +131,7 @@ class Reformer(Encoder):
             keys,
             segment_ids=segment_ids,
             positions=positions,
-            only_at=only_at,
+            offsets=offsets,
         )
     )
 
@@ -171,7 +171,7 @@ class Reformer(Encoder):
       *,
       segment_ids: jax.Array,
       positions: jax.Array,
-      only_at: jax.Array | None = None,
+      offsets: jax.Array | None = None,
   ) -> jax.Array:
     """The two streams, normed together: what the original's encoder returns.
 
@@ -179,7 +179,7 @@ class Reformer(Encoder):
       hidden: [batch, length, embed_dim], embeddings.
       keys: of each layer to run, see `draw_keys`.
       segment_ids, positions: [batch, length] int32.
-      only_at: [batch, n] row offsets, if only those are wanted. The last layer
+      offsets: [batch, n] row offsets, if only those are wanted. The last layer
         is then not undone but kept: most of it is left out.
 
     Returns:
@@ -189,7 +189,7 @@ class Reformer(Encoder):
     functions, params = as_functions(self._first(len(keys)))
     start = hidden.astype(jnp.float32)
     row = {"segment_ids": segment_ids, "positions": positions}
-    whole = len(keys) if only_at is None else max(len(keys) - 1, 0)
+    whole = len(keys) if offsets is None else max(len(keys) - 1, 0)
     inputs = params[:whole], keys[:whole], row, Streams(start, start)
     if config.reversible:
       streams = reversible_stack(functions[:whole], *inputs)
@@ -199,9 +199,9 @@ class Reformer(Encoder):
       streams = plain_stack(
           functions[:whole], *inputs, scan=config.scan_layers
       )
-    if only_at is not None:
+    if offsets is not None:
       rest = functions[whole:], params[whole:], keys[whole:]
-      streams = last_layer(*rest, row, streams, only_at)
+      streams = last_layer(*rest, row, streams, offsets)
     return self.streams_norm(jnp.concatenate(streams, -1))
 
   def _first(self, depth: int) -> list[ReformerLayer]:
