@@ -100,11 +100,11 @@ def test_the_memory_is_linear_in_the_length(model):
 def test_reversible_layers_keep_no_states(reversible):
   """With depth grow gradients of parameters and the order of hashed tokens."""
   used = []
-  for depth in (6, 14):
+  for depth in (4, 8):
     with mock.patch.dict(SIZES, num_layers=depth):
       used.append(scratch("reformer", 4096, reversible=reversible))
   streams = 2 * 4 * 4096 * SIZES["embed_dim"]
-  kept = (used[1] - used[0]) / 8 / streams
+  kept = (used[1] - used[0]) / 4 / streams
   assert kept < 0.25 if reversible else kept > 1
 
 
@@ -132,11 +132,11 @@ def test_memory_of_attention_that_keeps_its_scores_would_fail():
 
 
 def test_a_wider_window_costs_more_by_as_much_as_it_is_wider():
-  windows = (64, 128, 256, 512)
+  windows = (64, 128, 256)
   costs = [flops("longformer", 8192, window_size=window) for window in windows]
-  grown = np.diff(costs)
-  np.testing.assert_allclose(grown[1:] / grown[:-1], 2.0, rtol=0.1)
-  used = [scratch("longformer", 8192, window_size=w) for w in (64, 512)]
+  first, second = np.diff(costs)
+  assert second / first == pytest.approx(2.0, rel=0.1)
+  used = [scratch("longformer", 8192, window_size=w) for w in (64, 256)]
   assert used[1] > used[0]
 
 

@@ -40,6 +40,7 @@ def test_encoders_are_measured_one_by_one_into_one_page(tmp_path):
   out = tmp_path / "train.json"
   for model in ("bert", "longformer"):
     flags = [f"--models={model}", "--dtypes=float32", "--repeats=1"]
+    flags.append("--heads=masked")
     status, text, error = run(
         "train", *flags, "--runlocal", "--peers=", f"--out={out}"
     )
