@@ -2,8 +2,9 @@
 
   python experiments/report.py --run runs/gate --labels labels.csv
 
-Writes RUN/report/index.html, which needs nothing else, and every figure as a
-PNG beside it. What is not there yet is left out, with the command for it.
+Writes RUN/report/index.html, which needs nothing else, every figure as a PNG
+beside it, and MODEL_CARD.md. What is not there yet is left out, with the
+command for it.
 """
 
 from pathlib import Path
@@ -38,8 +39,10 @@ def main(argv: list[str]) -> None:
   import ml_collections
 
   from behavior_lm.artifacts.commands import this_command
+  from behavior_lm.artifacts.json_files import damage_named
   from behavior_lm.artifacts.run_folder import config_hash
   from behavior_lm.downstream.labels import read_labels
+  from behavior_lm.reporting.model_card import model_card
   from behavior_lm.reporting.run import read_run
   from behavior_lm.reporting.vectors import read_vectors
   from behavior_lm.reporting.writer import make_report
@@ -68,14 +71,17 @@ def main(argv: list[str]) -> None:
     labels = found.table
     for name, why in found.ignored_columns.items():
       print(f"column {name!r} is no label: {why}")
+  hashed = config_hash(ml_collections.ConfigDict(run.config))
   html, figures = make_report(
       run,
-      config_hash=config_hash(ml_collections.ConfigDict(run.config)),
+      config_hash=hashed,
       command=this_command(),
       vectors=vectors,
       labels=labels,
   )
-  page = write_report(out, html, figures)
+  with damage_named(str(run.folder)):
+    card = model_card(run, hashed)
+  page = write_report(out, html, figures, card)
   print(f"report: {page} ({len(html) / 1e6:.1f} MB, {len(figures)} figures)")
 
 

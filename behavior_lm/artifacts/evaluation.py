@@ -112,7 +112,10 @@ def cells(result: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
   """One row of a record as text: model, a cell per column, difference."""
   texts = [str(row["model"])]
   for column in result["columns"]:
-    text = shown(column, row["values"][column["name"]])
+    value = row["values"][column["name"]]
+    text = shown(column, value)
+    if row["kind"] != "model" and math.isnan(value):
+      text = "-"  # It was not worked out.
     interval = (row.get("ci") or {}).get(column["name"])
     if interval:
       low, high = (shown(column, limit) for limit in interval)

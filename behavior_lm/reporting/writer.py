@@ -11,6 +11,7 @@ from behavior_lm.artifacts.json_files import damage_named
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.folders import atomic_folder
 from behavior_lm.reporting import markup
+from behavior_lm.reporting import model_card
 from behavior_lm.reporting import training_section
 from behavior_lm.reporting.data_section import data_section
 from behavior_lm.reporting.evaluation_section import evaluation_section
@@ -79,8 +80,12 @@ def make_report(
   return html, [figure for part in sections for figure in part.figures]
 
 
-def write_report(out: Path, html: str, figures: Sequence[Figure]) -> Path:
-  """Writes the page and the PNGs, all or nothing; replaces an old report.
+def write_report(
+    out: Path, html: str, figures: Sequence[Figure], card: str = ""
+) -> Path:
+  """Writes the page, the PNGs and the model card; replaces an old report.
+
+  All of them are written, or nothing.
 
   Returns:
     The path of the page.
@@ -97,14 +102,16 @@ def write_report(out: Path, html: str, figures: Sequence[Figure]) -> Path:
   with atomic_folder(out, overwrite=True, is_ours=lambda _: True) as building:
     for figure in figures:
       (building / f"{figure.name}.png").write_bytes(figure.png)
+    if card:
+      (building / model_card.FILE).write_text(card, encoding="utf-8")
     (building / PAGE).write_text(html, encoding="utf-8")
   return out / PAGE
 
 
 def _is_report(folder: Path) -> bool:
-  """Whether the folder holds a page of ours, its PNGs and nothing else."""
+  """Whether the folder holds a page of ours and what belongs to it alone."""
   for path in folder.iterdir():
-    if path.name != PAGE and path.suffix != ".png":
+    if path.name not in (PAGE, model_card.FILE) and path.suffix != ".png":
       return False
   with contextlib.suppress(OSError):
     with (folder / PAGE).open("rb") as file:
