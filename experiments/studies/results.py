@@ -1,4 +1,4 @@
-"""The files of a result: NAME.json, NAME.md and pictures, each one whole."""
+"""The files of a result: NAME.json, NAME.md and others, each one whole."""
 
 from collections.abc import Mapping
 import json
@@ -35,7 +35,7 @@ def write_result(
     out: Path,
     result: Mapping[str, Any],
     page: str,
-    pictures: Mapping[str, bytes] | None = None,
+    others: Mapping[str, str | bytes] | None = None,
 ) -> None:
   """Writes `result` and its page; prints the names of all files.
 
@@ -43,13 +43,13 @@ def write_result(
     out: the files without their endings .json and .md; its folder is made.
     result: JSON.
     page: Markdown.
-    pictures: PNGs by the rest of their names, ".png" or "_train.png".
+    others: further files by the rest of their names: ".tex", "_train.png".
   """
   out.parent.mkdir(parents=True, exist_ok=True)
   files: dict[str, str | bytes] = {
       ".json": json.dumps(result, indent=1) + "\n",
       ".md": page,
-      **(pictures or {}),
+      **(others or {}),
   }
   for ending, content in files.items():
     write_whole(beside(out, ending), content)

@@ -20,9 +20,9 @@ from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.evaluation import table
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.recipes.evaluate import score_run
-from experiments.studies.encoders import equal_time
-from experiments.studies.encoders.encoder_study import SCORES
-from experiments.studies.encoders.encoder_study import SPANS
+from experiments.studies import equal_time
+from experiments.studies.timed_runs import SCORES
+from experiments.studies.timed_runs import SPANS
 
 # Perplexity, accuracy and bits per event.
 COLUMNS = table.TOKEN_COLUMNS[:3]
@@ -41,7 +41,7 @@ def make_result(
 
   Args:
     study: the study's folder.
-    runs: of `encoder_study.finished`, at least one.
+    runs: of `timed_runs.finished`, at least one.
     dataset: that they were trained on and are scored on.
     siblings: run over chains of events -> the same model over single events.
     say: takes lines of progress.

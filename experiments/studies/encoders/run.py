@@ -106,7 +106,7 @@ def main(argv: list[str]) -> None:
   from behavior_lm.artifacts.commands import code_version
   from behavior_lm.logs.dataset import open_dataset
   from behavior_lm.recipes.shared.parts import encoder_config
-  from experiments.studies.encoders import encoder_study
+  from experiments.studies import timed_runs
   from experiments.studies.encoders import encoder_tables
 
   if not _DATA.value:
@@ -130,7 +130,7 @@ def main(argv: list[str]) -> None:
   say = lambda text: print(f"== {text}", flush=True)
   best_chosen = bool(_RUNS.value)
   while names:
-    done = encoder_study.finish_run(
+    done = timed_runs.finish_run(
         names[0],
         make_config(names[0]),
         study,
@@ -147,7 +147,7 @@ def main(argv: list[str]) -> None:
     names.pop(0)
     result = encoder_tables.make_result(
         study,
-        encoder_study.finished(study, list(RUNS)),
+        timed_runs.finished(study, list(RUNS)),
         dataset,
         {f"{model}_bpe": model for model in ENCODERS},
         say,

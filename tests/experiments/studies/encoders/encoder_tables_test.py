@@ -14,7 +14,7 @@ from behavior_lm.baselines.count_baselines import UNIGRAM
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.recipes.shared.parts import make_tokenizer
-from experiments.studies.encoders import encoder_study
+from experiments.studies import timed_runs
 from experiments.studies.encoders import encoder_tables
 from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset
@@ -70,7 +70,7 @@ def write_run(study, name, dataset, nats, spans_of=None, **changes):
           )
       },
   )
-  save(encoder_study.SCORES, asked)
+  save(timed_runs.SCORES, asked)
   if spans_of is not None:
     save("scores_under_spans.npz", truth(dataset, config, spans_of)[1])
   result = {
@@ -81,7 +81,7 @@ def write_run(study, name, dataset, nats, spans_of=None, **changes):
       "seed": config.seed,
       "planned": {"minutes": 15.0},
   }
-  (study / name / encoder_study.RESULT).write_text(json.dumps(result))
+  (study / name / timed_runs.RESULT).write_text(json.dumps(result))
   return tokenizer
 
 
@@ -89,7 +89,7 @@ def tables(study, dataset, names, siblings=None):
   lines = []
   result = encoder_tables.make_result(
       study,
-      encoder_study.finished(study, names),
+      timed_runs.finished(study, names),
       dataset,
       siblings or {},
       lines.append,
@@ -190,6 +190,6 @@ def test_scores_of_other_tokens_are_refused(dataset, tmp_path):
   write_run(tmp_path, "bert", dataset, 1.0)
   config = tiny_config(dataset.path, evals__test__mask_rate=0.3)
   _, asked = truth(dataset, config)
-  save_scores(tmp_path / "bert" / encoder_study.SCORES, {"bert": asked})
+  save_scores(tmp_path / "bert" / timed_runs.SCORES, {"bert": asked})
   with pytest.raises(UserError, match="not scored on the masked tokens"):
     tables(tmp_path, dataset, ["bert"])

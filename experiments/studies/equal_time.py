@@ -121,10 +121,15 @@ def make_plan(
 def fit(
     config: ml_collections.ConfigDict, plan: Mapping[str, Any]
 ) -> ml_collections.ConfigDict:
-  """The config with the plan's steps, saved about once a minute."""
+  """The config with the plan's steps, saved about once a minute.
+
+  A plan of steps alone leaves it to the config when to save.
+  """
   out = ml_collections.ConfigDict(config.to_dict())
   out.total_steps = plan["total_steps"]
-  a_minute = max(1, round(60 / plan["seconds_a_step"]))
+  a_minute = out.checkpoint_every
+  if "seconds_a_step" in plan:
+    a_minute = max(1, round(60 / plan["seconds_a_step"]))
   out.checkpoint_every = a_minute
   # Without its first line, which holds the compilation, a run has no speed.
   out.log_every = max(1, min(a_minute // 6, out.total_steps // 20))

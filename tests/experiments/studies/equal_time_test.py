@@ -3,7 +3,7 @@ import json
 import pytest
 
 from behavior_lm.common.errors import UserError
-from experiments.studies.encoders import equal_time
+from experiments.studies import equal_time
 from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset
 

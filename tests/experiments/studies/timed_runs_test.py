@@ -10,8 +10,8 @@ from behavior_lm.artifacts.scores import load_scores
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
 from behavior_lm.logs.dataset import open_dataset
-from experiments.studies.encoders import encoder_study
-from experiments.studies.encoders import equal_time
+from experiments.studies import equal_time
+from experiments.studies import timed_runs
 from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset
 
@@ -25,7 +25,7 @@ def dataset_path(tmp_path_factory):
 
 def finish(name, study, dataset_path, minutes=MINUTES, **changes):
   lines = []
-  done = encoder_study.finish_run(
+  done = timed_runs.finish_run(
       name,
       tiny_config(dataset_path, **changes),
       study,
@@ -51,14 +51,14 @@ def study(tmp_path_factory, dataset_path):
   }
   (folder / "bert" / equal_time.PLAN).write_text(json.dumps(plan))
   assert not finish("bert", folder, dataset_path, max_minutes=1e-6)[0]
-  assert encoder_study.finished(folder, ["bert"]) == []
+  assert timed_runs.finished(folder, ["bert"]) == []
   done, lines = finish("bert", folder, dataset_path)
   assert done and lines[-1] == "bert: scoring"
   return folder
 
 
 def test_a_run_tells_what_it_is_and_did(study):
-  (result,) = encoder_study.finished(study, ["bert", "longformer"])
+  (result,) = timed_runs.finished(study, ["bert", "longformer"])
   assert result["steps"] == 12
   log = (study / "bert" / "run" / "train.log").read_text()
   assert "resumed" in log
@@ -66,16 +66,16 @@ def test_a_run_tells_what_it_is_and_did(study):
   assert (result["length"], result["rows"], result["seed"]) == (32, 4, 0)
   assert result["num_params"] > 1_000 and result["code"] == "abc"
   assert 0 < result["minutes"] < result["wall_minutes"]
-  scores = load_scores(study / "bert" / encoder_study.SCORES)["bert"]
+  scores = load_scores(study / "bert" / timed_runs.SCORES)["bert"]
   assert scores.count.sum() > 0
 
 
 def test_a_finished_run_is_not_trained_again(study, dataset_path):
-  before = (study / "bert" / encoder_study.RESULT).stat().st_mtime_ns
+  before = (study / "bert" / timed_runs.RESULT).stat().st_mtime_ns
   assert finish("bert", study, dataset_path) == (True, ["bert: done already"])
   # How it was watched does not matter, nor where the dataset lies.
   assert finish("bert", study, dataset_path, data__prefetch=0)[0]
-  assert (study / "bert" / encoder_study.RESULT).stat().st_mtime_ns == before
+  assert (study / "bert" / timed_runs.RESULT).stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_a_run_that_lost_its_result_is_only_scored_again(
 ):
   again = tmp_path / "study"
   shutil.copytree(study, again)
-  (again / "bert" / encoder_study.RESULT).unlink()
-  (again / "bert" / encoder_study.SCORES).unlink()
+  (again / "bert" / timed_runs.RESULT).unlink()
+  (again / "bert" / timed_runs.SCORES).unlink()
   steps = (again / "bert" / "run" / "metrics.jsonl").read_text()
   assert finish("bert", again, dataset_path)[0]
   assert (again / "bert" / "run" / "metrics.jsonl").read_text() == steps
   one, other = (
-      load_scores(folder / "bert" / encoder_study.SCORES)["bert"]
+      load_scores(folder / "bert" / timed_runs.SCORES)["bert"]
       for folder in (study, again)
   )
   np.testing.assert_allclose(one.nats, other.nats, rtol=1e-6)
@@ -122,13 +122,13 @@ def test_scores_of_a_run_that_was_moved_away_are_not_taken(
 ):
   again = tmp_path / "study"
   shutil.copytree(study, again)
-  (again / "bert" / encoder_study.RESULT).unlink()
+  (again / "bert" / timed_runs.RESULT).unlink()
   (again / "bert" / "run").rename(tmp_path / "moved")
-  stale = again / "bert" / encoder_study.SPANS
+  stale = again / "bert" / timed_runs.SPANS
   stale.write_bytes(b"")
-  before = (again / "bert" / encoder_study.SCORES).stat().st_mtime_ns
+  before = (again / "bert" / timed_runs.SCORES).stat().st_mtime_ns
   assert finish("bert", again, dataset_path)[0]
-  assert (again / "bert" / encoder_study.SCORES).stat().st_mtime_ns != before
+  assert (again / "bert" / timed_runs.SCORES).stat().st_mtime_ns != before
   assert not stale.exists()
 
 

@@ -1,4 +1,4 @@
-"""Encoders trained for the same time, scored under the same fixed masks.
+"""Runs of a study, trained for the same time or steps and scored alike.
 
 A study folder holds a folder for each run (its plan, its run folder, its
 scores, and result.json, written last) and the baselines' scores. Each step is
@@ -25,7 +25,7 @@ from behavior_lm.recipes.evaluate import score_run
 from behavior_lm.recipes.shared.loading import load_run
 from behavior_lm.recipes.train import train
 from behavior_lm.training.state import count_params
-from experiments.studies.encoders import equal_time
+from experiments.studies import equal_time
 
 RESULT = "result.json"
 SCORES = "scores.npz"
@@ -46,6 +46,7 @@ def finish_run(
     say: Callable[[str], None],
     first_seed: str | None = None,
     code: str = "",
+    steps: int = 0,
 ) -> bool:
   """Does what is left of a run: probe, training, scores.
 
@@ -55,6 +56,7 @@ def finish_run(
     study: the study's folder.
     dataset: of `config.data.path`; scored as `config.evals.test` says.
     minutes, probe_steps: see `equal_time.plan_steps`.
+    steps: train for so many, whatever time they take.
     say: takes lines of progress.
     first_seed: the run that this one repeats with another seed, for as many
       steps if that one has been planned.
@@ -69,22 +71,22 @@ def finish_run(
   """
   folder, run = study / name, study / name / equal_time.RUN
   if (folder / RESULT).exists():
-    _check_finished(folder, config, minutes)
+    _check_finished(folder, config, minutes, steps)
     say(f"{name}: done already")
     return True
-  say(f"{name}: how many steps fit in {minutes:g} minutes")
-  plan = equal_time.plan_steps(
-      config,
-      folder,
-      minutes=minutes,
-      probe_steps=probe_steps,
-      like=None if first_seed is None else study / first_seed,
-  )
+  plan: dict[str, Any] | None = {"total_steps": steps}
+  if not steps:
+    say(f"{name}: how many steps fit in {minutes:g} minutes")
+    plan = equal_time.plan_steps(
+        config,
+        folder,
+        minutes=minutes,
+        probe_steps=probe_steps,
+        like=None if first_seed is None else study / first_seed,
+    )
   if plan is None:
     return False
-  say(
-      f"{name}: {plan['total_steps']:,} steps at {plan['seconds_a_step']:.3f} s"
-  )
+  say(f"{name}: {plan['total_steps']:,} steps")
   config = equal_time.fit(config, plan)
   if not run.exists():
     # Of a run that was moved away.
@@ -125,12 +127,17 @@ def finished(study: Path, names: list[str]) -> list[dict[str, Any]]:
 
 
 def _check_finished(
-    folder: Path, config: ml_collections.ConfigDict, minutes: float
+    folder: Path,
+    config: ml_collections.ConfigDict,
+    minutes: float,
+    steps: int,
 ) -> None:
   """A finished run is taken if it was made as it would be made now."""
-  plan = equal_time.plan_steps(
-      config, folder, minutes=minutes, probe_steps=0
-  )
+  plan: dict[str, Any] | None = {"total_steps": steps}
+  if not steps:
+    plan = equal_time.plan_steps(
+        config, folder, minutes=minutes, probe_steps=0
+    )
   assert plan is not None  # It is read.
   different = _differing(
       load_config(folder / equal_time.RUN).to_dict(),
