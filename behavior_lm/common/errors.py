@@ -15,6 +15,7 @@ from behavior_lm.common.command_flags import parse_flags
 _REFUSED = {
     errno.ENOSPC: "no space is left on the disk; make room",
     errno.EDQUOT: "the quota of the disk is used up; make room",
+    errno.EFBIG: "a file may not grow so large here; raise ulimit -f",
     errno.EROFS: "the disk is read-only; choose another folder",
     errno.EACCES: "this user may not do that; change the rights of the folder",
     errno.EPERM: "this user may not do that; change the rights of the folder",
