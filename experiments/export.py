@@ -43,6 +43,12 @@ _TO = flags.DEFINE_string(
 )
 _DATA = flags.DEFINE_string("data", "", "A dataset to embed and export.")
 _VECTORS = flags.DEFINE_string("vectors", "", "A file of embed.py to export.")
+_PSEUDONYMS = flags.DEFINE_bool(
+    "pseudonyms",
+    False,
+    "parquet, faiss, redis: replace user ids by salted hashes; the salt is the"
+    " environment variable BEHAVIOR_LM_SALT.",
+)
 _SPLITS = flags.DEFINE_list("splits", [], "train,test, say; all if not given.")
 _UNIT = flags.DEFINE_string(
     "unit",
@@ -221,8 +227,10 @@ TARGETS = {
 
 def _source(unit: str) -> Any:
   """The vectors to export; embeds --data first."""
+  from behavior_lm.inference.stores.pseudonyms import read_salt
   from behavior_lm.inference.stores.source import open_source
 
+  salt = read_salt() if _PSEUDONYMS.value else b""
   if _DATA.value and _VECTORS.value:
     raise UserError("give --data, to embed it, or --vectors, not both.")
   splits = tuple(_SPLITS.value)
@@ -241,9 +249,9 @@ def _source(unit: str) -> Any:
         request,
         run=Path(_RUN.value),
     )
-    return open_source(done.path)
+    return open_source(done.path, salt=salt)
   if _VECTORS.value:
-    return open_source(_VECTORS.value, splits)
+    return open_source(_VECTORS.value, splits, salt)
   found = sorted((Path(_RUN.value) / "embeddings").glob("*.parquet"))
   if len(found) != 1:
     names = ", ".join(path.name for path in found) or "none"
@@ -252,7 +260,7 @@ def _source(unit: str) -> Any:
         " --vectors, or embed a dataset with --data."
     )
   print(f"vectors: {found[0]}")
-  return open_source(found[0], splits)
+  return open_source(found[0], splits, salt)
 
 
 def _step() -> int | None:

@@ -164,7 +164,8 @@ def _limits(run: Run) -> Iterator[str]:
 def _privacy(run: Run) -> Iterator[str]:
   yield (
       "- The checkpoint and the log of training hold no user ids. Files of"
-      " vectors hold the user ids of the log as they are."
+      " vectors hold the user ids of the log as they are; --pseudonyms of"
+      " `experiments/export.py` replaces them by salted hashes."
   )
   if run.tokenizer is not None:
     yield (

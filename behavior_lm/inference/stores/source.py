@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import dataclasses
 import functools
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from behavior_lm.artifacts.vectors import iter_embeddings
 from behavior_lm.artifacts.vectors import read_settings
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import sha256
+from behavior_lm.inference.stores.pseudonyms import with_pseudonyms
 
 _SPLIT = "split"
 _USER = "user_id"
@@ -26,10 +28,12 @@ class VectorSource:
   Attributes:
     path: of the table, see `artifacts.vectors`.
     splits: names; all when empty.
+    salt: of pseudonyms in the place of user ids; empty keeps the ids.
   """
 
   path: Path
   splits: tuple[str, ...] = ()
+  salt: bytes = b""
 
   def batches(self, rows: int) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
     """Tables without vectors, and vectors [n, dim] float32, row for row.
@@ -46,6 +50,8 @@ class VectorSource:
       if self.splits:
         chosen = self._chosen(frame)
         frame, vectors = frame.filter(chosen), vectors[chosen.to_numpy()]
+      if self.salt:
+        frame = with_pseudonyms(frame, self.salt)
       frames.append(frame)
       parts.append(vectors)
       held += len(vectors)
@@ -88,13 +94,21 @@ class VectorSource:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Decides the exported rows: the hash of the file, and the splits."""
-    return "+".join([sha256(self.path), *self.splits])
+    """Decides the exported rows: the hash of the file, splits and salt."""
+    # A short piece of the hash, so that nobody can try salts on it alone.
+    salted = hashlib.sha256(self.salt).hexdigest()[:8]
+    return "+".join([
+        sha256(self.path), *self.splits, *([salted] if self.salt else [])
+    ])
 
   @functools.cached_property
   def about(self) -> dict[str, Any]:
     """What a manifest says of the source, without its folder."""
-    settings = {"file": self.path.name, "splits": list(self.splits)}
+    settings = {
+        "file": self.path.name,
+        "splits": list(self.splits),
+        "pseudonyms": bool(self.salt),
+    }
     made = read_settings(self.path)
     return {"source": {"sha256": self.fingerprint, **settings, "made": made}}
 
@@ -137,13 +151,15 @@ class VectorSource:
     return pl.col(_SPLIT).is_in(wanted)
 
 
-def open_source(path: str | Path, splits: tuple[str, ...] = ()) -> VectorSource:
+def open_source(
+    path: str | Path, splits: tuple[str, ...] = (), salt: bytes = b""
+) -> VectorSource:
   """Opens a table of embeddings and checks that it has rows to export.
 
   Raises:
     UserError: if it cannot be read or has no such rows.
   """
-  source = VectorSource(Path(path), splits)
+  source = VectorSource(Path(path), splits, salt)
   read_settings(source.path)  # A UserError for files of another kind.
   if EMBEDDING not in pl.read_parquet_schema(source.path):
     raise UserError(
