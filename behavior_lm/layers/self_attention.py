@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from behavior_lm.attention.backends import attend
 from behavior_lm.attention.backends import takes_few_queries
+from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.sliding_window import attend_globally
 from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
@@ -18,6 +19,9 @@ from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.adapters.prefix import Prefix
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
+
+# "key" and "value", [batch, length, num_heads, head_dim] each.
+Cache = dict[str, jax.Array]
 
 
 def divide_width(embed_dim: int, num_heads: int, *, rotary: bool) -> int:
@@ -144,6 +148,57 @@ class SelfAttention(nnx.Module):
     if query_at is None:
       mixed = take_rows_or_all(mixed, offsets)
     return self.out(mixed)
+
+  def step(
+      self, hidden: jax.Array, cache: Cache, place: jax.Array
+  ) -> tuple[jax.Array, Cache]:
+    """One more token of a causal layer, from the keys and values so far.
+
+    Args:
+      hidden: [batch, 1, embed_dim] of the token at `place`.
+      cache: see `make_cache`.
+      place: [] int32, the same in all rows; rows are one segment each.
+
+    Returns:
+      [batch, 1, embed_dim], and the cache with this token's key and value.
+
+    Raises:
+      ValueError: if the layer is not causal, or has parts that look at more
+        than keys and values.
+    """
+    window = {"dense": None, "sliding_window": self.spec.window_size}
+    if (
+        not self.spec.causal
+        or self.spec.kind not in window
+        or self.spec.max_globals
+        or self.spec.dilation > 1
+        or self.prefix is not None
+    ):
+      raise ValueError(
+          "tokens one by one need causal attention, dense or over a window"
+          f" without global tokens or prefix; this layer has {self.spec}"
+      )
+    query, key, value = map(self._heads, jnp.split(self.qkv(hidden), 3, -1))
+    if self.rotary:
+      positions = jnp.broadcast_to(place, (len(hidden), 1))
+      query, key = rotate(query, positions), rotate(key, positions)
+    put = lambda all, new: jax.lax.dynamic_update_slice_in_dim(
+        all, new, place, 1
+    )
+    cache = {"key": put(cache["key"], key), "value": put(cache["value"], value)}
+    behind = place - jnp.arange(cache["key"].shape[1])
+    most = window[self.spec.kind]
+    mask = (behind >= 0) & (most is None or behind <= most)
+    mixed = dense_attention(
+        query, cache["key"], cache["value"], mask=mask[None, None, None]
+    )
+    return self.out(mixed.reshape(*hidden.shape[:2], -1)), cache
+
+  def make_cache(self, batch: int, length: int) -> Cache:
+    """Room for the keys and values of rows of so many tokens."""
+    shape = (batch, length, self.num_heads, self.head_dim)
+    zeros = jnp.zeros(shape, self.qkv.dtype)
+    return {"key": zeros, "value": zeros}
 
   def _takes_few_queries(self, hidden: jax.Array) -> bool:
     if self.prefix is not None:

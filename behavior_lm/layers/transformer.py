@@ -1,5 +1,6 @@
 """The transformer layer of BERT, with its norms after or before."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from flax import nnx
@@ -13,6 +14,7 @@ from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.experts.moe import MoE
 from behavior_lm.layers.experts.moe import MoEConfig
 from behavior_lm.layers.linear import Linear
+from behavior_lm.layers.self_attention import Cache
 from behavior_lm.layers.self_attention import SelfAttention
 
 NORM_POSITIONS = ("post", "pre")
@@ -152,10 +154,11 @@ class TransformerLayer(nnx.Module):
       [batch, length or n, embed_dim].
     """
     drop = lambda x: self.dropout(x, deterministic=deterministic, rngs=rngs)
-    attend = lambda x: drop(
-        self.attention(
-            x, segment_ids=segment_ids, positions=positions, offsets=offsets
-        )
+    attended = self.attention(
+        self.attention_norm(hidden) if self.pre_norm else hidden,
+        segment_ids=segment_ids,
+        positions=positions,
+        offsets=offsets,
     )
     routed = take_rows_or_all(segment_ids, offsets) > 0
 
@@ -166,15 +169,33 @@ class TransformerLayer(nnx.Module):
       assert self.mlp_in is not None and self.mlp_out is not None
       return drop(self.mlp_out(self._activate(self.mlp_in(x))))
 
-    before = take_rows_or_all(hidden, offsets)
-    if self.pre_norm:
-      hidden = before + _gate(
-          self.attention_gate, before, attend(self.attention_norm(hidden))
-      )
-      return hidden + _gate(self.mlp_gate, hidden, mlp(self.mlp_norm(hidden)))
-    hidden = self.attention_norm(
-        before + _gate(self.attention_gate, before, attend(hidden))
+    return self._join(take_rows_or_all(hidden, offsets), drop(attended), mlp)
+
+  def step(
+      self, hidden: jax.Array, cache: Cache, place: jax.Array
+  ) -> tuple[jax.Array, Cache]:
+    """One more token, see `SelfAttention.step`."""
+    if self.moe is not None:
+      raise ValueError("tokens one by one are not routed to experts")
+    attended, cache = self.attention.step(
+        self.attention_norm(hidden) if self.pre_norm else hidden, cache, place
     )
+    assert self.mlp_in is not None and self.mlp_out is not None
+    mlp_in, mlp_out = self.mlp_in, self.mlp_out
+    mlp = lambda x: mlp_out(self._activate(mlp_in(x)))
+    return self._join(hidden, attended, mlp), cache
+
+  def _join(
+      self,
+      before: jax.Array,
+      attended: jax.Array,
+      mlp: Callable[[jax.Array], jax.Array],
+  ) -> jax.Array:
+    """The residuals around attention and feed-forward net, and their norms."""
+    hidden = before + _gate(self.attention_gate, before, attended)
+    if self.pre_norm:
+      return hidden + _gate(self.mlp_gate, hidden, mlp(self.mlp_norm(hidden)))
+    hidden = self.attention_norm(hidden)
     return self.mlp_norm(hidden + _gate(self.mlp_gate, hidden, mlp(hidden)))
 
   def _activate(self, x: jax.Array) -> jax.Array:

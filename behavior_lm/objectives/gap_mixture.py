@@ -42,3 +42,25 @@ def gap_nll(mixture: jax.Array, gaps: jax.Array) -> jax.Array:
   mass = jnp.where(gap == 0, jax.nn.log_sigmoid(upper), inside)
   weights = jax.nn.log_softmax(logits, axis=-1)
   return -jax.nn.logsumexp(weights + mass, axis=-1)
+
+
+def sample_gaps(mixture: jax.Array, key: jax.Array) -> jax.Array:
+  """Draws a gap from each mixture, with the probabilities of `gap_nll`.
+
+  Args:
+    mixture: [..., 3, num_components], see `gap_nll`.
+    key: of the draws.
+
+  Returns:
+    [...] int32 in 100 ms, at most 2**30.
+  """
+  of_component, of_gap = jax.random.split(key)
+  logits, centres, log_scales = jnp.moveaxis(mixture, -2, 0)
+  chosen = jax.random.categorical(of_component, logits)[..., None]
+  pick = lambda x: jnp.take_along_axis(x, chosen, -1)[..., 0]
+  noise = jax.random.logistic(of_gap, chosen.shape[:-1])
+  scale = jnp.exp(jnp.maximum(pick(log_scales), _NARROWEST))
+  log_gap = jnp.minimum(pick(centres) + scale * noise, 30 * jnp.log(2.0))
+  # A gap has the mass from gap + 1/2 to gap + 3/2.
+  gaps = jnp.floor(jnp.exp(log_gap) + 0.5) - 1
+  return jnp.maximum(gaps, 0).astype(jnp.int32)

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from behavior_lm.objectives.gap_mixture import gap_nll
+from behavior_lm.objectives.gap_mixture import sample_gaps
 
 
 def _random_mixture(shape=(), seed=0, components=3):
@@ -66,3 +67,13 @@ def test_a_mixture_learns_the_gaps_that_it_sees():
   # Ten times 100 ms is told to within a few units, the hour only roughly.
   assert float(gap_nll(mixture, jnp.asarray(0))) < 1.0
   assert float(value) < 2.6
+
+
+def test_sampled_gaps_have_the_probabilities_of_the_likelihood():
+  mixture = jnp.asarray([[0.3, -0.2], [0.5, 2.0], [-0.5, -1.0]])
+  many = jnp.broadcast_to(mixture, (40_000, *mixture.shape))
+  gaps = np.asarray(sample_gaps(many, jax.random.key(0)))
+  for gap in (0, 1, 5, 9):
+    want = float(np.exp(-gap_nll(mixture, jnp.int32(gap))))
+    # Four standard deviations of a share of 40,000.
+    assert abs((gaps == gap).mean() - want) < 4 * (want / 40_000) ** 0.5

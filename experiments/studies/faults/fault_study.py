@@ -12,7 +12,6 @@ import json
 import os
 from pathlib import Path
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -27,6 +26,14 @@ KILL, STOP, FULL = "kill -9", "SIGTERM", "file limit"
 FAULTS = (KILL, STOP, FULL)
 # A hit command that does not end by itself is an error, too.
 _SECONDS = 600
+# A limit is set by a process of its own: functions between fork and exec may
+# deadlock once jax has started threads.
+_WITH_LIMIT = """
+import os, resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
 Digest = dict[str, str]
 
 
@@ -297,19 +304,17 @@ def _run(
 ) -> tuple[int, str]:
   """Exit status and output; with `after`, a signal to all its processes."""
 
-  def lower() -> None:
-    if limit is not None:
-      resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
+  program = [str(REPO / "experiments" / f"{name}.py"), *flags]
+  if limit is not None:
+    program = ["-c", _WITH_LIMIT, str(limit), *program]
   process = subprocess.Popen(
-      [sys.executable, str(REPO / "experiments" / f"{name}.py"), *flags],
+      [sys.executable, *program],
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,
       text=True,
       cwd=REPO,
       env=os.environ | {"PYTHONPATH": str(REPO)},
       start_new_session=True,
-      preexec_fn=lower,
   )
   try:
     output, _ = process.communicate(timeout=after or _SECONDS)
