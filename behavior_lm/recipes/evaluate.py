@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from behavior_lm.artifacts.commands import this_command
-from behavior_lm.artifacts.run_folder import config_hash
 from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.artifacts.scores import SequenceScores
 from behavior_lm.common.errors import UserError
@@ -19,6 +17,7 @@ from behavior_lm.recipes.pretrain import make_subject
 from behavior_lm.recipes.pretrain import TOKENIZER
 from behavior_lm.recipes.shared.loading import load_run
 from behavior_lm.recipes.shared.loading import LoadedRun
+from behavior_lm.recipes.shared.scored import Scored
 from behavior_lm.training.sharding import make_mesh
 
 # Recipes whose runs are no language models.
@@ -56,43 +55,28 @@ def evaluate_runs(
   if own is not None:
     return own(runs, dataset, name, split, best=best)
   check_alike(runs, name)
-  models: dict[str, SequenceScores] = {}
-  seeds, hashes = {}, {}
+  scored = Scored()
   for run in runs:
     evaluator, loaded = open_evaluator(run, dataset, name, split, best=best)
     config = loaded.config
     label = f"{config.model.name} ({config.model.time_encoding})"
-    if label in models:
-      label = f"{label} {Path(run).name}"
-    models[label] = evaluator.scores(loaded.state)
-    seeds[label], hashes[label] = config.seed, config_hash(config)
-  baselines, unfair = evaluator.baselines()
-  first = next(iter(models.values()))
-  return {
-      "evaluator": config.evals[name].evaluator,
-      "title": evaluator.title,
-      "command": this_command(),
-      "data": dataset.path.resolve().name,
-      "data_fingerprint": dataset.meta["fingerprint"],
-      "split": evaluator.split,
-      "settings": evaluator.settings
-      | {"vocab_size": loaded.tokenizer.vocab_size},
-      "counts": {
+    scored.add(run, label, evaluator.scores(loaded.state), config)
+  first = scored.first
+  return scored.record(
+      config.evals[name].evaluator,
+      evaluator,
+      dataset,
+      evaluator.baselines(),
+      settings={"vocab_size": loaded.tokenizer.vocab_size},
+      counts={
           "targets": int(first.count.sum()),
           "events": int(first.num_events.sum()),
           "users": len(set(first.users.tolist())),
       },
-      "columns": [dict(column) for column in table.TOKEN_COLUMNS],
-      "main": table.TOKEN_MAIN,
-      "notes": [*evaluator.notes, table.TOKEN_NOTE, table.NOTE],
-      "rows": table.make_rows(
-          models,
-          {k: v for k, v in baselines.items() if k not in unfair},
-          {k: v for k, v in baselines.items() if k in unfair},
-          seeds=seeds,
-          config_hashes=hashes,
-      ),
-  }
+      columns=table.TOKEN_COLUMNS,
+      main=table.TOKEN_MAIN,
+      notes=[*evaluator.notes, table.TOKEN_NOTE],
+  )
 
 
 def of_one_run(result: Mapping[str, Any], place: int) -> dict[str, Any]:

@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from behavior_lm.artifacts.commands import this_command
-from behavior_lm.artifacts.run_folder import config_hash
 from behavior_lm.common.errors import UserError
-from behavior_lm.evaluation import table
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.recipes import interest
 from behavior_lm.recipes.interest_run import InterestRun
 from behavior_lm.recipes.interest_run import load_interest_run
+from behavior_lm.recipes.shared.scored import Scored
 from behavior_lm.training.sharding import make_mesh
 
 
@@ -28,8 +26,7 @@ def evaluate_interest(
   Raises:
     UserError: if a folder is no such run, or the runs cannot be compared.
   """
-  models: dict[str, Any] = {}
-  seeds, hashes = {}, {}
+  scored = Scored()
   first: InterestRun | None = None
   for run in runs:
     loaded = load_interest_run(run, best=best)
@@ -45,41 +42,24 @@ def evaluate_interest(
     evaluator = interest.make_evaluator(
         loaded.config, name, subject, **changes
     )
-    label = label_of(loaded.config)
-    if label in models:
-      label = f"{label} {Path(run).name}"
-    models[label] = evaluator.scores(loaded.state)
-    seeds[label] = loaded.config.seed
-    hashes[label] = config_hash(loaded.config)
-  baselines, unfair = evaluator.baselines()
-  users = next(iter(models.values())).users
-  return {
-      "evaluator": loaded.config.evals[name].evaluator,
-      "title": evaluator.title,
-      "command": this_command(),
-      "data": dataset.path.resolve().name,
-      "data_fingerprint": dataset.meta["fingerprint"],
-      "split": evaluator.split,
-      "settings": evaluator.settings,
-      "counts": {
+    scores = evaluator.scores(loaded.state)
+    scored.add(run, label_of(loaded.config), scores, loaded.config)
+  users = scored.first.users
+  return scored.record(
+      loaded.config.evals[name].evaluator,
+      evaluator,
+      dataset,
+      evaluator.baselines(),
+      counts={
           "targets": len(users),
           "events": evaluator.num_events,
           "users": len(set(users)),
       },
-      "columns": [dict(column) for column in evaluator.columns],
-      "main": evaluator.main,
-      "notes": [*evaluator.notes, table.NOTE],
-      "rows": table.make_rows(
-          models,
-          {k: v for k, v in baselines.items() if k not in unfair},
-          {k: v for k, v in baselines.items() if k in unfair},
-          columns=evaluator.columns,
-          main=evaluator.main,
-          intervals=evaluator.intervals,
-          seeds=seeds,
-          config_hashes=hashes,
-      ),
-  }
+      columns=evaluator.columns,
+      main=evaluator.main,
+      notes=evaluator.notes,
+      intervals=evaluator.intervals,
+  )
 
 
 def label_of(config: Any) -> str:

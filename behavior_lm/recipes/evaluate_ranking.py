@@ -5,23 +5,19 @@ import math
 from pathlib import Path
 from typing import Any
 
-from behavior_lm.artifacts.commands import this_command
-from behavior_lm.artifacts.run_folder import config_hash
 from behavior_lm.common.errors import UserError
-from behavior_lm.evaluation import table
 from behavior_lm.evaluation.next_item_ranking import NextItemRanking
-from behavior_lm.evaluation.ranking import Ranking
 from behavior_lm.evaluation.ranking import ranking_columns
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.recipes import retrieval
 from behavior_lm.recipes.item_run import ItemRun
 from behavior_lm.recipes.item_run import load_item_run
+from behavior_lm.recipes.shared.scored import Scored
 from behavior_lm.training.sharding import make_mesh
 
-_NOTES = (
+_NOTE = (
     "A user is cold below 5 events of history; of the others the most active"
-    " fifth is head. Groups without users have no column.",
-    table.NOTE,
+    " fifth is head. Groups without users have no column."
 )
 
 
@@ -38,8 +34,7 @@ def evaluate_ranking(
   Raises:
     UserError: if a folder is no such run, or the runs cannot be compared.
   """
-  models: dict[str, Ranking] = {}
-  seeds, hashes = {}, {}
+  scored = Scored()
   first: ItemRun | None = None
   for run in runs:
     loaded = load_item_run(run, best=best)
@@ -51,47 +46,29 @@ def evaluate_ranking(
       )
     evaluator = _evaluator(loaded, dataset, name, split)
     label = f"{loaded.config.model.name} ({loaded.config.objective.name})"
-    if label in models:
-      label = f"{label} {Path(run).name}"
-    models[label] = evaluator.scores(loaded.state)
-    seeds[label] = loaded.config.seed
-    hashes[label] = config_hash(loaded.config)
-  baselines, _ = evaluator.baselines()
-  k = evaluator.k
-  ranked = next(iter(models.values()))
+    scored.add(run, label, evaluator.scores(loaded.state), loaded.config)
+  k, ranked = evaluator.k, scored.first
   summary = ranked.summary()
-  # A group without users has no figures.
-  columns = [
-      column
-      for column in ranking_columns(k)
-      if not math.isnan(summary[column["name"]])
-  ]
-  return {
-      "evaluator": "ranking",
-      "title": evaluator.title,
-      "command": this_command(),
-      "data": dataset.path.resolve().name,
-      "data_fingerprint": dataset.meta["fingerprint"],
-      "split": evaluator.split,
-      "settings": evaluator.settings,
-      "counts": {
+  return scored.record(
+      "ranking",
+      evaluator,
+      dataset,
+      evaluator.baselines(),
+      counts={
           "targets": len(ranked.ranks),
           "events": int(ranked.history.sum()),
           "users": len(ranked.users),
       },
-      "columns": columns,
-      "main": f"ndcg@{k}",
-      "notes": [*evaluator.notes, *_NOTES],
-      "rows": table.make_rows(
-          models,
-          baselines,
-          columns=columns,
-          main=f"ndcg@{k}",
-          intervals=(f"hr@{k}",),
-          seeds=seeds,
-          config_hashes=hashes,
-      ),
-  }
+      # A group without users has no figures.
+      columns=[
+          column
+          for column in ranking_columns(k)
+          if not math.isnan(summary[column["name"]])
+      ],
+      main=f"ndcg@{k}",
+      notes=[*evaluator.notes, _NOTE],
+      intervals=(f"hr@{k}",),
+  )
 
 
 def _alike(first: ItemRun, other: ItemRun, name: str) -> bool:

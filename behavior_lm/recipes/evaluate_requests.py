@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from behavior_lm.artifacts.commands import this_command
-from behavior_lm.artifacts.run_folder import config_hash
 from behavior_lm.baselines.click_models import boosted_trees
 from behavior_lm.baselines.click_models import logistic_regression
 from behavior_lm.common.errors import UserError
@@ -19,6 +18,7 @@ from behavior_lm.recipes import ranking
 from behavior_lm.recipes.ranking_run import load_ranking_run
 from behavior_lm.recipes.ranking_run import RankingRun
 from behavior_lm.recipes.shared import request_data
+from behavior_lm.recipes.shared.scored import Scored
 from behavior_lm.training.sharding import make_mesh
 
 COLUMNS = (
@@ -67,8 +67,7 @@ def evaluate_requests(
   Raises:
     UserError: if a folder is no such run, or the runs cannot be compared.
   """
-  models: dict[str, np.ndarray] = {}
-  seeds, hashes = {}, {}
+  scored = Scored()
   first: RequestRows | None = None
   for folder in runs:
     run = load_ranking_run(folder, best=best)
@@ -82,13 +81,8 @@ def evaluate_requests(
           f"{folder} is measured on other rows than {runs[0]}; evaluate them"
           " apart."
       )
-    label = describe_run(run)
-    if label in models:
-      label = f"{label} {Path(folder).name}"
     found = evaluator.subject.predict(run.state, evaluator.split)
-    models[label] = found[:, 0]
-    seeds[label] = run.config.seed
-    hashes[label] = config_hash(run.config)
+    scored.add(folder, describe_run(run), found[:, 0], run.config)
   assert first is not None
   train, wanted = data.sides["train"], {"rows": rows}
   baselines = {
@@ -113,7 +107,9 @@ def evaluate_requests(
       "columns": [dict(column) for column in COLUMNS],
       "main": "auc",
       "notes": list(NOTES),
-      "rows": make_rows(rows, models, baselines, seeds, hashes),
+      "rows": make_rows(
+          rows, scored.models, baselines, scored.seeds, scored.hashes
+      ),
   }
 
 
