@@ -238,7 +238,7 @@ def hit(
   else:
     moment = rng.uniform(0.15, 0.95)
     text = f"{moment:.0%} of the time"
-  code, output = _run(
+  code, output, signalled = _run(
       command.name,
       flags,
       limit=limit,
@@ -246,7 +246,9 @@ def hit(
       sent=signal.SIGKILL if fault == KILL else signal.SIGTERM,
   )
   traceback = "Traceback" in output
-  code_again, output = _run(command.name, flags)
+  # A command that is stopped by SIGTERM may end with 0: it has saved.
+  was_hit = signalled or (fault == FULL and code != 0)
+  code_again, output, _ = _run(command.name, flags)
   lost = ""
   try:
     found = command.digest(out)
@@ -264,7 +266,7 @@ def hit(
       command.name,
       fault,
       text,
-      hit=code != 0,
+      hit=was_hit,
       lost=lost,
       wrong=wrong,
       traceback=traceback or "Traceback" in output,
@@ -289,7 +291,7 @@ def _prepare(command: Command, inputs: Path, out: Path) -> None:
 
 
 def _finish(name: str, flags: Sequence[str]) -> None:
-  code, output = _run(name, flags)
+  code, output, _ = _run(name, flags)
   if code:
     raise RuntimeError(f"{name} {' '.join(flags)} failed: {output}")
 
@@ -301,8 +303,8 @@ def _run(
     limit: int | None = None,
     after: float | None = None,
     sent: int = signal.SIGKILL,
-) -> tuple[int, str]:
-  """Exit status and output; with `after`, a signal to all its processes."""
+) -> tuple[int, str, bool]:
+  """Exit status, output, and whether a signal was sent to its processes."""
 
   program = [str(REPO / "experiments" / f"{name}.py"), *flags]
   if limit is not None:
@@ -316,12 +318,14 @@ def _run(
       env=os.environ | {"PYTHONPATH": str(REPO)},
       start_new_session=True,
   )
+  signalled = False
   try:
     output, _ = process.communicate(timeout=after or _SECONDS)
   except subprocess.TimeoutExpired:
     os.killpg(process.pid, sent if after else signal.SIGKILL)
     output, _ = process.communicate(timeout=_SECONDS)
-  return process.returncode, output
+    signalled = True
+  return process.returncode, output, signalled
 
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
