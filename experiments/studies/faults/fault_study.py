@@ -5,6 +5,7 @@ it starts anew, is hit, and the same command is started again: it has to end
 well, and what it wrote has to equal the reference.
 """
 
+import collections
 from collections.abc import Callable, Sequence
 import dataclasses
 import hashlib
@@ -19,6 +20,7 @@ import sys
 import time
 from typing import Any
 
+from behavior_lm.common import markdown
 from behavior_lm.common.errors import UserError
 
 REPO = Path(__file__).resolve().parents[3]
@@ -330,3 +332,40 @@ def _run(
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
   return dataclasses.asdict(outcome)
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+  """Counts by command and fault."""
+  groups = collections.defaultdict(list)
+  for one in result["outcomes"]:
+    groups[one["command"], one["fault"]].append(one)
+  rows = [
+      [
+          command,
+          fault,
+          len(found),
+          sum(one["hit"] for one in found),
+          sum(bool(one["lost"]) for one in found),
+          sum(bool(one["wrong"]) for one in found),
+          sum(one["traceback"] for one in found),
+      ]
+      for (command, fault), found in groups.items()
+  ]
+  header = [
+      "command", "fault", "times", "hit while at work", "lost", "wrong",
+      "tracebacks",
+  ]
+  total = [
+      "all", "", *(sum(row[place] for row in rows) for place in range(2, 7))
+  ]
+  return "\n".join([
+      "Lost: the same command did not end well afterwards. Wrong: what it left"
+      " differs from a run that nothing hit.",
+      "",
+      markdown.table(header, [*rows, total]),
+      "",
+      "Made by:",
+      "",
+      f"    {result['command']}",
+      "",
+  ])

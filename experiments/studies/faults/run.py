@@ -8,14 +8,12 @@ started again, and its result is compared with that of a run that nothing hit.
 Writes experiments/results/faults.{json,md}; see docs/reliability.md.
 """
 
-import collections
 from pathlib import Path
 import random
 from typing import Any
 
 from absl import flags
 
-from behavior_lm.common import markdown
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from experiments.studies.results import checked_out
@@ -65,7 +63,7 @@ def main(argv: list[str]) -> None:
       "seed": _SEED.value,
       "command": this_command(),
   }
-  write_result(out, result, to_markdown(result))
+  write_result(out, result, study.to_markdown(result))
 
 
 def _told(outcome: Any) -> str:
@@ -74,43 +72,6 @@ def _told(outcome: Any) -> str:
   if outcome.wrong:
     return f"wrong: {', '.join(outcome.wrong)}"
   return "the same" + ("" if outcome.hit else " (it had ended before)")
-
-
-def to_markdown(result: dict[str, Any]) -> str:
-  """Counts by command and fault."""
-  groups = collections.defaultdict(list)
-  for one in result["outcomes"]:
-    groups[one["command"], one["fault"]].append(one)
-  rows = [
-      [
-          command,
-          fault,
-          len(found),
-          sum(one["hit"] for one in found),
-          sum(bool(one["lost"]) for one in found),
-          sum(bool(one["wrong"]) for one in found),
-          sum(one["traceback"] for one in found),
-      ]
-      for (command, fault), found in groups.items()
-  ]
-  header = [
-      "command", "fault", "times", "hit while at work", "lost", "wrong",
-      "tracebacks",
-  ]
-  total = [
-      "all", "", *(sum(row[place] for row in rows) for place in range(2, 7))
-  ]
-  return "\n".join([
-      "Lost: the same command did not end well afterwards. Wrong: what it left"
-      " differs from a run that nothing hit.",
-      "",
-      markdown.table(header, [*rows, total]),
-      "",
-      "Made by:",
-      "",
-      f"    {result['command']}",
-      "",
-  ])
 
 
 if __name__ == "__main__":

@@ -364,8 +364,9 @@ def test_frequent_rows_of_tables_learn_in_bfloat16_as_in_float32():
   @nnx.jit
   def gradients(embed):
     def loss(embed):
+      names = ("tokens", "positions", "time_gaps", "segment_ids")
       out = embed(
-          *(batch[name] for name in ("tokens", "positions", "time_gaps")),
+          *(batch[name] for name in names),
           {"hour": batch["hour"]},
           deterministic=True,
           rngs=None,

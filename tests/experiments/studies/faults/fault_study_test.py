@@ -3,7 +3,6 @@ import random
 import pytest
 
 from experiments.studies.faults import fault_study as study
-from experiments.studies.faults import run
 from tests.experiments import command
 
 
@@ -31,7 +30,7 @@ def test_the_table_counts_by_command_and_fault():
       command="embed", fault="SIGTERM", moment="", hit=True, lost="", wrong=[],
       traceback=False,
   )
-  page = run.to_markdown({
+  page = study.to_markdown({
       "outcomes": [one, one | {"wrong": ["v.parquet"], "hit": False}],
       "command": "python run.py",
   })
