@@ -1,6 +1,6 @@
 """Training steps of a mixture of experts beside a dense net of equal work."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 import statistics
 import time
@@ -76,7 +76,9 @@ class DenseTwoTower(TwoTower):
     }
 
 
-def measure(sizes: Sizes, repeats: int) -> dict[str, Any]:
+def measure(
+    sizes: Sizes, repeats: int, parts: Sequence[str] = ("layer", "model")
+) -> dict[str, Any]:
   """Median seconds of both steps, turn by turn in one process.
 
   Returns:
@@ -84,10 +86,8 @@ def measure(sizes: Sizes, repeats: int) -> dict[str, Any]:
     "cpu_ratio"}}: seconds, and the speed of the experts as a share of the dense
     net's, by the clock and by processor time.
   """
-  return {
-      part: _race(make(sizes), repeats)
-      for part, make in (("layer", _layers), ("model", _models))
-  }
+  makers = {"layer": _layers, "model": _models}
+  return {part: _race(makers[part](sizes), repeats) for part in parts}
 
 
 def _race(runs: dict[str, Run], repeats: int) -> dict[str, Any]:

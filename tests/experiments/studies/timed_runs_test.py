@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from behavior_lm.artifacts.run_folder import create_run
 from behavior_lm.artifacts.scores import load_scores
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
@@ -134,10 +135,19 @@ def test_scores_of_a_run_that_was_moved_away_are_not_taken(
 
 def test_a_finished_reformer_is_known_again(dataset_path, tmp_path):
   """Its config has a tuple, which JSON makes a list."""
-  (tmp_path / "reformer").mkdir()
+  folder = tmp_path / "reformer"
+  folder.mkdir()
   plan = dict(minutes=MINUTES, seconds_a_step=0.05, probed_steps=5)
-  path = tmp_path / "reformer" / equal_time.PLAN
-  path.write_text(json.dumps(plan | {"total_steps": 2}))
-  make = lambda: finish("reformer", tmp_path, dataset_path, model="reformer")
-  assert make()[0]
-  assert make() == (True, ["reformer: done already"])
+  plan |= {"total_steps": 2}
+  (folder / equal_time.PLAN).write_text(json.dumps(plan))
+  # A run that another process has finished, as far as it is looked at.
+  config = equal_time.fit(tiny_config(dataset_path, model="reformer"), plan)
+  create_run(config, folder / equal_time.RUN, lambda path: None)
+  (folder / timed_runs.RESULT).write_text("{}")
+  found = finish("reformer", tmp_path, dataset_path, model="reformer")
+  assert found == (True, ["reformer: done already"])
+  with pytest.raises(UserError, match="model.num_layers"):
+    finish(
+        "reformer", tmp_path, dataset_path, model="reformer",
+        model__num_layers=6,
+    )
