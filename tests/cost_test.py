@@ -136,7 +136,7 @@ def test_a_wider_window_costs_more_by_as_much_as_it_is_wider():
   costs = [flops("longformer", 8192, window_size=window) for window in windows]
   first, second = np.diff(costs)
   assert second / first == pytest.approx(2.0, rel=0.1)
-  used = [scratch("longformer", 8192, window_size=w) for w in (64, 256)]
+  used = [scratch("longformer", 8192, window_size=w) for w in (64, 512)]
   assert used[1] > used[0]
 
 
