@@ -62,13 +62,25 @@ class GapNGrams:
     return self
 
   def log_probs_of_orders(
-      self, sequences: Sequence[np.ndarray], gaps: Sequence[np.ndarray]
+      self,
+      sequences: Sequence[np.ndarray],
+      gaps: Sequence[np.ndarray],
+      plain: np.ndarray,
   ) -> np.ndarray:
-    """[order, n] natural logs; see `NGramModel.log_probs_of_orders`."""
+    """Natural logs of the models of every order.
+
+    Args:
+      sequences: of tokens, n in all.
+      gaps: [length] of each sequence, as in `fit`.
+      plain: [order, n] what the model's `log_probs_of_orders` gives for them.
+
+    Returns:
+      [order, n] float64.
+    """
     if not self._levels:
       raise ValueError("this model has no counts of gaps; call fit first")
     tokens, keys = self._keys(sequences, gaps)
-    out = self.model.log_probs_of_orders(sequences)
+    out = plain.copy()
     for row, level, log_probs in zip(keys, self._levels, out, strict=True):
       code = find(level.context_keys, row)
       seen = code != UNSEEN

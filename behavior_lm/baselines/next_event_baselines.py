@@ -85,7 +85,8 @@ def score_next_event_baselines(
   out = {}
   for smoothing in smoothings:
     model = NGramModel(orders, _num_symbols(tokenizer), smoothing).fit(train)
-    for order, log_probs in enumerate(model.log_probs_of_orders(test), 1):
+    plain = model.log_probs_of_orders(test)
+    for order, log_probs in enumerate(plain, 1):
       # Unigrams are smoothed by the uniform distribution either way.
       if order == 1 and smoothing != smoothings[0]:
         continue
@@ -93,7 +94,7 @@ def score_next_event_baselines(
       out[name] = scores(log_probs)
   with_gaps = GapNGrams(model).fit(train, train_gaps)
   test_gaps = [fields["time_gaps"] for fields in scored]
-  of_orders = with_gaps.log_probs_of_orders(test, test_gaps)
+  of_orders = with_gaps.log_probs_of_orders(test, test_gaps, plain)
   for order, log_probs in enumerate(of_orders[1:], 2):
     out[f"{order}-gram with gap ({_NAMES[smoothing]})"] = scores(log_probs)
   return out

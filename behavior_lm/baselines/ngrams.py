@@ -148,21 +148,16 @@ class NGramModel:
     """
     if not self._levels:
       raise ValueError("this n-gram model has no counts; call fit first")
-    tokens, lengths = concatenate(sequences, self.vocab_size)
+    tokens, _ = concatenate(sequences, self.vocab_size)
     out = np.empty((self.order, tokens.size))
     lower = np.full(tokens.size, 1.0 / self.vocab_size)
-    codes = np.zeros(tokens.size, np.int64)
-    # Only events whose context was seen go on: a longer one was not either.
-    alive = np.arange(tokens.size)
+    codes = self.contexts(sequences)
     for distance, level in enumerate(self._levels):
-      if distance:
-        keys = self._extend(codes, tokens, lengths, distance)
-        codes[alive] = find(level.context_keys, keys[alive])
-        alive = alive[codes[alive] != UNSEEN]
-        # An unseen context hands everything to the shorter one, as that is
-        # below this one.
-        out[distance] = lower
-      code = codes[alive]
+      alive = np.flatnonzero(codes[distance] != UNSEEN)
+      # An unseen context hands everything to the shorter one, as that is below
+      # this one.
+      out[distance] = lower
+      code = codes[distance, alive]
       pair = find(level.pair_keys, code * self.vocab_size + tokens[alive])
       out[distance, alive] = self._highest[distance].probs(
           pair, code, lower[alive]
@@ -174,12 +169,15 @@ class NGramModel:
   def contexts(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
     """[order, n] int64 codes of the contexts of each event, UNSEEN if new."""
     tokens, lengths = concatenate(sequences, self.vocab_size)
-    codes = np.zeros((self.order, tokens.size), np.int64)
+    codes = np.full((self.order, tokens.size), UNSEEN, np.int64)
+    codes[0] = 0
+    # Only events whose context was seen go on: a longer one was not either.
+    alive = np.arange(tokens.size)
     for distance in range(1, self.order):
-      parent = codes[distance - 1]
-      keys = self._extend(parent, tokens, lengths, distance)
-      found = find(self._levels[distance].context_keys, keys)
-      codes[distance] = np.where(parent == UNSEEN, UNSEEN, found)
+      keys = self._extend(codes[distance - 1], tokens, lengths, distance)
+      found = find(self._levels[distance].context_keys, keys[alive])
+      codes[distance, alive] = found
+      alive = alive[found != UNSEEN]
     return codes
 
   def perplexity(self, sequences: Sequence[np.ndarray]) -> float:

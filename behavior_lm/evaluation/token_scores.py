@@ -163,7 +163,7 @@ def make_score(graphdef: Any) -> Any:
 
 
 def make_gap_score(graphdef: Any) -> Any:
-  """As `make_score`, and what the time to each event costs, in one pass.
+  """A function that scores events as `make_score` does, and their gaps.
 
   The function gives nats, hits and the nats of the gaps. Its targets have
   `gaps` [batch, n] too, in 100 ms, and the model has a head for gaps

@@ -65,5 +65,5 @@ class EncoderHandler(ModelHandler[Any, PredictionResult, Embedder]):
       yield PredictionResult(example, vector, model.fingerprint)
 
   def batch_elements_kwargs(self) -> Mapping[str, Any]:
-    """Of Beam's BatchElements."""
+    """Beam passes these arguments to its BatchElements."""
     return {"max_batch_size": self._max_batch_size}

@@ -55,7 +55,7 @@ class Futures:
         (bool(reading.features), f"reads the features {reading.features}"),
         (
             not all(
-                isinstance(layer, TransformerLayer) and layer.moe is None
+                isinstance(layer, TransformerLayer) and layer.takes_steps
                 for layer in run.model.encoder.layers
             ),
             f"has layers ({config.model.name}) that do not take tokens one by"

@@ -149,6 +149,17 @@ class SelfAttention(nnx.Module):
       mixed = take_rows_or_all(mixed, offsets)
     return self.out(mixed)
 
+  @property
+  def takes_steps(self) -> bool:
+    """Whether `step` serves this layer."""
+    return (
+        self.spec.causal
+        and self.spec.kind in ("dense", "sliding_window")
+        and not self.spec.max_globals
+        and self.spec.dilation == 1
+        and self.prefix is None
+    )
+
   def step(
       self, hidden: jax.Array, cache: Cache, place: jax.Array
   ) -> tuple[jax.Array, Cache]:
@@ -166,14 +177,7 @@ class SelfAttention(nnx.Module):
       ValueError: if the layer is not causal, or has parts that look at more
         than keys and values.
     """
-    window = {"dense": None, "sliding_window": self.spec.window_size}
-    if (
-        not self.spec.causal
-        or self.spec.kind not in window
-        or self.spec.max_globals
-        or self.spec.dilation > 1
-        or self.prefix is not None
-    ):
+    if not self.takes_steps:
       raise ValueError(
           "tokens one by one need causal attention, dense or over a window"
           f" without global tokens or prefix; this layer has {self.spec}"
@@ -187,8 +191,9 @@ class SelfAttention(nnx.Module):
     )
     cache = {"key": put(cache["key"], key), "value": put(cache["value"], value)}
     behind = place - jnp.arange(cache["key"].shape[1])
-    most = window[self.spec.kind]
-    mask = (behind >= 0) & (most is None or behind <= most)
+    mask = behind >= 0
+    if self.spec.kind == "sliding_window":
+      mask &= behind <= self.spec.window_size
     mixed = dense_attention(
         query, cache["key"], cache["value"], mask=mask[None, None, None]
     )

@@ -171,12 +171,17 @@ class TransformerLayer(nnx.Module):
 
     return self._join(take_rows_or_all(hidden, offsets), drop(attended), mlp)
 
+  @property
+  def takes_steps(self) -> bool:
+    """Whether `step` serves this layer: its attention does, without experts."""
+    return self.moe is None and self.attention.takes_steps
+
   def step(
       self, hidden: jax.Array, cache: Cache, place: jax.Array
   ) -> tuple[jax.Array, Cache]:
     """One more token, see `SelfAttention.step`."""
-    if self.moe is not None:
-      raise ValueError("tokens one by one are not routed to experts")
+    if not self.takes_steps:
+      raise ValueError("this layer does not take tokens one by one")
     attended, cache = self.attention.step(
         self.attention_norm(hidden) if self.pre_norm else hidden, cache, place
     )

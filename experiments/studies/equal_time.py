@@ -38,6 +38,7 @@ def plan_steps(
     minutes: float,
     probe_steps: int,
     like: Path | None = None,
+    steps: int = 0,
 ) -> dict[str, Any] | None:
   """How many steps fit in the time: measured once, then read.
 
@@ -48,6 +49,7 @@ def plan_steps(
     probe_steps: how many are tried; the first three are not counted.
     like: folder of the same run with another seed. If that is planned, so is
       this: measured anew, the two would differ by more than the seed.
+    steps: so many, whatever time they take: nothing is measured or kept.
 
   Returns:
     The plan: `minutes`, `seconds_a_step` (median), `probed_steps`,
@@ -57,6 +59,8 @@ def plan_steps(
     UserError: if the folder was planned for another time, the probe is too
       short or the time is.
   """
+  if steps:
+    return {"total_steps": steps}
   path = folder / PLAN
   if path.exists():
     return _read_plan(folder, minutes)

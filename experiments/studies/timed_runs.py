@@ -74,16 +74,16 @@ def finish_run(
     _check_finished(folder, config, minutes, steps)
     say(f"{name}: done already")
     return True
-  plan: dict[str, Any] | None = {"total_steps": steps}
   if not steps:
     say(f"{name}: how many steps fit in {minutes:g} minutes")
-    plan = equal_time.plan_steps(
-        config,
-        folder,
-        minutes=minutes,
-        probe_steps=probe_steps,
-        like=None if first_seed is None else study / first_seed,
-    )
+  plan = equal_time.plan_steps(
+      config,
+      folder,
+      minutes=minutes,
+      probe_steps=probe_steps,
+      like=None if first_seed is None else study / first_seed,
+      steps=steps,
+  )
   if plan is None:
     return False
   say(f"{name}: {plan['total_steps']:,} steps")
@@ -133,11 +133,9 @@ def _check_finished(
     steps: int,
 ) -> None:
   """A finished run is taken if it was made as it would be made now."""
-  plan: dict[str, Any] | None = {"total_steps": steps}
-  if not steps:
-    plan = equal_time.plan_steps(
-        config, folder, minutes=minutes, probe_steps=0
-    )
+  plan = equal_time.plan_steps(
+      config, folder, minutes=minutes, probe_steps=0, steps=steps
+  )
   assert plan is not None  # It is read.
   different = _differing(
       load_config(folder / equal_time.RUN).to_dict(),

@@ -39,8 +39,9 @@ def contexts(events, order):
 def test_it_is_the_formula_over_the_plain_model(train, test, smoothing):
   tokens, gaps = split(train)
   model = NGramModel(ORDER, VOCAB, smoothing).fit(tokens)
-  got = GapNGrams(model).fit(tokens, gaps).log_probs_of_orders(*split(test))
   plain = model.log_probs_of_orders(split(test)[0])
+  with_gaps = GapNGrams(model).fit(tokens, gaps)
+  got = with_gaps.log_probs_of_orders(*split(test), plain)
   for order in range(1, ORDER + 1):
     counts = defaultdict(Counter)
     for events in train:
@@ -62,12 +63,14 @@ def test_probabilities_sum_to_one():
   rng = np.random.default_rng(0)
   tokens = [rng.integers(0, VOCAB, 30)]
   gaps = [rng.integers(-1, 6, 30)]
-  model = GapNGrams(NGramModel(ORDER, VOCAB).fit(tokens)).fit(tokens, gaps)
+  plain = NGramModel(ORDER, VOCAB).fit(tokens)
+  model = GapNGrams(plain).fit(tokens, gaps)
   past, times = tokens[0][:5], [gaps[0][:6]]
-  log_probs = [
-      model.log_probs_of_orders([np.append(past, token)], times)[:, -1]
-      for token in range(VOCAB)
-  ]
+  log_probs = []
+  for token in range(VOCAB):
+    row = [np.append(past, token)]
+    of_plain = plain.log_probs_of_orders(row)
+    log_probs.append(model.log_probs_of_orders(row, times, of_plain)[:, -1])
   np.testing.assert_allclose(np.exp(log_probs).sum(0), 1)
 
 

@@ -113,5 +113,8 @@ def test_futures_are_longer_than_the_window_and_the_same_for_a_seed(run):
 def test_what_cannot_be_sampled_is_named(run, tmp_path):
   with pytest.raises(UserError, match="is not causal"):
     Futures.load(make_run(tmp_path / "masked"))
+  longformer = make_run(tmp_path / "far", causal=True, name="longformer")
+  with pytest.raises(UserError, match="longformer"):
+    Futures.load(longformer)
   with pytest.raises(UserError, match="temperature 0"):
     Futures.load(run).sample(["login"], 2, temperature=0)

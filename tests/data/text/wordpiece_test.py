@@ -17,7 +17,7 @@ PIECES = [
 
 
 def original(lowercase):
-  """The same tokenizer, made with the package `tokenizers`."""
+  """Makes the same tokenizer with the package `tokenizers`, as a judge."""
   made = tokenizers.Tokenizer(
       tokenizers.models.WordPiece(
           {piece: number for number, piece in enumerate(PIECES)},
