@@ -27,10 +27,12 @@ _ASCII_WORDS = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9\s]")
 _ASCII_CONTROL = dict.fromkeys(
     code for code in (*range(32), 127) if chr(code) not in "\t\n\r"
 )
-# Chinese characters are words of their own: first and last of each block.
+# Chinese characters are words of their own: first and last of each block. The
+# package `tokenizers`, whose ids trained models know, begins one block at
+# 2B920, where BERT's first code begins it at 2B820.
 _CHINESE = (
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F), (0x2B820, 0x2CEAF), (0xF900, 0xFAFF),
+    (0x2B740, 0x2B81F), (0x2B920, 0x2CEAF), (0xF900, 0xFAFF),
     (0x2F800, 0x2FA1F),
 )  # fmt: skip
 

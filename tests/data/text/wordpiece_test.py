@@ -1,3 +1,4 @@
+from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -42,6 +43,8 @@ def test_words_are_the_longest_pieces_from_left_to_right():
 
 @pytest.mark.parametrize("lowercase", [True, False])
 @settings(deadline=None, max_examples=150)
+@example(text="0\U0002b820")
+@example(text="0\U0002b920")
 @given(
     text=st.text(
         st.one_of(st.sampled_from("aeno5 $^.!É日本\t\u0301İ\u2028"),
