@@ -14,6 +14,7 @@ import itertools
 import sys
 from typing import Any
 
+from flax import nnx
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -42,7 +43,7 @@ from tests.attention.comparing import hash_order
 KNOWN_MISCOMPILE = "known miscompile"
 # One model of each attention kernel: dense, sliding window, LSH and chunked.
 HALF_PRECISION = ("bert", "longformer", "reformer")
-ALL_POOLINGS = "bert small, masked_events, gate, float32"
+FULL = "bert small, masked_events, gate, float32"
 VOCAB_SIZE = 7_000
 NUM_SCORED = 32
 KERNEL_SETTINGS: dict[str, dict[str, Any]] = {
@@ -103,19 +104,44 @@ def kernel_programs(kind: str, causal: bool) -> dict[str, Any]:
         order=order,
     )
 
-  def gradients(qkv: list[jax.Array], cotangent: jax.Array) -> Any:
-    return jax.vjp(run, *qkv)[1](cotangent)
+  @jax.jit
+  def values_and_gradients(qkv: list[jax.Array], cotangent: jax.Array) -> Any:
+    values, pull_back = jax.vjp(run, *qkv)
+    return {"values": values, "gradients": pull_back(cotangent)}
 
-  return {
-      "values": jax.jit(run)(*qkv),
-      "gradients": jax.jit(gradients)(qkv, cotangent),
-  }
+  return values_and_gradients(qkv, cotangent)
+
+
+def time_program(name: str) -> dict[str, Any]:
+  """Value and gradients of a time encoding, before a norm as in a model."""
+  batch = random_batch((8, 256))
+  layer = TIME_ENCODINGS[name](128, rngs=nnx.Rngs(0))
+  graphdef, state = nnx.split(layer)
+  rng = np.random.default_rng(1)
+  tokens = rng.normal(0, 0.02, (8, 256, 128)).astype(np.float32)
+  cotangent = rng.standard_normal(tokens.shape, np.float32)
+
+  def run(state: Any, tokens: jax.Array) -> jax.Array:
+    hidden = nnx.merge(graphdef, state)(tokens, batch["time_gaps"])
+    return jax.nn.standardize(hidden, -1, epsilon=1e-12)
+
+  @jax.jit
+  def value_and_gradients(state: Any, tokens: jax.Array) -> Any:
+    value, pull_back = jax.vjp(run, state, tokens)
+    return {"value": value, "gradients": pull_back(cotangent)}
+
+  return value_and_gradients(state, tokens)
 
 
 def model_programs(
-    config: ml_collections.ConfigDict, poolings: Iterable[str] = ("mean",)
+    config: ml_collections.ConfigDict, poolings: Iterable[str], scores: bool
 ) -> dict[str, Any]:
   """Vectors, scores, and what one training step leaves behind.
+
+  Args:
+    config: of the run.
+    poolings: the vectors that are made.
+    scores: whether events are scored, too.
 
   Of the new state the moments are kept (they are the gradients, scaled) but
   not the parameters: Adam's first step is the SIGN of a gradient, which turns
@@ -145,10 +171,10 @@ def model_programs(
       )(state, batch)
       for name in poolings
   }
-  before = {
-      "vectors": vectors,
-      "nll": jax.jit(make_score(graphdef))(*variables, batch, targets)[0],
-  }
+  before = {"vectors": vectors}
+  if scores:
+    score = jax.jit(make_score(graphdef))
+    before["nll"] = score(*variables, batch, targets)[0]
   # Last: the step consumes the state.
   step = compile_step(
       make_train_step(graphdef, objective, optimizer, schedule, seed=0),
@@ -166,10 +192,9 @@ def model_programs(
 def model_variants() -> dict[str, ml_collections.ConfigDict]:
   """Each model with masked events, one per kernel in bfloat16 too.
 
-  BERT has every time encoding (none is a part of the others), next events (as
-  a causal model), and `base`, which has the paper's layout, at two rows: the
-  others share all that. Two layers have the programs of many, and most of the
-  time goes into compiling.
+  BERT has buckets of time, next events (as a causal model), and `base`, which
+  has the paper's layout, at two rows: the others share all that. Two layers
+  have the programs of many, and most of the time goes into compiling.
   """
   found = {}
   for model in ENCODERS:
@@ -178,8 +203,7 @@ def model_variants() -> dict[str, ml_collections.ConfigDict]:
     if model in HALF_PRECISION:
       variants += [("small", masked, "gate", "bfloat16")]
     if model == "bert":
-      times = [t for t in TIME_ENCODINGS if t not in ("gate", "none")]
-      variants += [("small", masked, time, "float32") for time in times]
+      variants += [("small", masked, "bucket", "float32")]
       variants += [("base", masked, "gate", "float32")]
       variants += [("small", following, "gate", "float32")]
     for size, objective, time, dtype in variants:
@@ -203,10 +227,14 @@ def programs() -> dict[str, Callable[[], Any]]:
     found[f"{kind} attention, causal={causal}, float32"] = functools.partial(
         kernel_programs, kind, causal
     )
+  for name in TIME_ENCODINGS:
+    found[f"time {name}, float32"] = functools.partial(time_program, name)
   for name, config in model_variants().items():
-    # All models pool with the same code.
-    poolings = POOLINGS if name == ALL_POOLINGS else ("mean",)
-    found[name] = functools.partial(model_programs, config, poolings)
+    # All models pool and score with the same code.
+    every = name == FULL
+    small = "small, masked_events, gate, float32" in name
+    poolings = POOLINGS if every else ("mean",) if small else ()
+    found[name] = functools.partial(model_programs, config, poolings, every)
   return found
 
 

@@ -35,6 +35,7 @@ _TRANSLATED = (
 # What their models always do.
 _FIXED = {
     "time_encoding": ("none",),
+    "time_control": ("none",),
     "features": ((),),
     "position_encoding": POSITION_ENCODINGS,
     "norm_position": ("post",),

@@ -13,6 +13,7 @@ from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.ngram_embedding import NgramEmbedding
 from behavior_lm.layers.position_encoding import POSITION_ENCODINGS
 from behavior_lm.layers.position_encoding import sinusoid_table
+from behavior_lm.layers.time_encoding import TIME_CONTROLS
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
 
 INIT = nnx.initializers.normal(0.02)
@@ -36,6 +37,7 @@ class EventEmbeddings(nnx.Module):
       dropout_rate: float,
       features: tuple[tuple[str, int], ...] = (),
       *,
+      time_control: str = "none",
       table_dim: int | None = None,
       num_token_types: int = 0,
       ngram_order: int = 0,
@@ -48,6 +50,10 @@ class EventEmbeddings(nnx.Module):
     if time_encoding not in TIME_ENCODINGS:
       raise ValueError(
           f"time encoding {time_encoding!r}; known are {sorted(TIME_ENCODINGS)}"
+      )
+    if time_control not in TIME_CONTROLS:
+      raise ValueError(
+          f"time control {time_control!r}; known are {sorted(TIME_CONTROLS)}"
       )
     if position_encoding not in POSITION_ENCODINGS:
       raise ValueError(
@@ -76,6 +82,7 @@ class EventEmbeddings(nnx.Module):
           ngram_order, ngram_buckets, width, rngs=rngs
       )
     self.time = TIME_ENCODINGS[time_encoding](width, rngs=rngs)
+    self.time_control = time_control
     self.features = FeatureEncoding(features, width, rngs=rngs)
     self.norm = nnx.LayerNorm(
         width,
@@ -109,6 +116,7 @@ class EventEmbeddings(nnx.Module):
         if self.soft_prompt is None
         else self.soft_prompt(tokens, self.token)
     )
+    time_gaps = TIME_CONTROLS[self.time_control](time_gaps)
     hidden = self.time(embedded, time_gaps)
     hidden = self.features(hidden, features)
     if self.ngrams is not None:

@@ -10,18 +10,13 @@ import pytest
 
 from behavior_lm.synthetic.generate import generate
 from behavior_lm.synthetic.generate import SyntheticConfig
+from tests import command_server
 
 REPO = Path(__file__).resolve().parents[2]
 
 
 def run(command, *arguments):
-  return subprocess.run(
-      [sys.executable, REPO / "experiments" / command, *map(str, arguments)],
-      cwd=REPO,
-      capture_output=True,
-      text=True,
-      check=False,
-  )
+  return command_server.run(f"experiments/{command}", *arguments)
 
 
 def test_generate_writes_log_labels_and_truth_and_says_so(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.dataset import open_dataset
+from tests import command_server
 from tests.logs import log_files
 
 _REPO = Path(__file__).parents[2]
@@ -30,9 +31,8 @@ def start(*flags, **options):
 
 
 def run(*flags, **options):
-  process = start(*flags, **options)
-  out, error = process.communicate(timeout=300)
-  return process.returncode, out, error
+  done = command_server.run("experiments/prepare.py", *flags, **options)
+  return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,17 @@
 import os
-from pathlib import Path
-import subprocess
-import sys
 
 import pytest
 
+from tests import command_server
 from tests.reporting import example_run
-
-REPO = Path(__file__).resolve().parents[2]
 
 
 def report(*args):
-  return subprocess.run(
-      [sys.executable, "experiments/report.py", *map(str, args)],
-      cwd=REPO,
-      env=os.environ | {"MPLBACKEND": "module://no.such.backend"},
-      capture_output=True,
-      text=True,
-      timeout=300,
+  env = os.environ | {"PYTHONPATH": str(command_server.REPO)}
+  return command_server.run(
+      "experiments/report.py",
+      *args,
+      env=env | {"MPLBACKEND": "module://no.such.backend"},
   )
 
 

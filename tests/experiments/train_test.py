@@ -1,24 +1,18 @@
 import json
 from pathlib import Path
-import subprocess
-import sys
 
 import pytest
 
 from configs.pretrain import get_config
 from configs.pretrain import SIZES
+from tests import command_server
 from tests.tiny import tiny_dataset
 
 REPO = Path(__file__).resolve().parents[2]
 
 
 def command(name, *arguments):
-  return subprocess.run(
-      [sys.executable, f"experiments/{name}.py", *map(str, arguments)],
-      cwd=REPO,
-      capture_output=True,
-      text=True,
-  )
+  return command_server.run(f"experiments/{name}.py", *arguments)
 
 
 @pytest.mark.slow

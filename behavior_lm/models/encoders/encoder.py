@@ -30,6 +30,8 @@ class EncoderConfig:
       states of a longer one are NaN.
     max_segments: segments of a row at most.
     time_encoding: key of `layers.time_encoding.TIME_ENCODINGS`.
+    time_control: key of `layers.time_encoding.TIME_CONTROLS`: what the time
+      encoding reads instead of the gaps, for experiments.
     features: (name, categories) of the fields of a token that are read beside
       token and time gap; 0 categories is a number.
     position_encoding: one of `layers.position_encoding.POSITION_ENCODINGS`.
@@ -86,6 +88,7 @@ class EncoderConfig:
   balance: str = "bias"
   ngram_order: int = 0
   ngram_buckets: int = 32_768
+  time_control: str = "none"
 
   @property
   def experts(self) -> MoEConfig | None:
@@ -149,6 +152,7 @@ class Encoder(nnx.Module):
         config.position_encoding,
         config.dropout_rate,
         config.features,
+        time_control=config.time_control,
         table_dim=config.embedding_dim,
         num_token_types=config.num_token_types,
         ngram_order=config.ngram_order,

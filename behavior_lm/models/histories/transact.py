@@ -37,7 +37,7 @@ class TransAct(HistoryEncoder):
     pool: the maximum over "all" states, over the "rest" behind the first K, or
       "none".
     positions: add a learned vector per place; the paper found no use for it.
-    time_encoding: none, bucket or gate, of the age of an action.
+    time_encoding: key of TIME_ENCODINGS, of the age of an action.
     rngs: for the parameters.
   """
 

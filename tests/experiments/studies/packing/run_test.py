@@ -1,26 +1,17 @@
 """The command that measures padding."""
 
 import json
-from pathlib import Path
-import subprocess
-import sys
 
 import pytest
 
 from experiments.studies.packing import packing_study
+from tests import command_server
 from tests.logs import log_files
-
-REPO = Path(__file__).resolve().parents[4]
 
 
 def run(folder, *arguments):
-  return subprocess.run(
-      [sys.executable, REPO / "experiments/studies/packing/run.py", *arguments],
-      cwd=folder,
-      env={"PATH": "", "PYTHONPATH": str(REPO)},
-      capture_output=True,
-      text=True,
-      check=False,
+  return command_server.run(
+      "experiments/studies/packing/run.py", *arguments, cwd=folder
   )
 
 

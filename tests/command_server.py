@@ -1,0 +1,135 @@
+"""Runs commands in copies of a process that has done the large imports.
+
+Importing jax and its libraries takes seconds, and a test of a command that
+refuses its flags does nothing else. Of each environment one server is started;
+it forks a child per command, which runs it as `python SCRIPT` would. Tests that
+kill a command, or that are about imports, start processes of their own.
+"""
+
+import atexit
+import functools
+import gc
+import importlib
+import json
+import os
+from pathlib import Path
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import warnings
+
+REPO = Path(__file__).resolve().parents[1]
+# With what they import. None of them starts a thread that a child would miss,
+# or looks for devices.
+_PRELOADED = (
+    "behavior_lm.downstream.run",
+    "behavior_lm.inference.embedder",
+    "behavior_lm.logs.ingest",
+    "behavior_lm.recipes.evaluate",
+    "behavior_lm.recipes.train",
+    "behavior_lm.reporting.writer",
+    "matplotlib.figure",
+    "ml_collections.config_flags",
+    "scipy.stats",
+    "tensorflow_datasets",
+)
+
+
+@functools.cache
+def _server(environment: tuple[tuple[str, str], ...]) -> subprocess.Popen:
+  return subprocess.Popen(
+      [sys.executable, __file__],
+      env=dict(environment),
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+  )
+
+
+def run(script, *arguments, cwd=REPO, env=None, timeout=300):
+  """What `python SCRIPT ARGUMENTS` ends with, a subprocess.CompletedProcess.
+
+  Args:
+    script: path from the checkout's root.
+    *arguments: of the command line.
+    cwd: the folder that it runs in.
+    env: all of its variables; None is those of this process, and this
+      checkout's modules.
+    timeout: seconds after which it is killed.
+  """
+  env = os.environ | {"PYTHONPATH": str(REPO)} if env is None else env
+  # Which test runs is no reason for another server.
+  env = {key: env[key] for key in sorted(env) if key != "PYTEST_CURRENT_TEST"}
+  server = _server(tuple(env.items()))
+  argv = [str(REPO / script), *map(str, arguments)]
+  with tempfile.TemporaryDirectory() as folder:
+    out, error = Path(folder, "out"), Path(folder, "error")
+    request = dict(
+        argv=argv, cwd=str(cwd), out=str(out), error=str(error), timeout=timeout
+    )
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    status = int(server.stdout.readline())
+    return subprocess.CompletedProcess(
+        argv, status, out.read_text(), error.read_text()
+    )
+
+
+def _wait(child: int, timeout: float) -> int:
+  deadline = time.monotonic() + timeout
+  while time.monotonic() < deadline:
+    done, status = os.waitpid(child, os.WNOHANG)
+    if done:
+      return os.waitstatus_to_exitcode(status)
+    time.sleep(0.01)
+  os.kill(child, signal.SIGKILL)
+  return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _become(request) -> None:
+  """Runs the command in this process, which is a child."""
+  os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+  for number, name in ((1, "out"), (2, "error")):
+    os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT), number)
+  os.chdir(request["cwd"])
+  sys.argv = request["argv"]
+  sys.path[0] = str(Path(sys.argv[0]).parent)
+  status = 0
+  try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+  except SystemExit as end:
+    status = end.code if isinstance(end.code, int) else int(bool(end.code))
+    if not isinstance(end.code, int | None):
+      print(end.code, file=sys.stderr)
+  except BaseException:
+    traceback.print_exc()
+    status = 1
+  # As the interpreter ends, but for taking all modules apart, which takes
+  # longer than most of these commands.
+  threading._shutdown()
+  atexit._run_exitfuncs()
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(status)
+
+
+def _serve() -> None:
+  warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)
+  for name in _PRELOADED:
+    importlib.import_module(name)
+  gc.freeze()
+  for line in sys.stdin:
+    request = json.loads(line)
+    child = os.fork()
+    if not child:
+      _become(request)
+    print(_wait(child, request["timeout"]), flush=True)
+
+
+if __name__ == "__main__":
+  _serve()
