@@ -199,8 +199,11 @@ def large_hash(tmp_path_factory, large_log):
   return open_dataset(out).meta["examples_hash"]
 
 
-@pytest.mark.parametrize("mark", _MARKS)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "mark"),
+    [*((signal.SIGKILL, mark) for mark in _MARKS), (signal.SIGTERM, _MARKS[1])],
+)
 def test_a_stopped_run_leaves_no_dataset_and_is_continued(
     tmp_path, large_log, large_hash, number, mark
 ):

@@ -34,8 +34,9 @@ def everyone(embedder):
   return sequences, embedder.encode(sequences)
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("pooling", "layer"), [*((name, 2) for name in POOLINGS), ("mean", 0)]
+)
 def test_vectors_are_the_pooled_hidden_states_of_the_packed_model(
     embedder, pooling, layer
 ):
@@ -54,10 +55,10 @@ def test_the_first_token_of_a_causal_model_is_no_vector(tmp_path):
     embedder.encode(random_sequences([3]), "cls")
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(
     chosen=st.lists(st.integers(0, 68), min_size=1, max_size=20),
-    batch_size=st.sampled_from([1, 3, 256]),
+    batch_size=st.sampled_from([1, 256]),
 )
 def test_a_vector_does_not_depend_on_its_neighbours_or_the_batch(
     embedder, everyone, chosen, batch_size
@@ -69,7 +70,7 @@ def test_a_vector_does_not_depend_on_its_neighbours_or_the_batch(
 
 @pytest.mark.parametrize("pooling", ["cls", "max", "last"])
 def test_other_poolings_do_not_depend_on_the_batch_either(embedder, pooling):
-  sequences = random_sequences([5, 40, 31, 100, 7])
+  sequences = random_sequences([5, 7, 40])
   together = embedder.encode(sequences, pooling)
   alone = [embedder.encode([s], pooling, batch_size=2)[0] for s in sequences]
   np.testing.assert_allclose(together, alone, atol=1e-5)

@@ -83,11 +83,15 @@ def plain_run(stack, seed):
   return value_and_gradients(make(kinds), key, depth=depth)
 
 
-# All stacks with dropout, and one without.
+# All stacks one way, and all ways with one stack; once without dropout.
 @pytest.mark.parametrize(
-    ("stack", "seed"), [*((name, 3) for name in STACKS), ("no period", None)]
+    ("stack", "seed", "remat", "scan"),
+    [
+        *((name, 3, "dots", True) for name in STACKS),
+        *(("no period", 3, *way) for way in WAYS if way != ("dots", True)),
+        ("no period", None, "full", True),
+    ],
 )
-@pytest.mark.parametrize(("remat", "scan"), WAYS)
 def test_scan_and_remat_change_no_result(stack, seed, remat, scan):
   kinds, depth = STACKS[stack]
   layers = make(kinds)
@@ -101,9 +105,13 @@ def test_scan_and_remat_change_no_result(stack, seed, remat, scan):
   )
 
 
-@pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize(
-    ("remat", "scan"), [("none", False), ("dots", False), ("full", True)]
+    ("stack", "remat", "scan"),
+    [
+        *((name, "full", True) for name in STACKS),
+        ("not to the end", "none", False),
+        ("not to the end", "dots", False),
+    ],
 )
 def test_some_states_are_those_of_all(stack, remat, scan):
   kinds, depth = STACKS[stack]

@@ -1,5 +1,6 @@
 """Whatever crosses the splits of a finished dataset is found and named."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -77,12 +78,18 @@ class Changed:
     })
 
 
-@pytest.fixture
-def changed(real):
-  examples = {
-      split: [real.source(split)[n] for n in range(len(real.source(split)))]
-      for split in real.splits
+@pytest.fixture(scope="module")
+def examples(real):
+  sources = {split: real.source(split) for split in real.splits}
+  return {
+      split: [source[n] for n in range(len(source))]
+      for split, source in sources.items()
   }
+
+
+@pytest.fixture
+def changed(real, examples):
+  examples = copy.deepcopy(examples)
   return Changed(real, real.pairs, real.categories("shop"), examples)
 
 

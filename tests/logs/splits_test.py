@@ -2,6 +2,7 @@ import collections
 import json
 
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ _HOUR = 3600
 _VALID, _SPLIT = "2024-03-04T18:00:00Z", "2024-03-05T06:00:00Z"
 
 
+@settings(max_examples=8)  # Each prepares a dataset.
 @given(
     st.lists(
         st.tuples(st.integers(0, 30), st.integers(0, 60)),
@@ -161,6 +163,7 @@ _user_events = st.lists(
 )
 
 
+@settings(max_examples=8)
 @given(_user_events, st.sampled_from(["user", "user_day"]), st.booleans())
 def test_leave_one_out_takes_the_last_two_events_of_a_user(
     tmp_path_factory, events, unit, tiny_parts

@@ -3,6 +3,7 @@
 import json
 
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 import numpy as np
 import polars as pl
@@ -72,6 +73,7 @@ def test_one_giant_user_is_sorted_through_the_disk(
     assert got.sequences(split).equals(want.sequences(split))
 
 
+@settings(max_examples=6)  # Each prepares two datasets.
 @given(st.integers(0, 10**6), st.integers(40, 300), st.integers(0, 3))
 def test_the_dataset_depends_on_no_size_of_anything(
     tmp_path_factory, seed, max_rows, bits
