@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+import shutil
 from typing import Any
 
 import ml_collections
@@ -24,6 +25,8 @@ CONFIG = "config.json"
 RUN = "run.json"
 # Goes up whenever an older folder cannot be read any more.
 LAYOUT = 2
+# Where a new run is written before its parts are moved to their places.
+_BUILDING = ".building"
 # These keys may differ when a run is resumed: they say how it is watched, not
 # what it computes.
 WATCHING = (
@@ -101,7 +104,9 @@ def check_free(folder: str | Path) -> None:
   folder = Path(folder)
   if folder.exists() and not folder.is_dir():
     raise UserError(f"{folder} is a file; give a folder as --workdir.")
-  if folder.exists() and any(folder.iterdir()):
+  # What a run that was killed while it was made left behind may go.
+  begun = (folder / _BUILDING).is_dir()
+  if folder.exists() and any(folder.iterdir()) and not begun:
     raise UserError(
         f"{folder} is not empty and not a run folder; give a new --workdir."
     )
@@ -187,11 +192,24 @@ def create_run(
     **record: further entries of run.json.
   """
   folder = Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
-  save(folder)
+  building = folder / _BUILDING
+  shutil.rmtree(building, ignore_errors=True)
+  building.mkdir(parents=True)
   about = {"layout": LAYOUT, "recipe": config.recipe, "command": this_command()}
-  write_whole(folder / RUN, _to_json(about | record))
-  write_whole(folder / CONFIG, _to_json(config.to_dict()))
+  try:
+    save(building)
+    write_whole(building / RUN, _to_json(about | record))
+    write_whole(building / CONFIG, _to_json(config.to_dict()))
+  except BaseException:
+    shutil.rmtree(building, ignore_errors=True)
+    raise
+  # config.json is the last one: with it the folder is a run.
+  for part in sorted(building.iterdir(), key=lambda path: path.name == CONFIG):
+    place = folder / part.name
+    if place.is_dir():
+      shutil.rmtree(place)
+    os.replace(part, place)
+  building.rmdir()
 
 
 def _computes(key: str) -> bool:

@@ -20,6 +20,8 @@ _REFUSED = {
     errno.EACCES: "this user may not do that; change the rights of the folder",
     errno.EPERM: "this user may not do that; change the rights of the folder",
 }
+# "[OS error 13: ...", "[os_error_code='27']", "(os error 27)".
+_OS_ERROR = re.compile(r"\bos[ _]error(?:_code)?[ =']+(\d+)", re.IGNORECASE)
 
 
 class UserError(ValueError):
@@ -43,12 +45,12 @@ def refused_by_machine(error: BaseException) -> str:
 
   Args:
     error: an OSError, or one that was raised because of it; TensorStore, which
-      writes checkpoints, puts the number of the OSError into its text.
+      writes checkpoints, and Polars put its number into their texts.
   """
   cause: BaseException | None = error
   while cause is not None:
     number = cause.errno if isinstance(cause, OSError) else None
-    told = re.search(r"\[OS error (\d+)", str(cause))
+    told = _OS_ERROR.search(str(cause))
     if number is None and told:
       number = int(told[1])
     if number in _REFUSED:

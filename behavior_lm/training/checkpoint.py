@@ -7,6 +7,7 @@ Restores go into the shardings of the running mesh, never the saved ones.
 
 from collections.abc import Callable
 import copy
+import logging
 from pathlib import Path
 import re
 import sys
@@ -44,6 +45,9 @@ class Checkpoints:
   def __init__(
       self, folder: str | Path, *, keep: int | None = 2, leave_out: str = ""
   ) -> None:
+    # Of a write that the disk refuses, Orbax raises the first error; asyncio
+    # would print a trace of each of the others.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     self.folder = Path(folder).absolute()
     self._leave_out = leave_out
     self._manager = ocp.CheckpointManager(

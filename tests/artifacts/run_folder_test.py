@@ -55,6 +55,24 @@ def test_the_config_comes_last_so_that_a_folder_with_one_is_complete(tmp_path):
   assert not run_folder.is_run(tmp_path / "run")
 
 
+def test_a_run_that_was_killed_while_it_was_made_is_made_anew(tmp_path):
+  run = tmp_path / "run"
+  (run / ".building" / "tokenizer").mkdir(parents=True)
+  # The move had begun.
+  (run / "tokenizer").mkdir()
+  (run / "tokenizer" / "old").touch()
+  assert not run_folder.is_run(run)
+  run_folder.check_free(run)
+
+  def save(folder):
+    (folder / "tokenizer").mkdir()
+    (folder / "tokenizer" / "new").touch()
+
+  run_folder.create_run(toy_config(), run, save)
+  found = sorted(str(path.relative_to(run)) for path in run.rglob("*"))
+  assert found == ["config.json", "run.json", "tokenizer", "tokenizer/new"]
+
+
 @pytest.mark.parametrize("about", [None, "{}", '{"layout": 1}', "junk"])
 def test_a_run_of_an_older_layout_is_one_clear_line(tmp_path, about):
   made(tmp_path / "run")

@@ -39,10 +39,10 @@ def oracle(qkv, own, *, segment_ids, global_tokens, causal, **window):
 
 
 @pytest.mark.slow
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 10**6),
-    length=st.sampled_from([1, 2, 31, 64, 129, 200, 256]),
+    length=st.sampled_from([1, 31, 129, 200]),
     window_size=st.sampled_from([1, 5, 64, 70, 300]),
     dilation=st.sampled_from([1, 1, 2, 3]),
     causal=st.booleans(),

@@ -26,10 +26,15 @@ def test_a_full_disk_is_told_with_its_file():
   assert "runs/a/log" in told and "no space" in told
 
 
-def test_what_tensorstore_was_refused_is_found_behind_other_errors():
+@pytest.mark.parametrize("told", [
+    "PERMISSION_DENIED: writing [OS error 13: EACCES]",
+    "Failed to write: Permission denied [os_error_code='13']",
+    "parquet: underlying IO error: Permission denied (os error 13)",
+])
+def test_what_a_library_was_refused_is_found_behind_other_errors(told):
   try:
     try:
-      raise ValueError("PERMISSION_DENIED: writing [OS error 13: EACCES]")
+      raise ValueError(told)
     except ValueError as inner:
       raise RuntimeError("checkpoint 5 failed") from inner
   except RuntimeError as outer:

@@ -89,7 +89,7 @@ def test_other_worlds_are_as_hard_to_predict():
           generate(like_server_204(world_seed=seed, num_users=15)).events,
           bpe_sizes=(8_000,),
       )
-      for seed in (1, 2, 3)
+      for seed in (1, 2)
   ]
   for name in (
       "2-gram perplexity",
