@@ -7,9 +7,10 @@ r"""Writes a trained model, or its vectors, for other programs.
 
 The first three take vectors: those of --vectors FILE (of embed.py), or of
 --data DATASET, embedded now, or the only file in RUN/embeddings. StableHLO
-takes the encoder itself. Killed or failed, the same command continues. The
-environment holds REDIS_USERNAME, REDIS_PASSWORD, and for rediss:// (TLS)
-REDIS_CA_FILE, REDIS_CERT_FILE and REDIS_KEY_FILE. See docs/export.md.
+takes the encoder itself, or a ranker with --items TABLE. Killed or failed, the
+same command continues. The environment holds REDIS_USERNAME, REDIS_PASSWORD,
+and for rediss:// (TLS) REDIS_CA_FILE, REDIS_CERT_FILE and REDIS_KEY_FILE. See
+docs/export.md.
 
   python experiments/export.py --run RUN --out FOLDER
   python experiments/export.py --huggingface FOLDER --run NEW_RUN
@@ -97,6 +98,12 @@ _TTL = flags.DEFINE_integer(
 _BATCH = flags.DEFINE_integer("batch", 1_000, "redis: keys sent at once.")
 _LENGTHS = flags.DEFINE_list(
     "lengths", [], "stablehlo: of the programs; the model's own if not given."
+)
+_ITEMS = flags.DEFINE_string(
+    "items",
+    "",
+    "stablehlo of a ranker: a table of what may be shown, the column of the"
+    " candidate and the features that belong to it.",
 )
 _OUT = flags.DEFINE_string("out", None, "The Hugging Face folder to make.")
 _HUGGINGFACE = flags.DEFINE_string(
@@ -193,7 +200,34 @@ def _to_redis(place: str) -> None:
   )
 
 
+def _ranker_to_stablehlo(place: str) -> None:
+  from behavior_lm.data.samples.cells import read_file
+  from behavior_lm.inference.stores.stablehlo_ranker import export_ranker
+  from behavior_lm.inference.stores.stablehlo_ranker import LOADER
+  from behavior_lm.recipes.ranking_run import load_ranking_run
+
+  if not _ITEMS.value:
+    raise UserError(
+        "--items is missing: a ranker is exported with a table of what may be"
+        " shown, the column of the candidate and the features that belong to"
+        " it."
+    )
+  step = _step()
+  run = load_ranking_run(_RUN.value, step, best=step is None)
+  items = read_file(Path(_ITEMS.value))
+  export_ranker(run, items, place, overwrite=_OVERWRITE.value)
+  print(
+      f"StableHLO: {place} (step {run.step:,}, {items.height:,} items, heads"
+      f" {', '.join(run.heads)}; run it with {Path(place) / LOADER})"
+  )
+
+
 def _to_stablehlo(place: str) -> None:
+  from behavior_lm.artifacts.run_folder import load_run_config
+
+  if load_run_config(_RUN.value).get("recipe") == "ranking":
+    _ranker_to_stablehlo(place)
+    return
   from behavior_lm.inference.embedder import Embedder
   from behavior_lm.inference.stores.stablehlo import export_encoder
   from behavior_lm.inference.stores.stablehlo import LOADER

@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 
 from behavior_lm.data.features.schema import Dense
+from behavior_lm.data.features.values import normalise
+from behavior_lm.data.features.values import shape
 
 # Borders that a quantile transform keeps at most.
 _BORDERS = 255
@@ -46,7 +48,7 @@ class Normaliser:
       return cls(
           feature, borders=tuple(borders.tolist()), has_missing=has_missing
       )
-    shaped = _shape(feature.transform, found)
+    shaped = shape(feature.transform, found)
     std = float(shaped.std())
     return cls(
         feature,
@@ -59,21 +61,13 @@ class Normaliser:
   def apply(self, values: pl.Series) -> np.ndarray:
     """[n] float32, 0 where a value is missing, which is the middle."""
     numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    if self.feature.transform == "quantile":
-      out = self._ranks(numbers)
-    else:
-      shaped = _shape(self.feature.transform, numbers)
-      out = (shaped - self.mean) / self.std
-    return np.where(np.isnan(numbers), 0.0, out).astype(np.float32)
-
-  def _ranks(self, numbers: np.ndarray) -> np.ndarray:
-    """The middle of a value's ranks among the borders, -1 to 1."""
-    if not self.borders:
-      return np.zeros_like(numbers)
-    borders = np.asarray(self.borders)
-    low = np.searchsorted(borders, numbers, side="left")
-    high = np.searchsorted(borders, numbers, side="right")
-    return (low + high) / len(borders) - 1.0
+    return normalise(
+        numbers,
+        transform=self.feature.transform,
+        mean=self.mean,
+        std=self.std,
+        borders=self.borders,
+    )
 
   def to_json(self) -> dict[str, Any]:
     return {
@@ -121,9 +115,3 @@ def dense_array(
   if not found:
     return np.zeros((height, 0), np.float32)
   return np.stack(found, 1).astype(np.float32)
-
-
-def _shape(transform: str, numbers: np.ndarray) -> np.ndarray:
-  if transform == "log":
-    return np.sign(numbers) * np.log1p(np.abs(numbers))
-  return numbers

@@ -119,15 +119,18 @@ class FeatureSpace:
       )
     return out
 
-  def save(self, folder: Path) -> None:
-    """Writes FOLDER/features.json."""
-    content = {
+  def to_json(self) -> dict[str, Any]:
+    """What `load` reads."""
+    return {
         "schema": self.schema.to_json(),
         "normalisers": [one.to_json() for one in self.normalisers],
         "tables": {k: table.to_json() for k, table in self.tables.items()},
     }
+
+  def save(self, folder: Path) -> None:
+    """Writes FOLDER/features.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, ensure_ascii=False)
+    text = json.dumps(self.to_json(), ensure_ascii=False)
     write_whole(folder / FILE, text + "\n")
 
   @classmethod

@@ -13,15 +13,16 @@ so one gather fetches the vectors of all columns.
 from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
-import zlib
 
 import numpy as np
 import polars as pl
 
+from behavior_lm.data.features.values import hash_bucket
+from behavior_lm.data.features.values import MISSING
+from behavior_lm.data.features.values import NUM_SPECIAL
+from behavior_lm.data.features.values import UNKNOWN
+
 PADDING = 0
-# Ids of each table that are no values.
-NUM_SPECIAL = 2
-MISSING, UNKNOWN = 0, 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +82,6 @@ class ValueTable:
         tuple(str(value) for value in found["values"]),
         int(found["buckets"]),
     )
-
-
-def hash_bucket(text: str, buckets: int) -> int:
-  """A bucket of a text, the same on every machine and in every version."""
-  return zlib.crc32(text.encode()) % buckets
 
 
 def frequent_values(

@@ -8,9 +8,12 @@ stays readable for six months of jax versions: the run folder is the archive.
 
 from collections.abc import Sequence
 import dataclasses
+import inspect
 import math
 from pathlib import Path
-import shutil
+import re
+import sys
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -29,6 +32,7 @@ from behavior_lm.inference.embedder import Embedder
 from behavior_lm.inference.pooling import make_program
 from behavior_lm.inference.stores import manifest
 from behavior_lm.inference.stores import stablehlo_loader
+from behavior_lm.inference.stores.stablehlo_program import Shapes
 from behavior_lm.training.state import split_model
 
 STORE = "stablehlo"
@@ -37,6 +41,7 @@ LOADER = "load_encoder.py"
 _WEIGHTS = "weights.npz"
 # XLA itself has read this call on every platform for years.
 _STABLE_CALLS = ("LayoutConstraint",)
+_OWN_IMPORT = re.compile(r"from (behavior_lm[\w.]+) import")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,32 +114,19 @@ def export_encoder(
     programs = {}
     for number, length in enumerate(lengths):
       progress.stage("programs", number, len(lengths))
-      exported = _export(of_rows, leaves, fields, length, spec.platforms)
-      name = f"encoder_{length}.mlirbc"
-      (folder / name).write_bytes(exported.mlir_module_serialized)
-      programs[str(length)] = {
-          "file": name,
-          "kept": list(exported.module_kept_var_idx),
-          "calling_convention": exported.calling_convention_version,
-      }
+      programs[str(length)] = write_program(
+          folder / f"encoder_{length}.mlirbc",
+          of_rows,
+          leaves,
+          {k: ((None, length), field.dtype) for k, field in fields.items()},
+          spec.platforms,
+      )
     progress.close()
-    _write_weights(folder / _WEIGHTS, leaves)
+    write_weights(folder, leaves)
     embedder.tokenizer.save(folder / "tokenizer")
-    shutil.copyfile(stablehlo_loader.__file__, folder / LOADER)
-    names = [
-        path.relative_to(folder).as_posix()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "building.json"
-    ]
-    content = {
-        "versions": {
-            "jax": jax.__version__,
-            "jaxlib": jaxlib.__version__,
-            "numpy": np.__version__,
-        },
-        "platforms": list(spec.platforms),
+    copy_loader(folder, stablehlo_loader, LOADER)
+    content = describe(spec.platforms) | {
         "programs": programs,
-        "stable_calls": list(_STABLE_CALLS),
         "fields": {
             name: _describe(field) for name, field in fields.items()
         },
@@ -154,10 +146,51 @@ def export_encoder(
         "model": embedder.fingerprint,
         "config_hash": embedder.config_hash,
     }
-    manifest.write_manifest(
-        folder, STORE, manifest.describe_files(folder, names), content
-    )
+    manifest.write_manifest(folder, STORE, described(folder), content)
   return lengths
+
+
+def describe(platforms: Sequence[str]) -> dict[str, Any]:
+  """What the manifests of all exports say."""
+  return {
+      "versions": {
+          "jax": jax.__version__,
+          "jaxlib": jaxlib.__version__,
+          "numpy": np.__version__,
+      },
+      "platforms": list(platforms),
+      "stable_calls": list(_STABLE_CALLS),
+  }
+
+
+def described(folder: Path) -> dict[str, Any]:
+  """Sizes and hashes of all files of an export that is being built."""
+  names = [
+      path.relative_to(folder).as_posix()
+      for path in sorted(folder.rglob("*"))
+      if path.is_file() and path.name != "building.json"
+  ]
+  return manifest.describe_files(folder, names)
+
+
+def copy_loader(folder: Path, loader: ModuleType, name: str) -> None:
+  """Writes a loader and the modules of this package that it imports.
+
+  They lie side by side, so they import each other by their last names.
+  """
+  waiting, written = [(loader.__name__, name)], set()
+  while waiting:
+    module, file = waiting.pop()
+    text = inspect.getsource(sys.modules[module])
+    for other in _OWN_IMPORT.findall(text):
+      if other not in written:
+        waiting.append((other, other.rpartition(".")[2] + ".py"))
+    written.add(module)
+    (folder / file).write_text(_OWN_IMPORT.sub(_flat_import, text))
+
+
+def _flat_import(found: re.Match[str]) -> str:
+  return f"from {found[1].rpartition('.')[2]} import"
 
 
 def _check(spec: ProgramSpec, max_length: int) -> list[int]:
@@ -177,21 +210,35 @@ def _check(spec: ProgramSpec, max_length: int) -> list[int]:
   return lengths
 
 
-def _export(
+def write_program(
+    path: Path,
     function: Any,
     leaves: list[jax.Array],
-    fields: dict[str, Field],
-    length: int,
+    fields: Shapes,
     platforms: Sequence[str],
-) -> export.Exported:
+) -> dict[str, Any]:
+  """Lowers and writes a function of weights and a batch.
+
+  Args:
+    path: of the file.
+    function: (weights, batch) -> array.
+    leaves: the weights.
+    fields: of the batch.
+    platforms: on which it runs.
+
+  Returns:
+    What `stablehlo_program.read_program` must know of it.
+  """
   (rows,) = export.symbolic_shape("rows")
   weights = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in leaves]
   batch = {
-      name: jax.ShapeDtypeStruct((rows, length), field.dtype)
-      for name, field in fields.items()
+      name: jax.ShapeDtypeStruct(
+          tuple(rows if n is None else n for n in shape), dtype
+      )
+      for name, (shape, dtype) in fields.items()
   }
   try:
-    return export.export(
+    found = export.export(
         jax.jit(function),
         platforms=platforms,
         disabled_checks=[
@@ -207,9 +254,16 @@ def _export(
         f" ({first_line(error)[:200]}). Export with JAX_PLATFORMS=cpu in the"
         " environment: the programs run on all platforms."
     ) from error
+  path.write_bytes(found.mlir_module_serialized)
+  return {
+      "file": path.name,
+      "kept": list(found.module_kept_var_idx),
+      "calling_convention": found.calling_convention_version,
+  }
 
 
-def _write_weights(path: Path, leaves: list[jax.Array]) -> None:
+def write_weights(folder: Path, leaves: list[jax.Array]) -> None:
+  """Writes the weights; UserError if NumPy has no such type."""
   arrays = {f"{n:05}": np.asarray(leaf) for n, leaf in enumerate(leaves)}
   odd = {str(x.dtype) for x in arrays.values() if x.dtype.kind not in "fiub"}
   if odd:
@@ -217,7 +271,7 @@ def _write_weights(path: Path, leaves: list[jax.Array]) -> None:
         f"weights of type {', '.join(sorted(odd))} have no place in an .npz"
         " file. Train with parameters in float32."
     )
-  with path.open("wb") as file:
+  with (folder / _WEIGHTS).open("wb") as file:
     np.savez(file, allow_pickle=False, **arrays)
 
 

@@ -12,15 +12,15 @@ This file lies beside the programs as `load_encoder.py`:
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import functools
-import hashlib
 import json
 import pathlib
 from typing import Any
 
 import jax
-from jax import export
-import jax.numpy as jnp
 import numpy as np
+
+from behavior_lm.inference.stores.stablehlo_program import read_export
+from behavior_lm.inference.stores.stablehlo_program import read_program
 
 _GAP_UNIT_US = 100_000
 _CLS_TOKENS = 1
@@ -52,17 +52,7 @@ class Encoder:
   def load(cls, folder: str | pathlib.Path) -> "Encoder":
     """Reads the folder; ValueError if a file is missing or changed."""
     folder = pathlib.Path(folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    if manifest.get("store") != "stablehlo":
-      raise ValueError(f"{folder}: is no exported encoder")
-    for name, file in manifest["files"].items():
-      content = (folder / name).read_bytes()
-      if hashlib.sha256(content).hexdigest() != file["sha256"]:
-        raise ValueError(
-            f"{folder / name}: was truncated or changed; export again"
-        )
-    with np.load(folder / "weights.npz", allow_pickle=False) as file:
-      weights = [jnp.asarray(file[name]) for name in sorted(file.files)]
+    manifest, weights = read_export(folder, "stablehlo")
     return cls(folder, manifest, weights)
 
   def encode(
@@ -204,34 +194,18 @@ class Encoder:
   def _programs(self, length: int) -> Any:
     """The program of a length as a jax function."""
     about = self.manifest["programs"][str(length)]
-    (size,) = export.symbolic_shape("rows")
-    weights = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in self._weights]
-    batch = {
-        name: jax.ShapeDtypeStruct((size, length), field["dtype"])
+    fields = {
+        name: ((None, length), field["dtype"])
         for name, field in self.manifest["fields"].items()
     }
-    dim = self.manifest["embed_dim"]
-
-    def shapes(weights: Any, batch: dict[str, jax.Array]) -> jax.Array:
-      del weights
-      return jnp.zeros((batch["segment_ids"].shape[0], dim), jnp.float32)
-
-    # An export of the same signature, which then gets the program's module:
-    # so nothing beyond jax is needed to read it.
-    empty = export.export(
-        jax.jit(shapes), platforms=self.manifest["platforms"]
-    )(weights, batch)
-    program = dataclasses.replace(
-        empty,
-        mlir_module_serialized=(self._folder / about["file"]).read_bytes(),
-        module_kept_var_idx=tuple(about["kept"]),
-        calling_convention_version=about["calling_convention"],
-        disabled_safety_checks=tuple(
-            export.DisabledSafetyCheck.custom_call(name)
-            for name in self.manifest["stable_calls"]
-        ),
+    return read_program(
+        self._folder,
+        self.manifest,
+        about,
+        self._weights,
+        fields,
+        (None, self.manifest["embed_dim"]),
     )
-    return jax.jit(program.call)
 
 
 @dataclasses.dataclass

@@ -90,6 +90,7 @@ def test_the_manifest_says_what_it_is_and_what_made_it(embedder, folder):
   assert sorted(found["files"]) == [
       "encoder_16.mlirbc",
       "load_encoder.py",
+      "stablehlo_program.py",
       "tokenizer/tokenizer.json",
       "weights.npz",
   ]
