@@ -122,6 +122,9 @@ def _data(table: dict, runlocal: bool) -> ml_collections.ConfigDict:
   # Where the last actions come from: empty is none, "rows" the earlier rows of
   # all tables, otherwise a dataset of experiments/prepare.py.
   c.actions = table["actions"]
+  # Further tables, by comma, whose rows are actions alone: those of older days,
+  # with "rows".
+  c.past = ""
   # Event ids, by comma, that are no actions.
   c.excluded_actions = ""
   # The column of the item that is shown; actions share its vectors.
@@ -164,6 +167,10 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.evals_per_epoch = 1
   c.log_every = 5 if runlocal else 50
   c.checkpoint_every = 1_000
+  # The ranker that this run goes on from, with newer rows; its ids keep their
+  # vectors.
+  c.init_from.model = ""
+  c.init_grow = "^vectors$|^wide$"
   c.optim.weight_decay = 0.0
   c.optim.beta2 = 0.99
   c.optim.clip_norm = 10.0

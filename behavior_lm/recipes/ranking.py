@@ -60,7 +60,9 @@ class Ranking:
       )
     self.heads = request_data.heads_of(config)
     space = FeatureSpace.load(folder) if folder is not None else None
-    self.data = request_data.make_data(config, space)
+    source = config.init_from.get("model", "")
+    older = FeatureSpace.load(Path(source)) if source and not space else None
+    self.data = request_data.make_data(config, space, older)
     self.objective = RankingLabels(
         tuple(Target(head, BINARY) for head in self.heads),
         l2=config.objective.l2,

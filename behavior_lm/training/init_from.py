@@ -13,6 +13,9 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.training.checkpoint import Checkpoints
 from behavior_lm.training.sharding import path_name
 
+# The path of a whole model.
+WHOLE = "model"
+
 
 def restore_subtrees(
     params: dict[str, Any],
@@ -27,7 +30,9 @@ def restore_subtrees(
     params: of the new run, on its devices.
     shardings: of each leaf.
     sources: {path: run folder}, {"encoder": "runs/gate"}, {"encoder/embed":
-      ...}. The subtree has the same path there. Empty folders are passed over.
+      ...}. The subtree has the same path there; the path "model" is all
+      parameters, of the best checkpoint if one was kept. Empty folders are
+      passed over.
     new: regular expression; parameters whose path in a subtree it is found in
       are none of the other run's, and stay as they are. Empty is none.
     grow: regular expression; tables whose path in a subtree it is found in may
@@ -43,6 +48,9 @@ def restore_subtrees(
     if not run:
       continue
     saved = Path(run) / "checkpoints"
+    best = Path(run) / "checkpoints_best"
+    if path == WHOLE and best.is_dir():
+      saved = best  # What a whole model is used with.
     if not saved.is_dir():
       raise UserError(
           f"init_from.{path}: {run} has no checkpoints; name a run folder that"
@@ -67,7 +75,7 @@ def restore_subtrees(
         ),
         _subtree(shardings, path, "this run"),
     )
-    params = _with_subtree(params, path.split("/"), restored)
+    params = _with_subtree(params, _keys(path), restored)
   return params
 
 
@@ -79,8 +87,12 @@ def _grown(theirs: Any, ours: jax.Array) -> Any:
   return np.concatenate([np.asarray(theirs), np.asarray(ours)[rows[0] :]])
 
 
+def _keys(path: str) -> list[str]:
+  return [] if path == WHOLE else path.split("/")
+
+
 def _subtree(tree: Any, path: str, owner: str) -> Any:
-  for key in path.split("/"):
+  for key in _keys(path):
     if not isinstance(tree, Mapping):
       tree = {}
     keys = {str(name): name for name in tree}

@@ -1,6 +1,6 @@
 """Rows of a table -> arrays, by what was learned from the training rows."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 import dataclasses
 import json
 from pathlib import Path
@@ -61,22 +61,41 @@ class FeatureSpace:
     normalisers = tuple(
         Normaliser.fit(one, frame[DENSE + one.name]) for one in schema.dense
     )
-    columns: dict[str, list[pl.Series]] = {}
-    caps: dict[str, tuple[int, int, int]] = {}
-    for one in (*schema.categorical, *schema.sequences):
-      values = split_values(frame[CATEGORICAL + one.name], one.separator)
-      columns.setdefault(one.of_table, []).append(values)
-      caps[one.of_table] = one.caps
-    for name, values in (further or {}).items():
-      columns.setdefault(name, []).append(values)
-      caps.setdefault(name, (0, 1, 0))
     tables, offset = {}, 1
-    for name, found in columns.items():
-      buckets, min_count, max_values = caps[name]
+    for name, (found, caps) in _columns(frame, schema, further or {}).items():
+      buckets, min_count, max_values = caps
       known = () if buckets else frequent_values(found, min_count, max_values)
       tables[name] = ValueTable(offset, known, buckets)
       offset += tables[name].size
     return cls(schema, normalisers, tables)
+
+  def extended(
+      self,
+      frame: pl.DataFrame,
+      further: Mapping[str, pl.Series],
+      fixed: Collection[str] = (),
+  ) -> "FeatureSpace":
+    """For a model that goes on with newer rows.
+
+    All ids stay as they are, and values that only the newer rows have get new
+    ones behind them. Numbers are normalised as before: the model knows them so.
+
+    Args:
+      frame, further: see `fit`.
+      fixed: tables without new values.
+    """
+    tables, last = dict(self.tables), self.num_ids
+    for name, (found, caps) in _columns(frame, self.schema, further).items():
+      buckets, min_count, max_values = caps
+      if buckets or name in fixed:
+        continue
+      known = set(tables[name].values)
+      new = [x for x in frequent_values(found, min_count, 0) if x not in known]
+      if max_values:
+        new = new[: max(max_values - len(known), 0)]
+      tables[name] = tables[name].extended(new, last)
+      last += len(new)
+    return FeatureSpace(self.schema, self.normalisers, tables)
 
   @property
   def num_ids(self) -> int:
@@ -186,6 +205,21 @@ class FeatureSpace:
           "unknown": unknown / max(len(values), 1),
       }
     return out
+
+
+def _columns(
+    frame: pl.DataFrame,
+    schema: FeatureSchema,
+    further: Mapping[str, pl.Series],
+) -> dict[str, tuple[list[pl.Series], tuple[int, int, int]]]:
+  """{table: (values of its columns, caps of its ids)}; see `fit`."""
+  found: dict[str, tuple[list[pl.Series], tuple[int, int, int]]] = {}
+  for one in (*schema.categorical, *schema.sequences):
+    values = split_values(frame[CATEGORICAL + one.name], one.separator)
+    found.setdefault(one.of_table, ([], one.caps))[0].append(values)
+  for name, values in further.items():
+    found.setdefault(name, ([], (0, 1, 0)))[0].append(values)
+  return found
 
 
 def to_markdown(summary: Mapping[str, Mapping[str, Any]]) -> str:

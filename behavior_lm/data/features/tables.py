@@ -7,7 +7,8 @@ Each table of values (users, items, genres, ...) has a range of ids:
   offset + 1             unknown: not in the vocabulary of the training rows
   offset + 2 ...         the values, or the buckets of their hashes
 
-so one gather fetches the vectors of all columns.
+so one gather fetches the vectors of all columns. Values that retraining adds
+get ids behind those of all tables, so that known ones keep theirs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from behavior_lm.data.features.values import hash_bucket
 from behavior_lm.data.features.values import MISSING
 from behavior_lm.data.features.values import NUM_SPECIAL
 from behavior_lm.data.features.values import UNKNOWN
+from behavior_lm.data.features.values import value_ids
 
 PADDING = 0
 
@@ -33,11 +35,13 @@ class ValueTable:
     offset: its first id.
     values: of the vocabulary, the most frequent first; empty if hashed.
     buckets: of hashes; 0 with a vocabulary.
+    later: (first id, number) of the last of the values, which retraining added.
   """
 
   offset: int
   values: tuple[str, ...] = ()
   buckets: int = 0
+  later: tuple[tuple[int, int], ...] = ()
 
   @property
   def size(self) -> int:
@@ -56,21 +60,32 @@ class ValueTable:
     """[n] texts, null for missing -> [n] int32 ids."""
     if self.buckets:
       own = texts.unique().drop_nulls()
-      codes: Sequence[int] | np.ndarray = [
-          NUM_SPECIAL + hash_bucket(text, self.buckets) for text in own
-      ]
+      first = self.offset + NUM_SPECIAL
+      codes = [first + hash_bucket(text, self.buckets) for text in own]
     else:
       own = pl.Series(self.values, dtype=pl.String)
-      codes = np.arange(NUM_SPECIAL, NUM_SPECIAL + len(own))
+      codes = value_ids(self.offset, len(self.values), self.later)
     found = texts.replace_strict(
         own,
         pl.Series(codes, dtype=pl.Int32),
-        default=UNKNOWN,
+        default=self.unknown,
         return_dtype=pl.Int32,
     )
     empty = texts.is_null().to_numpy()
-    local = np.where(empty, MISSING, found.fill_null(UNKNOWN).to_numpy())
-    return (self.offset + local).astype(np.int32)
+    known = found.fill_null(self.unknown).to_numpy()
+    return np.where(empty, self.missing, known).astype(np.int32)
+
+  def extended(
+      self, values: Sequence[str], first_id: int
+  ) -> "ValueTable":
+    """With values that it does not have yet, whose ids begin at `first_id`."""
+    if not values:
+      return self
+    return dataclasses.replace(
+        self,
+        values=(*self.values, *values),
+        later=(*self.later, (first_id, len(values))),
+    )
 
   def to_json(self) -> dict[str, Any]:
     return dataclasses.asdict(self) | {"values": list(self.values)}
@@ -81,6 +96,7 @@ class ValueTable:
         int(found["offset"]),
         tuple(str(value) for value in found["values"]),
         int(found["buckets"]),
+        tuple((int(at), int(n)) for at, n in found.get("later", ())),
     )
 
 

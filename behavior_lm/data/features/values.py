@@ -5,6 +5,7 @@ Each table of categories has a range of ids from its offset on, see
 """
 
 from collections.abc import Sequence
+import itertools
 import zlib
 
 import numpy as np
@@ -17,6 +18,23 @@ MISSING, UNKNOWN = 0, 1
 def hash_bucket(text: str, buckets: int) -> int:
   """A bucket of a text, the same on every machine and in every version."""
   return zlib.crc32(text.encode()) % buckets
+
+
+def value_ids(
+    offset: int, number: int, later: Sequence[Sequence[int]]
+) -> list[int]:
+  """The ids of the values of a vocabulary, see `features.tables.ValueTable`.
+
+  Args:
+    offset: first id of the table.
+    number: of values.
+    later: (first id, number) of the values that retraining added.
+  """
+  first = number - sum(count for _, count in later)
+  blocks = [(offset + NUM_SPECIAL, first), *later]
+  return list(
+      itertools.chain(*(range(at, at + count) for at, count in blocks))
+  )
 
 
 def normalise(

@@ -15,6 +15,7 @@ from behavior_lm.data.features.values import MISSING
 from behavior_lm.data.features.values import normalise
 from behavior_lm.data.features.values import NUM_SPECIAL
 from behavior_lm.data.features.values import UNKNOWN
+from behavior_lm.data.features.values import value_ids
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,8 +175,9 @@ class _Table:
 
   def __init__(self, about: Mapping[str, Any]) -> None:
     self.offset, self.buckets = about["offset"], about["buckets"]
-    first = self.offset + NUM_SPECIAL
-    self.known = {value: first + n for n, value in enumerate(about["values"])}
+    values = about["values"]
+    ids = value_ids(self.offset, len(values), about.get("later", ()))
+    self.known = dict(zip(values, ids, strict=True))
     self.size = NUM_SPECIAL + (self.buckets or len(self.known))
 
   def __call__(self, value: str | None) -> int:

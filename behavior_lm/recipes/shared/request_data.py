@@ -181,15 +181,19 @@ def read_events(
           f"data.candidate is {data.candidate!r}, which is no categorical"
           " feature: name the column of the item that is shown."
       )
+    past = filter(None, data.get("past", "").split(","))
+    known = [read_requests(config, Path(data.path) / file) for file in past]
     events = rows_as_events(
-        list(tables.values()), heads_of(config), data.candidate
+        [*known, *tables.values()], heads_of(config), data.candidate
     )
     return events.filter(~pl.col(schema.EVENT_ID).is_in(excluded))
   return dataset_events(History(open_dataset(data.actions)), excluded)
 
 
 def make_data(
-    config: ml_collections.ConfigDict, space: FeatureSpace | None = None
+    config: ml_collections.ConfigDict,
+    space: FeatureSpace | None = None,
+    older: FeatureSpace | None = None,
 ) -> RequestData:
   """Reads and encodes what a run needs.
 
@@ -197,11 +201,12 @@ def make_data(
     config: of the run.
     space: of a run that exists; None fits one on the training rows, and on
       actions up to their last one.
+    older: of the ranker that a new run starts from, which is extended.
   """
   tables = read_tables(config)
   events = read_events(config, tables)
   if space is None:
-    space = fit_space(config, tables["train"], events)
+    space = fit_space(config, tables["train"], events, older)
   actions = make_actions(config, space, events)
   vectors = read_vectors(config)
   return RequestData(
@@ -237,8 +242,13 @@ def fit_space(
     config: ml_collections.ConfigDict,
     train: SampleTable,
     events: pl.DataFrame | None,
+    older: FeatureSpace | None = None,
 ) -> FeatureSpace:
-  """Features by the training rows, and by actions up to their last one."""
+  """Features by the training rows, and by actions up to their last one.
+
+  Raises:
+    UserError: if `older`, which is extended, has other features.
+  """
   further = {}
   if events is not None:
     last = times_of(train.frame).max()
@@ -249,7 +259,16 @@ def fit_space(
         ACTION_TABLE: known[schema.EVENT_ID],
         _item_table(config): known[schema.DESIGN_ID],
     }
-  return FeatureSpace.fit(train.frame, feature_schema(config), further)
+  declared = feature_schema(config)
+  if older is None:
+    return FeatureSpace.fit(train.frame, declared, further)
+  if (declared, bool(further)) != (older.schema, ACTION_TABLE in older.tables):
+    raise UserError(
+        f"{config.init_from.model}: has other features or actions than this"
+        " config. Give the data.features and data.actions of that run."
+    )
+  # Counts of each type of action are inputs of layers, which do not grow.
+  return older.extended(train.frame, further, fixed=(ACTION_TABLE,))
 
 
 def make_actions(
