@@ -7,11 +7,11 @@ r"""Rank candidates for a user in real time: TransAct in a wide and deep stack.
   python experiments/rank.py --run runs/ranking --requests new.parquet \
       --out scores.parquet
 
-`table` is ml1m_ctr, criteo, requests (what experiments/generate.py writes with
---requests) or none: say of your own table which columns are what with
---config.data.columns and data.features. `history` is none (DCN v2), average,
-cnn, gru, din, bst or transact. `runlocal=1` runs in seconds, to see that it
-works. See docs/ranking.md, where the figures are.
+`table` is ml1m_ctr, criteo, taobao, requests (what experiments/generate.py
+writes with --requests) or none: say of your own table which columns are what
+with --config.data.columns and data.features. `history` is none (DCN v2),
+average, cnn, gru, din, bst or transact. `runlocal=1` runs in seconds, to see
+that it works. See docs/ranking.md, where the figures are.
 """
 
 import ml_collections
@@ -37,6 +37,7 @@ def _nothing() -> dict:
       features=dict(dense={}, categorical={}, sequences={}, texts=()),
       candidate="",
       actions="",
+      category="",
   )
 
 
@@ -60,6 +61,7 @@ def _ml1m_ctr() -> dict:
       ),
       candidate="iid",
       actions="rows",
+      category="genres",
   )
 
 
@@ -79,6 +81,26 @@ def _requests() -> dict:
       ),
       candidate="item",
       actions="rows",
+      category="tags",
+  )
+
+
+def _taobao() -> dict:
+  """Hours of users of Taobao's log; --config.data.actions is the dataset."""
+  return _nothing() | dict(
+      files=("train.parquet", "valid.parquet", "test.parquet"),
+      columns=dict(
+          heads="click,favourite,cart,buy", user="user", time="time",
+          weight="", timezone="UTC",
+      ),
+      features=dict(
+          dense={},
+          categorical={"user": {}, "item": {}, "category": {}},
+          sequences={},
+          texts=(),
+      ),
+      candidate="item",
+      category="category",
   )
 
 
@@ -103,6 +125,7 @@ TABLES = {
     "none": _nothing,
     "ml1m_ctr": _ml1m_ctr,
     "requests": _requests,
+    "taobao": _taobao,
     "criteo": _criteo,
 }
 
@@ -232,6 +255,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     c.evals[split].k = 3
     # {head: factor in the sum that candidates are ordered by}.
     c.evals[split].head_weights = ml_collections.ConfigDict()
+    # The column by which the diversity of the first k is measured.
+    c.evals[split].category = TABLES[table]()["category"]
   if table == "criteo":
     c.evals_per_epoch = 0
   first = c.data.columns.heads.split(",")[0]

@@ -3,7 +3,8 @@
 AUC looks at all pairs of a row with the action and one without; UAUC is the
 unweighted mean of the AUC of each user who has both, so that it does not gain
 by knowing which users act often. HIT@k looks at the first k candidates of each
-request, as TransAct's evaluation does (arXiv 2306.00248, section 4.2).
+request, as TransAct's evaluation does (arXiv 2306.00248, section 4.2), and the
+diversity of lists at how much alike these candidates are.
 """
 
 from collections.abc import Mapping
@@ -81,17 +82,60 @@ def hit_at_k(
   Returns:
     {head: share}. Of a head that should be avoided, less is better.
   """
+  groups, top = first_k(requests, scores, k)
+  number = int(groups.max()) + 1
+  return {
+      head: float(
+          np.mean(np.bincount(groups[top], values[top] == 1, number) > 0)
+      )
+      for head, values in labels.items()
+  }
+
+
+def first_k(
+    requests: np.ndarray, scores: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """[n] numbers of requests, and the places of the first k rows of each."""
   groups = group_numbers(requests)
   order = np.lexsort((np.arange(len(scores)), -np.asarray(scores), groups))
   sizes = np.bincount(groups)
   start = np.cumsum(sizes) - sizes
   place = np.arange(len(order)) - start[groups[order]]
-  top = order[place < k]
+  return groups, order[place < k]
+
+
+def diversity_at_k(
+    requests: np.ndarray,
+    scores: np.ndarray,
+    categories: np.ndarray,
+    recent: np.ndarray,
+    k: int = 3,
+) -> dict[str, float]:
+  """How much alike the first k candidates of requests are.
+
+  Args:
+    requests, scores, k: see `hit_at_k`.
+    categories: [n] int, of the candidate.
+    recent: [n] bool, whether the user lately acted on that category.
+
+  Returns:
+    Means over requests: `entropy`, in nats, of the categories of the list;
+    `repeats`, the share of its places whose category stands higher up too;
+    `recent`, the share of its places with a category of a late action.
+  """
+  groups, top = first_k(requests, scores, k)
+  own, number = groups[top], int(groups.max()) + 1
+  size = np.bincount(own, minlength=number)
+  pairs, counts = np.unique(
+      np.stack([own, categories[top]]), axis=1, return_counts=True
+  )
+  share = counts / size[pairs[0]]
+  entropy = np.bincount(pairs[0], -share * np.log(share), number)
+  distinct = np.bincount(pairs[0], minlength=number)
   return {
-      head: float(
-          np.mean(np.bincount(groups[top], values[top] == 1, len(sizes)) > 0)
-      )
-      for head, values in labels.items()
+      "entropy": float(entropy.mean()),
+      "repeats": float(np.mean(1 - distinct / size)),
+      "recent": float(np.mean(np.bincount(own, recent[top], number) / size)),
   }
 
 

@@ -10,13 +10,21 @@ from jax.sharding import Mesh
 import numpy as np
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.features.actions import AGES
 from behavior_lm.data.features.actions import check_before
+from behavior_lm.data.features.actions import ITEMS
 from behavior_lm.data.features.actions import TYPES
 from behavior_lm.data.features.requests import RequestRows
+from behavior_lm.data.features.space import BAG
+from behavior_lm.data.features.space import IDS_ARRAY
 from behavior_lm.evaluation.label_scores import make_label_program
+from behavior_lm.evaluation.request_metrics import diversity_at_k
 from behavior_lm.evaluation.request_metrics import hit_at_k
 from behavior_lm.evaluation.request_metrics import row_figures
 from behavior_lm.training.sharding import put_batch
+
+# Seconds that make an action a late one, for the diversity of lists.
+_DAY = 86_400.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +38,8 @@ class RequestSubject:
     names: fields that the model reads.
     graphdef: of the model.
     mesh: devices.
+    columns: names of the columns of categories, in the order of "ids".
+    candidate: the one of what is shown.
     shift: what is added to all logits: the logarithm of the share of negatives
       that training kept.
   """
@@ -40,6 +50,8 @@ class RequestSubject:
   names: tuple[str, ...]
   graphdef: Any
   mesh: Mesh
+  columns: Sequence[str] = ()
+  candidate: str = ""
   shift: float = 0.0
 
   @functools.cached_property
@@ -85,9 +97,11 @@ class RequestScores:
     k: of HIT@k.
     head_weights: {head: factor in the sum that ranks the candidates of a
       request}; 1 for others, below 0 for actions that should not happen.
+    category: column by which the diversity of the first k is measured, of one
+      category, or of several of which the first counts; empty is none.
 
   Raises:
-    UserError: if there is no such split or head.
+    UserError: if there is no such split, head or column.
   """
 
   def __init__(
@@ -98,6 +112,7 @@ class RequestScores:
       every: int = 0,
       k: int = 3,
       head_weights: Mapping[str, float] | None = None,
+      category: str = "",
   ) -> None:
     if split not in subject.sides:
       raise UserError(
@@ -111,6 +126,12 @@ class RequestScores:
           f" {', '.join(subject.heads)}."
       )
     self.subject, self.split, self.every, self.k = subject, split, every, k
+    self.category = category
+    if category and self._categories(split) is None:
+      raise UserError(
+          f"evals category {category!r} is no feature of categories; they are"
+          f" {', '.join(subject.columns)}."
+      )
     self.head_weights = np.array(
         [(head_weights or {}).get(head, 1.0) for head in subject.heads]
     )
@@ -143,4 +164,42 @@ class RequestScores:
     for head, value in hits.items():
       name = f"hit@{self.k}"
       out[f"{head}/{name}" if len(heads) > 1 else name] = value
+    if self.category:
+      categories = self._categories(self.split)
+      found = diversity_at_k(
+          rows.requests, ranked, categories, self._recent(categories), self.k
+      )
+      out |= {f"{name}@{self.k}": value for name, value in found.items()}
     return out
+
+  def _categories(self, split: str) -> Any:
+    """[n] ids of the category of each candidate; None without such a column."""
+    arrays = self.subject.sides[split].arrays
+    if self.category in self.subject.columns:
+      place = list(self.subject.columns).index(self.category)
+      return arrays[IDS_ARRAY][:, place]
+    bag = arrays.get(BAG + self.category)
+    return None if bag is None else bag[:, 0]
+
+  def _recent(self, categories: np.ndarray) -> np.ndarray:
+    """[n] whether the user acted on a candidate's category in the last day.
+
+    The category of an action is that of its item where any table shows it.
+    """
+    subject, rows = self.subject, self.subject.sides[self.split]
+    if rows.actions is None:
+      return np.zeros(len(rows), bool)
+    place = list(subject.columns).index(subject.candidate)
+    items = {n: s.arrays[IDS_ARRAY][:, place] for n, s in subject.sides.items()}
+    last = max(rows.actions.items.max(initial=0), *map(np.max, items.values()))
+    category_of = np.full(last + 1, -1, np.int64)
+    for split, found in items.items():
+      category_of[found] = self._categories(split)
+    parts = []
+    for first in range(0, len(rows), subject.batch_size):
+      at = np.arange(first, min(first + subject.batch_size, len(rows)))
+      batch = rows.batch(at)
+      late = (batch[TYPES] > 0) & (batch[AGES] < _DAY)
+      same = category_of[batch[ITEMS]] == categories[at, None]
+      parts.append((late & same).any(1))
+    return np.concatenate(parts)

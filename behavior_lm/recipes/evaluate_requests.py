@@ -14,6 +14,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data.features.requests import RequestRows
 from behavior_lm.evaluation import classification
 from behavior_lm.evaluation import request_metrics
+from behavior_lm.evaluation.request_scores import RequestScores
 from behavior_lm.recipes import ranking
 from behavior_lm.recipes.ranking_run import load_ranking_run
 from behavior_lm.recipes.ranking_run import RankingRun
@@ -21,6 +22,11 @@ from behavior_lm.recipes.shared import request_data
 from behavior_lm.recipes.shared.scored import Scored
 from behavior_lm.training.sharding import make_mesh
 
+BASELINES = {
+    "logistic regression": logistic_regression,
+    "boosted trees": boosted_trees,
+}
+# Of each head.
 COLUMNS = (
     dict(name="auc", title="AUC", format=".4f", better="high"),
     dict(name="uauc", title="UAUC", format=".4f", better="high"),
@@ -37,7 +43,12 @@ COLUMNS = (
         format=".4f",
         better="low",
     ),
-    dict(name="hit", title="HIT@3", format=".4f", better="high"),
+)
+# Of the first k of each request, by the column `evals.NAME.category`.
+DIVERSITY = (
+    dict(name="entropy", title="category entropy", better="high"),
+    dict(name="repeats", title="repeated categories", better="low"),
+    dict(name="recent", title="categories of the last day", better="low"),
 )
 NOTES = (
     "UAUC is the unweighted mean of the AUC of users with both classes.",
@@ -57,7 +68,7 @@ def evaluate_requests(
 
   Args:
     runs: folders of configs/ranking.py, over the same tables.
-    name: of the evaluator; its first head is what the table is about.
+    name: of the evaluator; intervals and differences are of its first head.
     path: another folder of tables; empty is that of the first run.
     best: score the best checkpoint of each run instead of the last.
 
@@ -82,13 +93,13 @@ def evaluate_requests(
           " apart."
       )
     found = evaluator.subject.predict(run.state, evaluator.split)
-    scored.add(folder, describe_run(run), found[:, 0], run.config)
+    scored.add(folder, describe_run(run), found, run.config)
   assert first is not None
-  train, wanted = data.sides["train"], {"rows": rows}
   baselines = {
-      "logistic regression": logistic_regression(train, wanted)["rows"],
-      "boosted trees": boosted_trees(train, wanted)["rows"],
+      name: _all_heads(fit, data.sides["train"], rows)
+      for name, fit in BASELINES.items()
   }
+  columns = make_columns(run.heads, evaluator.k, bool(evaluator.category))
   digest = hashlib.sha256(np.ascontiguousarray(rows.labels).tobytes())
   known = ~np.isnan(rows.labels[:, 0])
   return {
@@ -104,13 +115,28 @@ def evaluate_requests(
           "events": len(data.actions) if data.actions else 0,
           "users": len(np.unique(rows.users)),
       },
-      "columns": [dict(column) for column in COLUMNS],
-      "main": "auc",
+      "columns": columns,
+      "main": columns[0]["name"],
       "notes": list(NOTES),
       "rows": make_rows(
-          rows, scored.models, baselines, scored.seeds, scored.hashes
+          evaluator, scored.models, baselines, scored.seeds, scored.hashes
       ),
   }
+
+
+def _all_heads(
+    fit: Any, train: RequestRows, rows: RequestRows
+) -> np.ndarray:
+  """[n, heads] probabilities of a plain model, fitted to each head."""
+  found = []
+  for head in range(rows.labels.shape[1]):
+    share = float(np.nanmean(train.labels[:, head]))
+    if share in (0.0, 1.0):
+      # There is nothing to tell apart.
+      found.append(np.full(len(rows), share))
+    else:
+      found.append(fit(train, {"rows": rows}, head)["rows"])
+  return np.stack(found, 1)
 
 
 def open_requests(
@@ -138,19 +164,53 @@ def describe_run(run: RankingRun) -> str:
   return f"{model.history}{fusion}"
 
 
+def make_columns(
+    heads: Sequence[str], k: int, diversity: bool
+) -> list[dict[str, Any]]:
+  """The columns of all heads, named as `RequestScores.figures` does."""
+  hit = dict(name=f"hit@{k}", title=f"HIT@{k}", format=".4f", better="high")
+  found = []
+  for head in heads:
+    prefix = f"{head}/" if len(heads) > 1 else ""
+    found += [
+        column
+        | dict(
+            name=prefix + column["name"],
+            title=(f"{head} " if prefix else "") + column["title"],
+        )
+        for column in (*COLUMNS, hit)
+    ]
+  if diversity:
+    found += [
+        column | dict(name=f"{column['name']}@{k}", format=".4f")
+        for column in DIVERSITY
+    ]
+  return found
+
+
 def make_rows(
-    rows: RequestRows,
+    evaluator: RequestScores,
     models: Mapping[str, np.ndarray],
     baselines: Mapping[str, np.ndarray],
     seeds: Mapping[str, int],
     hashes: Mapping[str, str],
 ) -> list[dict[str, Any]]:
-  """Rows of `artifacts.evaluation` from probabilities [n] of one head."""
+  """Rows of `artifacts.evaluation`.
+
+  Args:
+    evaluator: of the rows.
+    models: name -> [n, heads] probabilities.
+    baselines: name -> the same.
+    seeds, hashes: of the models.
+  """
+  subject = evaluator.subject
+  rows, heads = subject.sides[evaluator.split], subject.heads
+  prefix = f"{heads[0]}/" if len(heads) > 1 else ""
   labels = rows.labels[:, 0]
   known = ~np.isnan(labels)
   draws = {
       name: request_metrics.resampled(
-          labels[known], found[known], rows.users[known]
+          labels[known], found[known, 0], rows.users[known]
       )
       for name, found in {**models, **baselines}.items()
   }
@@ -163,20 +223,14 @@ def make_rows(
         gap = classification.difference(
             draws[name]["auc"], draws[best]["auc"]
         )
-      values = request_metrics.row_figures(
-          labels[known], found[known], rows.users[known]
-      )
-      hits = request_metrics.hit_at_k(
-          rows.requests, found, {"hit": labels}, 3
-      )
       out.append({
           "model": name,
           "kind": kind,
           "seed": seeds.get(name),
           "config_hash": hashes.get(name),
-          "values": values | hits,
+          "values": evaluator.figures(found),
           "ci": {
-              one: classification.estimate(values).interval
+              prefix + one: classification.estimate(values).interval
               for one, values in draws[name].items()
           },
           "difference": gap

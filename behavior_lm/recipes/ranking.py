@@ -233,6 +233,8 @@ def make_subject(
       names=request_data.ranker_inputs(config, data.space).fields,
       graphdef=graphdef,
       mesh=mesh,
+      columns=data.space.schema.names("categorical"),
+      candidate=config.data.candidate,
       shift=request_data.logit_shift(config),
   )
 

@@ -72,6 +72,43 @@ VARIANTS = (
         "none",
         {"keep_best.metric": "valid/uauc"},
     ),
+    # TransAct's own ablations (arXiv 2306.00248, section 4.3).
+    Variant("TransAct, no counts", "transact", {"model.counts": False}),
+    *(
+        Variant(
+            f"TransAct, {length} actions",
+            "transact",
+            {"data.num_actions": length},
+        )
+        for length in (10, 50, 100)
+    ),
+    *(
+        Variant(
+            f"TransAct, {name.replace('_', ' ')} {value}",
+            "transact",
+            {f"model.history_options.transact.{name}": value},
+        )
+        for name, values in (
+            ("num_layers", (1, 3)),
+            ("mlp_dim", (16, 64)),
+            ("num_heads", (2,)),
+            ("num_first", (0, 1, 20)),
+            ("pool", ("rest", "none")),
+            ("positions", (True,)),
+            ("time_encoding", ("gate",)),
+        )
+        for value in values
+    ),
+    *(
+        Variant(
+            f"TransAct, window mask per {window}"
+            if window != "none"
+            else "TransAct, no window mask",
+            "transact",
+            {"model.window": window},
+        )
+        for window in ("none", "example", "batch")
+    ),
 )
 
 
@@ -103,21 +140,24 @@ def run_variant(
   Scores are kept in the run folder, so that a table is made anew at once.
 
   Returns:
-    [n] probabilities of the first head, and what the run was.
+    [n] probabilities of the first head, and what the run was, with the figures
+    of all heads.
   """
   kept = folder / SCORES
-  if kept.exists():
-    found = json.loads(kept.read_text())
+  found = json.loads(kept.read_text()) if kept.exists() else {}
+  if "figures" in found:
     return np.array(found.pop("scores")), found
   train(config, folder)
   run = load_ranking_run(folder, best=True)
   evaluator, _ = open_requests(run, "test")
-  scores = evaluator.subject.predict(run.state, evaluator.split)[:, 0]
+  predicted = evaluator.subject.predict(run.state, evaluator.split)
+  scores = predicted[:, 0]
   lines = [line for line in read_metrics(folder / METRICS) if "seconds" in line]
   about = {
       "seed": int(config.seed),
       "config_hash": config_hash(config),
       "best_step": run.step,
+      "figures": evaluator.figures(predicted),
       "seconds": float(lines[-1]["seconds"]),
   }
   write_whole(kept, json.dumps(about | {"scores": scores.tolist()}))
@@ -174,6 +214,27 @@ def row_of(
   return row
 
 
+def figures_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+  """The figures of all heads and of lists, means over seeds, as Markdown."""
+  rows = [row for row in rows if row["runs"]]
+  names = list(rows[0]["runs"][0]["figures"]) if rows else []
+  # Figures of lists first: they say what users see.
+  ends = ("@3", "auc", "log_loss", "calibration", "calibration_error")
+  out = []
+  for chosen in (ends[:1], ends[1:]):
+    columns = [name for name in names if name.endswith(chosen)]
+    if columns:
+      mean = lambda row, name: np.mean(
+          [run["figures"][name] for run in row["runs"]]
+      )
+      cells = [
+          [row["model"], *(f"{mean(row, name):.4f}" for name in columns)]
+          for row in rows
+      ]
+      out += [markdown.table(["model", *columns], cells), ""]
+  return out
+
+
 def page(result: Mapping[str, Any]) -> str:
   """The table as Markdown."""
   cell = lambda row, name: (
@@ -208,12 +269,14 @@ def page(result: Mapping[str, Any]) -> str:
       "",
       markdown.table(header, rows),
       "",
+      *figures_tables(result["rows"]),
       f"Test rows: {result['test_rows']:,} of {result['test_users']:,} users;"
       f" UAUC is the mean over the {result['uauc_users']:,} with both classes."
       " Intervals are 95 % by a bootstrap over users, differences are paired by"
       f" user and against {result['reference']}. Checkpoints are chosen by AUC"
       " on the validation rows. Actions are the user's earlier rows, liked or"
-      " not, of all three tables, strictly before the second of the request.",
+      " not, of all three tables, or those of the log, strictly before the"
+      " request.",
       "",
       "Settings of all runs: "
       + ", ".join(f"{k}={v}" for k, v in result["changes"].items())

@@ -1,13 +1,17 @@
 r"""Compares rankers on CoLLM's cut of MovieLens, or on any table by config.
 
   python experiments/studies/ranking/run.py --data ml1m_ctr --work runs/study
+  python experiments/studies/ranking/run.py --taobao LOG --work runs/taobao
 
-Writes experiments/results/ranking_ml1m_ctr.{json,md}. Runs are kept in --work:
-the same command goes on where it was stopped. --variants takes rows by their
-encoders, --seeds more draws; --set changes every config.
+Writes experiments/results/ranking_{ml1m_ctr,taobao}.{json,md}. Runs are kept in
+--work: the same command goes on where it was stopped. --variants takes rows by
+number (--list shows them), --seeds more draws; --set changes every config. LOG
+is Taobao's UserBehavior.csv or its folder: it is prepared and cut into requests
+of a user's hour first, in --work.
 """
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -17,9 +21,13 @@ from behavior_lm.common.host_memory import keep_freed_memory
 from experiments.studies.results import checked_out
 from experiments.studies.results import write_result
 
-_DATA = flags.DEFINE_string("data", None, "The folder of the tables.")
+_DATA = flags.DEFINE_string("data", "", "The folder of the tables.")
+_TAOBAO = flags.DEFINE_string(
+    "taobao", "", "Taobao's log, in the place of --data."
+)
+_LIST = flags.DEFINE_bool("list", False, "Only show the rows.")
 _TABLE = flags.DEFINE_string("table", "ml1m_ctr", "As in configs/ranking.py.")
-_WORK = flags.DEFINE_string("work", None, "The folder of the runs.")
+_WORK = flags.DEFINE_string("work", "", "The folder of the runs.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Runs of each row.", 1)
 _VARIANTS = flags.DEFINE_list(
     "variants", [], "Rows by number, from 0; empty: all."
@@ -29,8 +37,9 @@ _SET = flags.DEFINE_multi_string(
 )
 _OUT = flags.DEFINE_string(
     "out",
-    "experiments/results/ranking_ml1m_ctr",
-    "Files without their endings.",
+    "",
+    "Files without their endings; ranking_TABLE in experiments/results if not"
+    " given.",
 )
 
 
@@ -46,17 +55,27 @@ def _value(text: str) -> int | float | str:
 def main(argv: list[str]) -> None:
   """Trains all rows, and writes the table."""
   del argv
-  out = checked_out(_OUT.value)
-  if not _DATA.value or not _WORK.value:
-    raise UserError("--data and --work are needed; see --help.")
+  table = "taobao" if _TAOBAO.value else _TABLE.value
+  out = checked_out(_OUT.value or f"experiments/results/ranking_{table}")
+  if not _LIST.value:
+    if bool(_DATA.value) == bool(_TAOBAO.value) or not _WORK.value:
+      raise UserError("--work and --data or --taobao are needed; see --help.")
   import numpy as np
 
   from behavior_lm.artifacts.commands import this_command
   from behavior_lm.evaluation import request_metrics
   from behavior_lm.recipes.shared.request_data import make_data
   from experiments.studies.ranking import ranking_study as study
+  from experiments.studies.ranking.taobao import make_tables
 
-  changes = {}
+  if _LIST.value:
+    for number, variant in enumerate(study.VARIANTS):
+      print(f"{number:3} {variant.name}")
+    return
+  path, own, changes = _DATA.value, dict[str, Any](), dict[str, Any]()
+  if _TAOBAO.value:
+    tables, log = make_tables(_TAOBAO.value, Path(_WORK.value))
+    path, own = str(tables), {"data.actions": str(log)}
   for text in _SET.value:
     key, separator, value = text.partition("=")
     if not separator:
@@ -71,7 +90,7 @@ def main(argv: list[str]) -> None:
   # The rows are the same for all variants; the second one has actions.
   data = make_data(
       study.variant_config(
-          _TABLE.value, _DATA.value, study.VARIANTS[1], 0, changes
+          table, path, study.VARIANTS[1], 0, own | changes
       )
   )
   found = []
@@ -80,7 +99,7 @@ def main(argv: list[str]) -> None:
     draws, about = [], []
     for seed in range(_SEEDS.value):
       config = study.variant_config(
-          _TABLE.value, _DATA.value, variant, seed, changes
+          table, path, variant, seed, own | changes
       )
       folder = Path(_WORK.value) / f"{number}_{variant.history}_{seed}"
       scores, one = study.run_variant(config, folder)
@@ -102,13 +121,13 @@ def main(argv: list[str]) -> None:
   )
   result = {
       "command": this_command(),
-      "data": Path(_DATA.value).name,
+      "data": table if _TAOBAO.value else Path(path).name,
       "changes": changes,
       "reference": name,
       "test_rows": len(test),
       "test_users": len(np.unique(test.users)),
       "uauc_users": int(np.isfinite(aucs).sum()),
-      "published": study.PUBLISHED if _TABLE.value == "ml1m_ctr" else {},
+      "published": study.PUBLISHED if table == "ml1m_ctr" else {},
       "rows": rows,
   }
   text = study.page(result)

@@ -12,6 +12,10 @@ def draws(shift: float) -> dict[str, np.ndarray]:
   return dict.fromkeys(study.MEASURES, 0.7 + shift + noise)
 
 
+def figures(hit: float) -> dict:
+  return {"figures": {"buy/auc": 0.6, "buy/hit@3": hit, "recent@3": 0.25}}
+
+
 @pytest.fixture
 def result() -> dict:
   plain, runs = draws(0.0), [draws(0.02), draws(0.04)]
@@ -26,7 +30,7 @@ def result() -> dict:
       "published": {"other": (0.5, 0.6)},
       "rows": [
           study.row_of("ids", [plain], plain, []),
-          study.row_of("ours", runs, plain, [{"seed": 0}, {"seed": 1}]),
+          study.row_of("ours", runs, plain, [figures(0.2), figures(0.4)]),
       ],
   }
 
@@ -45,6 +49,9 @@ def test_the_page_tells_command_settings_and_published_figures(result):
   page = study.page(result)
   assert "| ours | 2 | 0.7300" in page and "| other |  | 0.5000" in page
   assert "epochs=3" in page and "10 with both classes" in page
+  lines = [line.replace(" ", "") for line in page.splitlines()]
+  assert "|model|buy/hit@3|recent@3|" in lines
+  assert "|ours|0.3000|0.2500|" in lines and "|ours|0.6000|" in lines
 
 
 def test_changes_reach_the_config_and_a_row_may_overrule_them():
