@@ -237,11 +237,21 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   # none, example or batch: what hides the newest actions while training.
   c.model.window = "example"
   c.model.window_hours = 24.0
+  # The newest actions that the encoder reads, 0 is all of them; and of the
+  # others, up to data.num_actions, those nearest to the candidate.
+  c.model.num_recent = 0
+  c.model.num_nearest = 0
   c.model.init_scale = 0.05
 
   c.objective = ml_collections.ConfigDict()
   # Squares of the vectors and weights that a batch looks up.
   c.objective.l2 = 1e-3
+  # The loss on the next action of the user's own sequence, of transact, and its
+  # negatives: so many items of actions of the batch, or all candidates of it
+  # ("shown").
+  c.objective.next_weight = 0.0
+  c.objective.next_negatives = 64
+  c.objective.next_source = "batch"
   # Row per head, number per action and one for "no action": "1,0,1;0,1,1".
   c.objective.label_weights = ""
   # {user id: factor of the loss}.

@@ -20,6 +20,8 @@ from behavior_lm.layers.dropout import Dropout
 from behavior_lm.layers.linear import Linear
 from behavior_lm.models.histories import HISTORIES
 from behavior_lm.models.histories.history import ActionVectors
+from behavior_lm.models.histories.history import nearest_actions
+from behavior_lm.models.histories.transact import TransAct
 
 WINDOWS = ("none", "example", "batch")
 USER_VECTOR = "user_vector"
@@ -110,6 +112,9 @@ class Ranker(nnx.Module):
       unknown_rate: float = 0.0,
       window: str = "example",
       window_hours: float = 24.0,
+      num_recent: int = 0,
+      num_nearest: int = 0,
+      next_action: bool = False,
       init_scale: float = 0.05,
       rngs: nnx.Rngs,
   ):
@@ -121,6 +126,15 @@ class Ranker(nnx.Module):
       raise ValueError(
           f"history {history!r} reads actions, and the data has none: set"
           " history='none', or data.actions"
+      )
+    self.num_recent = num_recent or inputs.num_actions - num_nearest
+    self.num_nearest = num_nearest
+    length = self.num_recent + num_nearest
+    if num_nearest and not 0 < self.num_recent <= length <= inputs.num_actions:
+      raise ValueError(
+          f"num_recent {num_recent} and num_nearest {num_nearest} of"
+          f" {inputs.num_actions} actions: give at least one recent action, and"
+          " no more than data.num_actions together"
       )
     self.inputs = inputs
     self.window, self.window_seconds = window, 3600.0 * window_hours
@@ -137,7 +151,7 @@ class Ranker(nnx.Module):
     self.history = HISTORIES[history](
         embed_dim,
         embed_dim,
-        inputs.num_actions,
+        length,
         rngs=rngs,
         **(history_options or {}),
     )
@@ -164,6 +178,14 @@ class Ranker(nnx.Module):
     deep = widths[-1] if mlp_dims else 0
     self.out = linear(width + deep, num_heads)
     self.dropout = Dropout(dropout_rate)
+    next_head = None
+    if next_action:
+      if not isinstance(self.history, TransAct):
+        raise ValueError(
+            f"next_action is a loss on the states of transact, not of {history}"
+        )
+      next_head = linear(self.history.token_dim, embed_dim)
+    self.next_head = next_head
 
   def __call__(
       self,
@@ -213,6 +235,54 @@ class Ranker(nnx.Module):
       logits = logits + self.wide[...][ids].sum(1)
     return logits
 
+  def action_sequence(
+      self, batch: Mapping[str, jax.Array]
+  ) -> dict[str, jax.Array]:
+    """Items of the recent actions, OLDEST first, as a loss on items reads them.
+
+    Returns:
+      `tokens` and `segment_ids`, [batch, num_recent] int32; the token of an
+      item that is unknown or missing is 0, since it is no target.
+    """
+    items = batch["action_items"][:, : self.num_recent][:, ::-1]
+    types = batch["action_types"][:, : self.num_recent][:, ::-1]
+    odd = jnp.isin(items, jnp.asarray(self.inputs.zero_ids))
+    return {
+        "tokens": jnp.where(odd, 0, items),
+        "segment_ids": (types > 0).astype(jnp.int32),
+    }
+
+  def next_actions(
+      self,
+      batch: Mapping[str, jax.Array],
+      *,
+      deterministic: bool,
+      rngs: nnx.Rngs | None,
+  ) -> dict[str, jax.Array]:
+    """What predicts the item of the next action, for an auxiliary loss.
+
+    Returns:
+      `hidden` [batch, num_recent, embed_dim], oldest first, whose product with
+      a row of `table` [num_ids, embed_dim] is the score of an item.
+    """
+    assert self.next_head is not None and isinstance(self.history, TransAct)
+    types, items, ages = (
+        batch[name][:, : self.num_recent]
+        for name in ("action_types", "action_items", "action_ages")
+    )
+    table = self.vectors[...]
+    actions = ActionVectors(
+        types=table[types],
+        items=table[items],
+        candidate=table[batch["ids"][:, self.inputs.candidate]],
+        ages=ages,
+        there=types > 0,
+    )
+    states = self.history.past_states(
+        actions, deterministic=deterministic, rngs=rngs
+    )
+    return {"hidden": self.next_head(states), "table": table}
+
   def penalty(self, batch: Mapping[str, jax.Array]) -> jax.Array:
     """Mean over rows of the squares of their categories' parameters."""
     squares = (self.vectors[...][batch["ids"]] ** 2).sum((1, 2))
@@ -252,8 +322,11 @@ class Ranker(nnx.Module):
     if not deterministic and self.window != "none" and rngs is not None:
       there &= ~self._hidden(ages, rngs.dropout())
     table, rows = self.vectors[...], len(vectors)
-    found = table[jnp.concatenate([types, items], 1)]
     candidate = vectors[:, self.inputs.candidate]
+    types, items, ages, there = self._chosen(
+        (types, items, ages, there), candidate
+    )
+    found = table[jnp.concatenate([types, items], 1)]
     actions = ActionVectors(
         types=found[:, : types.shape[1]],
         items=found[:, types.shape[1] :],
@@ -265,6 +338,26 @@ class Ranker(nnx.Module):
       actions = ActionVectors(*(_of_rows(x, rows) for x in actions))
     encoded = self.history(actions, deterministic=deterministic, rngs=rngs)
     return _of_rows(encoded, rows)
+
+  def _chosen(
+      self, actions: tuple[jax.Array, ...], candidate: jax.Array
+  ) -> tuple[jax.Array, ...]:
+    """The newest actions, then the older ones nearest to the candidate."""
+    recent = tuple(x[:, : self.num_recent] for x in actions)
+    if not self.num_nearest:
+      return recent
+    older = tuple(x[:, self.num_recent :] for x in actions)
+    _, items, _, there = older
+    places = nearest_actions(
+        candidate, self.vectors[...][items], there, self.num_nearest
+    )
+    at = lambda x: (
+        x[0][places] if len(x) == 1 else jnp.take_along_axis(x, places, 1)
+    )
+    return tuple(
+        jnp.concatenate([_of_rows(new, len(candidate)), at(old)], 1)
+        for new, old in zip(recent, older, strict=True)
+    )
 
   def _hidden(self, ages: jax.Array, key: jax.Array) -> jax.Array:
     """Which actions lie in the window before the request."""

@@ -66,6 +66,10 @@ class Ranking:
     self.objective = RankingLabels(
         tuple(Target(head, BINARY) for head in self.heads),
         l2=config.objective.l2,
+        **{
+            name: config.objective[name]
+            for name in ("next_weight", "next_negatives", "next_source")
+        },
     )
     self.train = self.data.sides["train"]
     if folder is not None:
@@ -168,6 +172,13 @@ class Ranking:
           " head's negatives were kept differs from row to row, so their"
           " probabilities could not be calibrated. Use one head, or rate 1."
       )
+    if self.objective.next_weight and config.model.history != "transact":
+      raise UserError(
+          f"objective.next_weight is {self.objective.next_weight} with the"
+          f" history {config.model.history!r}: only transact has states of a"
+          " user's own sequence. Set objective.next_weight=0, or"
+          " model.history=transact."
+      )
     check_loop(config, config.data.batch_size)
     check_step(self, config)
 
@@ -214,6 +225,7 @@ def make_model(
       request_data.ranker_inputs(config, space),
       len(request_data.heads_of(config)),
       history_options=options.get(config.model.history, {}),
+      next_action=config.objective.get("next_weight", 0.0) > 0,
       mlp_dims=tuple(int(width) for width in mlp.split(",") if width),
       **values,
   )

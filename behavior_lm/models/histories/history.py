@@ -1,5 +1,6 @@
 """What an encoder of actions reads and gives."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from flax import nnx
@@ -97,8 +98,45 @@ def transformer_layers(
   ])
 
 
+def causal_copy(layer: TransformerLayer) -> TransformerLayer:
+  """The layer with its parameters, whose tokens see none behind them."""
+  copy = nnx.merge(*nnx.split(layer))
+  copy.attention.spec = AttentionSpec("dense", causal=True)
+  return copy
+
+
+def nearest_actions(
+    candidate: jax.Array, items: jax.Array, there: jax.Array, number: int
+) -> jax.Array:
+  """Places of the actions whose items are nearest to the candidate.
+
+  By the cosine, as TransAct V2 selects from a lifelong sequence (arXiv
+  2506.02267); nothing is learned through the choice. Equal ones go by place.
+
+  Args:
+    candidate: [rows, item_dim].
+    items: [rows, length, item_dim], or [1, length, item_dim] of the one user
+      of all rows.
+    there: [rows or 1, length] bool, which may be chosen.
+    number: of places, at most `length`.
+
+  Returns:
+    [rows, number] int32 ascending; places that are not there fill up.
+  """
+  unit = lambda x: x * jax.lax.rsqrt(
+      jnp.maximum((x**2).sum(-1, keepdims=True), 1e-12)
+  )
+  candidate, items = map(unit, jax.lax.stop_gradient((candidate, items)))
+  if len(items) == 1:
+    cosine = jnp.einsum("rd,ld->rl", candidate, items[0])
+  else:
+    cosine = jnp.einsum("rd,rld->rl", candidate, items)
+  cosine = jnp.where(there, cosine, -jnp.inf)
+  return jnp.sort(jax.lax.top_k(cosine, number)[1], -1)
+
+
 def run_layers(
-    layers: nnx.List,
+    layers: Iterable[TransformerLayer],
     tokens: jax.Array,
     there: jax.Array,
     *,
@@ -107,11 +145,12 @@ def run_layers(
 ) -> jax.Array:
   """[batch, length, width] through layers; tokens see those that are there."""
   segments = there.astype(jnp.int32)
+  places = jnp.broadcast_to(jnp.arange(there.shape[1]), there.shape)
   for layer in layers:
     tokens = layer(
         tokens,
         segment_ids=segments,
-        positions=jnp.zeros_like(segments),
+        positions=places,
         deterministic=deterministic,
         rngs=rngs,
     )

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
 from behavior_lm.models.histories.history import ActionVectors
+from behavior_lm.models.histories.history import causal_copy
 from behavior_lm.models.histories.history import HistoryEncoder
 from behavior_lm.models.histories.history import masked_max
 from behavior_lm.models.histories.history import run_layers
@@ -73,6 +74,7 @@ class TransAct(HistoryEncoder):
     self.fusion, self.pool = fusion, pool
     self.num_first = min(num_first, length)
     token_dim = type_dim + item_dim * (2 if fusion == "concat" else 1)
+    self.token_dim = token_dim
     self.width = token_dim * (self.num_first + (pool != "none"))
     self.positions = (
         nnx.Param(
@@ -103,6 +105,29 @@ class TransAct(HistoryEncoder):
         tokens, there, deterministic=deterministic, rngs=rngs
     )
     return self.compress(hidden, there)
+
+  def past_states(
+      self,
+      actions: ActionVectors,
+      *,
+      deterministic: bool,
+      rngs: nnx.Rngs | None,
+  ) -> jax.Array:
+    """[batch, length, token_dim], OLDEST first, of each action and its past.
+
+    The same layers read the actions without a candidate, so that a state may
+    predict the action behind it.
+    """
+    nothing = jnp.zeros_like(actions.candidate)
+    tokens, there = self.tokens(actions._replace(candidate=nothing))
+    length = actions.there.shape[1]
+    return run_layers(
+        map(causal_copy, self.layers),
+        tokens[:, :length][:, ::-1],
+        there[:, :length][:, ::-1],
+        deterministic=deterministic,
+        rngs=rngs,
+    )
 
   def tokens(self, actions: ActionVectors) -> tuple[jax.Array, jax.Array]:
     """[batch, tokens, dim], and [batch, tokens] bool, which are there."""

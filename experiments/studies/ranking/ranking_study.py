@@ -109,6 +109,25 @@ VARIANTS = (
         )
         for window in ("none", "example", "batch")
     ),
+    # Options of TransAct V2.
+    *(
+        Variant(
+            f"TransAct, next action among {source}",
+            "transact",
+            {"objective.next_weight": 0.1, "objective.next_source": source},
+        )
+        for source in ("batch", "shown")
+    ),
+    Variant(
+        "TransAct, 20 newest and 20 nearest of 10,000 actions",
+        "transact",
+        {
+            "data.num_actions": 10_000,
+            "model.num_recent": 20,
+            "model.num_nearest": 20,
+            "model.history_options.transact.positions": True,
+        },
+    ),
 )
 
 
@@ -217,22 +236,32 @@ def row_of(
 def figures_tables(rows: Sequence[Mapping[str, Any]]) -> list[str]:
   """The figures of all heads and of lists, means over seeds, as Markdown."""
   rows = [row for row in rows if row["runs"]]
-  names = list(rows[0]["runs"][0]["figures"]) if rows else []
-  # Figures of lists first: they say what users see.
-  ends = ("@3", "auc", "log_loss", "calibration", "calibration_error")
-  out = []
-  for chosen in (ends[:1], ends[1:]):
-    columns = [name for name in names if name.endswith(chosen)]
-    if columns:
-      mean = lambda row, name: np.mean(
-          [run["figures"][name] for run in row["runs"]]
-      )
-      cells = [
-          [row["model"], *(f"{mean(row, name):.4f}" for name in columns)]
-          for row in rows
+  if not rows:
+    return []
+  names = list(rows[0]["runs"][0]["figures"])
+  lists = [name for name in names if "@" in name]
+  mean = lambda row, name: (
+      f"{np.mean([run['figures'][name] for run in row['runs']]):.4f}"
+  )
+  of_lists = [[row["model"], *(mean(row, n) for n in lists)] for row in rows]
+  columns = [name for name in names if name not in lists]
+  heads = list(dict.fromkeys(name.rpartition("/")[0] for name in columns))
+  kinds = list(dict.fromkeys(name.rpartition("/")[2] for name in columns))
+  of_heads = [
+      [
+          row["model"],
+          head,
+          *(mean(row, f"{head}/{kind}" if head else kind) for kind in kinds),
       ]
-      out += [markdown.table(["model", *columns], cells), ""]
-  return out
+      for head in heads
+      for row in rows
+  ]
+  return [
+      markdown.table(["model", *lists], of_lists),
+      "",
+      markdown.table(["model", "head", *kinds], of_heads),
+      "",
+  ]
 
 
 def page(result: Mapping[str, Any]) -> str:

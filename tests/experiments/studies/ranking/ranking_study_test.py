@@ -51,7 +51,7 @@ def test_the_page_tells_command_settings_and_published_figures(result):
   assert "epochs=3" in page and "10 with both classes" in page
   lines = [line.replace(" ", "") for line in page.splitlines()]
   assert "|model|buy/hit@3|recent@3|" in lines
-  assert "|ours|0.3000|0.2500|" in lines and "|ours|0.6000|" in lines
+  assert "|ours|0.3000|0.2500|" in lines and "|ours|buy|0.6000|" in lines
 
 
 def test_changes_reach_the_config_and_a_row_may_overrule_them():
