@@ -40,6 +40,7 @@ class RequestSubject:
     mesh: devices.
     columns: names of the columns of categories, in the order of "ids".
     candidate: the one of what is shown.
+    no_items: ids of missing and unknown ones.
     shift: what is added to all logits: the logarithm of the share of negatives
       that training kept.
   """
@@ -52,6 +53,7 @@ class RequestSubject:
   mesh: Mesh
   columns: Sequence[str] = ()
   candidate: str = ""
+  no_items: Sequence[int] = ()
   shift: float = 0.0
 
   @functools.cached_property
@@ -184,17 +186,19 @@ class RequestScores:
   def _recent(self, categories: np.ndarray) -> np.ndarray:
     """[n] whether the user acted on a candidate's category in the last day.
 
-    The category of an action is that of its item where any table shows it.
+    The category of an action is that of its item where any table shows it; an
+    item without an id of its own has none.
     """
     subject, rows = self.subject, self.subject.sides[self.split]
-    if rows.actions is None:
+    if not rows.actions:
       return np.zeros(len(rows), bool)
     place = list(subject.columns).index(subject.candidate)
     items = {n: s.arrays[IDS_ARRAY][:, place] for n, s in subject.sides.items()}
-    last = max(rows.actions.items.max(initial=0), *map(np.max, items.values()))
+    last = max(map(np.max, (rows.actions.items, *items.values())))
     category_of = np.full(last + 1, -1, np.int64)
     for split, found in items.items():
       category_of[found] = self._categories(split)
+    category_of[[n for n in subject.no_items if n <= last]] = -1
     parts = []
     for first in range(0, len(rows), subject.batch_size):
       at = np.arange(first, min(first + subject.batch_size, len(rows)))

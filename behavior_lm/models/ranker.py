@@ -130,7 +130,7 @@ class Ranker(nnx.Module):
     self.num_recent = num_recent or inputs.num_actions - num_nearest
     self.num_nearest = num_nearest
     length = self.num_recent + num_nearest
-    if num_nearest and not 0 < self.num_recent <= length <= inputs.num_actions:
+    if length > inputs.num_actions or (num_nearest and self.num_recent < 1):
       raise ValueError(
           f"num_recent {num_recent} and num_nearest {num_nearest} of"
           f" {inputs.num_actions} actions: give at least one recent action, and"

@@ -68,14 +68,15 @@ class RankingLabels(Labels):
       self, model: Any, batch: Batch, state: Any, key: jax.Array
   ) -> tuple[jax.Array, Metrics, Any]:
     """See `Labels.loss`; the metric `loss` is without the other terms."""
-    next_key, key = jax.random.split(key)
     loss, metrics, state = super().loss(model, batch, state, key)
     if self.l2:
       penalty = model.penalty(batch)
       loss = loss + self.l2 * penalty
       metrics = metrics | {"penalty": penalty}
     if self.next_weight:
-      found, others = self.next_action(model, batch, next_key)
+      found, others = self.next_action(
+          model, batch, jax.random.fold_in(key, 1)
+      )
       loss = loss + self.next_weight * found
       metrics = metrics | {
           "next_action": found, "next_action_wins": others["accuracy_sampled"]

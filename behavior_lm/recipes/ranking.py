@@ -61,7 +61,9 @@ class Ranking:
     self.heads = request_data.heads_of(config)
     space = FeatureSpace.load(folder) if folder is not None else None
     source = config.init_from.get("model", "")
-    older = FeatureSpace.load(Path(source)) if source and not space else None
+    older = None
+    if source and space is None:
+      older = FeatureSpace.load(Path(source))
     self.data = request_data.make_data(config, space, older)
     self.objective = RankingLabels(
         tuple(Target(head, BINARY) for head in self.heads),
@@ -247,6 +249,7 @@ def make_subject(
       mesh=mesh,
       columns=data.space.schema.names("categorical"),
       candidate=config.data.candidate,
+      no_items=request_data.ranker_inputs(config, data.space).zero_ids,
       shift=request_data.logit_shift(config),
   )
 

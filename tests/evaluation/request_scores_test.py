@@ -15,7 +15,7 @@ ITEMS = np.array([1, 2, 3, 4])
 CATEGORIES = np.array([11, 11, 12, 12])
 
 
-def subject(times: list[int]) -> RequestSubject:
+def subject(times: list[int], **changes) -> RequestSubject:
   """One request at two days for each of `times`, when item 1 was acted on."""
   n = len(times)
   actions = Actions(
@@ -49,6 +49,7 @@ def subject(times: list[int]) -> RequestSubject:
       mesh=None,
       columns=("category", "item"),
       candidate="item",
+      **changes,
   )
 
 
@@ -66,6 +67,13 @@ def test_lists_are_measured_by_the_category_of_candidates(category):
   assert mixed["entropy@2"] == pytest.approx(np.log(2))
   assert mixed["repeats@2"] == 0 and mixed["recent@2"] == 0.25
   assert mixed["hit@2"] == 0 and same["hit@2"] == 1
+
+
+def test_an_action_on_an_unknown_item_is_of_no_category():
+  evaluator = RequestScores(
+      subject([2 * DAY - 5], no_items=(1, 99)), split="test", category="tags"
+  )
+  assert evaluator.figures(np.ones((4, 1)))["recent@3"] == 0
 
 
 def test_a_column_that_is_no_category_is_refused():
