@@ -19,6 +19,8 @@ ONE_STEP = dict(
     keep_best__patience=0,
     evals__valid__every=0,
     data__test="",
+    model__mlp_dims="",
+    model__products=False,
 )
 
 
@@ -30,7 +32,7 @@ def shop(tmp_path_factory):
 @pytest.fixture(scope="module")
 def older(shop, tmp_path_factory):
   folder = tmp_path_factory.mktemp("run") / "older"
-  train(shop_config(shop, **ONE_STEP), folder)
+  train(shop_config(shop, "none", **ONE_STEP), folder)
   return folder
 
 
@@ -44,6 +46,7 @@ def newer_config(shop, older, **changes):
   ).write_parquet(shop / "newer.parquet")
   return shop_config(
       shop,
+      "none",
       **ONE_STEP
       | dict(
           data__train="newer.parquet",

@@ -5,6 +5,9 @@ import os
 import subprocess
 import sys
 
+from flax import nnx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
@@ -14,8 +17,10 @@ from behavior_lm.inference.ranker import RequestRanker
 from behavior_lm.inference.ranker import UserActions
 from behavior_lm.inference.stores import stablehlo_ranker
 from behavior_lm.inference.stores.ranker_loader import Ranker
-from behavior_lm.recipes.ranking_run import load_ranking_run
-from behavior_lm.recipes.train import train
+from behavior_lm.recipes import ranking
+from behavior_lm.recipes.ranking import Ranking
+from behavior_lm.recipes.ranking_run import RankingRun
+from behavior_lm.training.state import split_model
 from tests.requests_shop import shop_config
 
 NOW = 1_700_100_000_000_000
@@ -54,19 +59,19 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(shop, tmp_path_factory):
-  folder = tmp_path_factory.mktemp("run") / "run"
-  config = shop_config(
-      shop,
-      "transact",
-      epochs=0,
-      total_steps=2,
-      keep_best__metric="",
-      keep_best__patience=0,
-      evals__valid__every=0,
+def run(shop):
+  """A ranker with noise as its parameters: training it is slow."""
+  config = shop_config(shop, "transact", keep_best__metric="")
+  space = Ranking(config).data.space
+  make = ranking.make_model(config, space)
+  graphdef, params, model_state = split_model(
+      nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
   )
-  assert train(config, folder) == "finished"
-  return load_ranking_run(folder)
+  rng = np.random.default_rng(0)
+  noise = lambda x: jnp.asarray(0.3 * rng.normal(size=x.shape), x.dtype)
+  return RankingRun(
+      config, space, graphdef, jax.tree.map(noise, params), model_state, 2
+  )
 
 
 @pytest.fixture(scope="module")
