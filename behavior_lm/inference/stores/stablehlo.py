@@ -125,7 +125,7 @@ def export_encoder(
     write_weights(folder, leaves)
     embedder.tokenizer.save(folder / "tokenizer")
     copy_loader(folder, stablehlo_loader, LOADER)
-    content = describe(spec.platforms) | {
+    content = describe_programs(spec.platforms) | {
         "programs": programs,
         "fields": {
             name: _describe(field) for name, field in fields.items()
@@ -146,11 +146,11 @@ def export_encoder(
         "model": embedder.fingerprint,
         "config_hash": embedder.config_hash,
     }
-    manifest.write_manifest(folder, STORE, described(folder), content)
+    manifest.write_manifest(folder, STORE, describe_folder(folder), content)
   return lengths
 
 
-def describe(platforms: Sequence[str]) -> dict[str, Any]:
+def describe_programs(platforms: Sequence[str]) -> dict[str, Any]:
   """What the manifests of all exports say."""
   return {
       "versions": {
@@ -163,7 +163,7 @@ def describe(platforms: Sequence[str]) -> dict[str, Any]:
   }
 
 
-def described(folder: Path) -> dict[str, Any]:
+def describe_folder(folder: Path) -> dict[str, Any]:
   """Sizes and hashes of all files of an export that is being built."""
   names = [
       path.relative_to(folder).as_posix()

@@ -98,7 +98,7 @@ def export_ranker(
     with (folder / "items.npz").open("wb") as file:
       np.savez(file, allow_pickle=False, **arrays.items)
     stablehlo.copy_loader(folder, ranker_loader, LOADER)
-    content = stablehlo.describe(platforms) | {
+    content = stablehlo.describe_programs(platforms) | {
         "program": about,
         "fields": fields,
         "sizes": sorted(sizes),
@@ -107,5 +107,5 @@ def export_ranker(
         "config_hash": config_hash(run.config),
     }
     manifest.write_manifest(
-        folder, STORE, stablehlo.described(folder), content
+        folder, STORE, stablehlo.describe_folder(folder), content
     )
