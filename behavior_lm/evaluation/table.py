@@ -50,8 +50,9 @@ NOTE = (
     " minus the best baseline, paired by user."
 )
 
-# Characters of a terminal's line in which the table does not wrap.
-_WIDTH = 130
+# Characters of a terminal's line in which the table does not wrap, and those of
+# a column where there are many.
+_WIDTH, _COLUMN = 130, 16
 
 
 class Scores(Protocol):
@@ -177,4 +178,5 @@ def show(result: Mapping[str, Any]) -> None:
   for row in result["rows"]:
     table.add_row(*evaluation.cells(result, row))
   # A log or a narrow terminal scrolls; wrapped figures cannot be compared.
-  Console(width=max(Console().width, _WIDTH)).print(table)
+  width = max(Console().width, _WIDTH, _COLUMN * len(table.columns))
+  Console(width=width).print(table)

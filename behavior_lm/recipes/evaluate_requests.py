@@ -52,8 +52,8 @@ DIVERSITY = (
 )
 NOTES = (
     "UAUC is the unweighted mean of the AUC of users with both classes.",
-    "Intervals are 95 %, by a bootstrap over users; a difference is of AUC, the"
-    " row minus the best baseline, paired by user.",
+    "Intervals are 95 %, by a bootstrap over users; a difference is of the AUC"
+    " of the first head, the row minus the best baseline, paired by user.",
 )
 
 
@@ -104,7 +104,7 @@ def evaluate_requests(
   known = ~np.isnan(rows.labels[:, 0])
   return {
       "evaluator": "requests",
-      "title": f"Requests, head {run.heads[0]}",
+      "title": f"Requests, {', '.join(run.heads)}",
       "command": this_command(),
       "data": Path(run.config.data.path).name,
       "data_fingerprint": digest.hexdigest()[:16],
