@@ -162,6 +162,10 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     tokens_a_step = c.data.batch_size * c.data.max_length
     c.data.max_length = _parse_length(chosen["length"])
     c.data.batch_size = max(1, tokens_a_step // c.data.max_length)
+  # Rows that grow: LENGTH:SHARE of the steps by comma, the last length is
+  # max_length. Batches keep their tokens: rows of half the length are twice as
+  # many. optim.rate_stages gives each stage a learning rate.
+  c.data.length_schedule = ""
   # Windows in a row; long rows of many short ones would be cut off by fewer.
   c.data.max_segments = max(8, c.data.max_length // 128)
   c.data.pack = True
