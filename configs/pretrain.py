@@ -220,6 +220,11 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   # Hashed vectors of the last 2 to ngram_order tokens at the input; 0 is none.
   c.model.ngram_order = 0
   c.model.ngram_buckets = 32_768
+  # Sentences, by tokenizer.sessions: a vector for the number of a token's
+  # session, up to so many rows (0 is none); and so many layers at the bottom
+  # that attend within sessions.
+  c.model.session_rows = 0
+  c.model.session_layers = 0
   # No token sees a later one of its sequence.
   c.model.causal = causal
   # Of the computation; parameters and statistics are float32.
