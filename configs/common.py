@@ -82,6 +82,9 @@ def loop_config(
   c.optim.warmup_share = 0.05
   c.optim.schedule = "cosine"
   c.optim.final_share = 0.02
+  # Factors of the learning rate, FACTOR:SHARE of the steps by comma, such as
+  # 1:0.6,0.5:0.4; empty is 1 throughout.
+  c.optim.rate_stages = ""
   c.optim.weight_decay = 0.01
   c.optim.beta1 = 0.9
   c.optim.beta2 = 0.98

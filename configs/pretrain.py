@@ -162,6 +162,10 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     tokens_a_step = c.data.batch_size * c.data.max_length
     c.data.max_length = _parse_length(chosen["length"])
     c.data.batch_size = max(1, tokens_a_step // c.data.max_length)
+  # Rows that grow: LENGTH:SHARE of the steps by comma, the last length is
+  # max_length. Batches keep their tokens: rows of half the length are twice as
+  # many. optim.rate_stages gives each stage a learning rate.
+  c.data.length_schedule = ""
   # Windows in a row; long rows of many short ones would be cut off by fewer.
   c.data.max_segments = max(8, c.data.max_length // 128)
   c.data.pack = True
@@ -216,6 +220,11 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   # Hashed vectors of the last 2 to ngram_order tokens at the input; 0 is none.
   c.model.ngram_order = 0
   c.model.ngram_buckets = 32_768
+  # Sentences, by tokenizer.sessions: a vector for the number of a token's
+  # session, up to so many rows (0 is none); and so many layers at the bottom
+  # that attend within sessions.
+  c.model.session_rows = 0
+  c.model.session_layers = 0
   # No token sees a later one of its sequence.
   c.model.causal = causal
   # Of the computation; parameters and statistics are float32.

@@ -9,6 +9,7 @@ one number.
 
 import bisect
 from collections.abc import Mapping
+import functools
 from typing import Protocol
 
 from grain.experimental import index_shuffle
@@ -18,6 +19,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data import packing
 from behavior_lm.data.fields import Field
 from behavior_lm.data.fields import padding
+from behavior_lm.data.rows_apart import move_apart
 from behavior_lm.data.windows import mix64
 
 Row = dict[str, np.ndarray]
@@ -67,6 +69,9 @@ class RowSource:
     repeat: epochs without end; False is the first one alone.
     of_sequences: fields of segments, [num_sequences, ...] each: what is known
       of a sequence goes with each of its windows.
+    rows_apart: rows of a sequence are at least so many rows apart in the
+      shuffled order of an epoch where possible; 1 leaves the order alone. Rows
+      of different epochs may be nearer.
 
   Raises:
     UserError: if a window is longer than a row.
@@ -81,6 +86,7 @@ class RowSource:
       shuffle: bool = True,
       repeat: bool = True,
       of_sequences: Mapping[str, np.ndarray] | None = None,
+      rows_apart: int = 1,
   ) -> None:
     if windows.capacity + 1 > max_length:
       raise UserError(
@@ -94,7 +100,10 @@ class RowSource:
     self.shuffle = shuffle
     self.of_sequences = dict(of_sequences or {})
     self.repeat = repeat
+    self.rows_apart = rows_apart
     self._plans: dict[int, Plan] = {}
+    self._orders: dict[int, np.ndarray] = {}
+    self._sequences: np.ndarray | None = None
     # Rows of all plans before each plan, as far as rows were asked for.
     self._starts = [0]
     self.rows_per_epoch = len(self._plan(0)[1]) - 1
@@ -112,12 +121,7 @@ class RowSource:
     epoch, place = self._find(int(index))
     order, bounds = self._plan(epoch % self.windows.num_plans)
     if self.shuffle and len(bounds) > 2:
-      place = index_shuffle(
-          place,
-          max_index=len(bounds) - 2,
-          seed=mix64(self.windows.seed, epoch) & 0xFFFFFFFF,
-          rounds=4,
-      )
+      place = self._shuffled(epoch, place)
     numbers = order[bounds[place] : bounds[place + 1]]
     pieces = [self.windows.read(epoch, int(number)) for number in numbers]
     sizes = [len(piece["tokens"]) for piece in pieces]
@@ -152,6 +156,31 @@ class RowSource:
       cycle, index = divmod(index, starts[-1])
     number = bisect.bisect_right(starts, index) - 1
     return cycle * num_plans + number, index - starts[number]
+
+  def _shuffled(self, epoch: int, place: int) -> int:
+    """The number of the row at a place of an epoch."""
+    windows, bounds = self._plan(epoch % self.windows.num_plans)
+    shuffled = functools.partial(
+        index_shuffle,
+        max_index=len(bounds) - 2,
+        seed=mix64(self.windows.seed, epoch) & 0xFFFFFFFF,
+        rounds=4,
+    )
+    if self.rows_apart == 1:
+      return shuffled(place)
+    order = self._orders.get(epoch)
+    if order is None:
+      if self._sequences is None:
+        self._sequences = np.array(
+            [self.windows.locate(0, i)[0] for i in range(len(windows))]
+        )
+      order = move_apart(
+          [shuffled(i) for i in range(len(bounds) - 1)],
+          np.split(self._sequences[windows], bounds[1:-1]),
+          self.rows_apart,
+      )
+      self._orders = dict([*self._orders.items()][-1:]) | {epoch: order}
+    return int(order[place])
 
   def _plan(self, number: int) -> Plan:
     """The packing of an epoch; those of the last two are kept."""

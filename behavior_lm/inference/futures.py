@@ -54,6 +54,10 @@ class Futures:
         ),
         (bool(reading.features), f"reads the features {reading.features}"),
         (
+            "sessions" in run.model.encoder.config.fields,
+            "reads sessions (model.session_rows or model.session_layers)",
+        ),
+        (
             not all(
                 isinstance(layer, TransformerLayer) and layer.takes_steps
                 for layer in run.model.encoder.layers

@@ -44,6 +44,8 @@ _FIXED = {
     "dilation": (1,),
     "num_experts": (0,),
     "ngram_order": (0,),
+    "session_rows": (0,),
+    "session_layers": (0,),
     # Of experts and n-grams, so without a meaning here.
     "ngram_buckets": (32_768,),
     "top_k": (2,),

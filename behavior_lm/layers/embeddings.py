@@ -42,6 +42,7 @@ class EventEmbeddings(nnx.Module):
       num_token_types: int = 0,
       ngram_order: int = 0,
       ngram_buckets: int = 0,
+      session_rows: int = 0,
       use_bias: bool = True,
       norm_epsilon: float,
       dtype: jnp.dtype,
@@ -81,6 +82,7 @@ class EventEmbeddings(nnx.Module):
       self.ngrams = NgramEmbedding(
           ngram_order, ngram_buckets, width, rngs=rngs
       )
+    self.session = make(session_rows, INIT) if session_rows else None
     self.time = TIME_ENCODINGS[time_encoding](width, rngs=rngs)
     self.time_control = time_control
     self.features = FeatureEncoding(features, width, rngs=rngs)
@@ -107,6 +109,7 @@ class EventEmbeddings(nnx.Module):
       segment_ids: jax.Array,
       features: Mapping[str, jax.Array],
       *,
+      sessions: jax.Array | None = None,
       deterministic: bool,
       rngs: nnx.Rngs | None,
   ) -> jax.Array:
@@ -123,6 +126,10 @@ class EventEmbeddings(nnx.Module):
       hidden = hidden + self.ngrams(tokens, segment_ids)
     if self.position is not None:
       hidden = hidden + self.position(positions)
+    if self.session is not None:
+      assert sessions is not None
+      last = self.session.num_embeddings - 1
+      hidden = hidden + self.session(jnp.minimum(sessions, last))
     if self.token_type is not None:
       hidden = hidden + self.token_type(jnp.zeros((1,), jnp.int32))
     hidden = self.norm(hidden)

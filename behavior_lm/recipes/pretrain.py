@@ -17,6 +17,7 @@ from behavior_lm.data import fields
 from behavior_lm.data.categories import save_categories
 from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.reading import Reading
+from behavior_lm.data.staged_batches import StagedBatches
 from behavior_lm.data.time_features import check_names
 from behavior_lm.data.token_lengths import token_lengths
 from behavior_lm.data.token_source import open_tokens
@@ -36,6 +37,7 @@ from behavior_lm.recipes.shared.checks import check_loop
 from behavior_lm.recipes.shared.checks import check_maskable
 from behavior_lm.recipes.shared.checks import check_step
 from behavior_lm.recipes.shared.hidden_gaps import check_hidden_gaps
+from behavior_lm.recipes.shared.lengths import length_stages
 from behavior_lm.training.recipe import Batches
 from behavior_lm.training.recipe import Evaluator
 
@@ -81,19 +83,39 @@ class Pretrain:
     check_tokens(config, self.tokenizer)
     self.vocab_size = self.tokenizer.vocab_size
     self.objective = make_objective(config, self.vocab_size, self._idf)
-    self._windows = windows = self._open_windows()
+    of_stages = self._open_windows()
+    self._windows = windows = of_stages[-1]
     rate = getattr(self.objective, "mask_rate", None)
     self._short = rate and check_maskable(windows.num_tokens, rate)
-    spec = parts.batch_spec(config)
-    self._rows = RowSource(windows, spec.max_length, spec.segments)
-    self.rows_per_epoch = self._rows.rows_per_epoch
+    # In a batch a sequence stands once where it can.
+    self._rows = [
+        RowSource(
+            found,
+            spec.max_length,
+            spec.segments,
+            rows_apart=spec.batch_size,
+        )
+        for found, spec in zip(
+            of_stages,
+            (parts.batch_spec(own) for own, _ in self._stages),
+            strict=True,
+        )
+    ]
+    # A batch of any stage holds as many tokens, and so about the same share of
+    # an epoch.
+    self.rows_per_epoch = self._rows[-1].rows_per_epoch
 
   def describe(self) -> str:
     windows = self._windows
+    stages = ", ".join(
+        f"{own.data.max_length:,} up to step {end:,}"
+        for own, end in self._stages
+    )
     return (
         f"{self.config.model.name}, vocabulary {self.vocab_size:,},"
         f" {windows.num_tokens.sum():,} tokens in {len(windows):,} windows and"
         f" {self.rows_per_epoch:,} rows per epoch"
+        + (f", rows of {stages} tokens" if len(self._stages) > 1 else "")
         + (f"; {self._short}" if self._short else "")
         + f"; {coverage_line(self.tokenizer, self.dataset.pairs)}"
     )
@@ -112,12 +134,23 @@ class Pretrain:
 
   def batches(self, host: int, num_hosts: int) -> Batches:
     names = tuple(self.batch_shapes())
-    return parts.read_batches(self.config, self._rows, names, host, num_hosts)
+    loaders = [
+        parts.open_loader(own, rows, names, host, num_hosts)
+        for (own, _), rows in zip(self._stages, self._rows, strict=True)
+    ]
+    if len(loaders) == 1:
+      batches: Batches = iter(loaders[0])
+      return batches
+    return StagedBatches(loaders, [end for _, end in self._stages])
 
   def batch_shapes(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """The fields of the model, of the objective, and of `work`."""
+    return self._shapes(self.config.data)
+
+  def _shapes(
+      self, data: ml_collections.ConfigDict
+  ) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     names = (*self._names(), *self.objective.requires.fields, "num_events")
-    data = self.config.data
     return fields.batch_shapes(
         dict.fromkeys(names),
         self.reading.table,
@@ -164,13 +197,16 @@ class Pretrain:
       parts.known(f"evals.{name}.evaluator", section.evaluator, EVALUATORS)
       if section.every:
         self.dataset.check_split(section.split)
-    check_loop(config, config.data.batch_size)
+    self._stages = length_stages(config)
+    for own, _ in self._stages:
+      check_loop(config, own.data.batch_size)
     self.vocab_size = _VOCAB_SIZE
     self.objective = make_objective(config, _VOCAB_SIZE)
     check_causality(config, self.objective.requires)
     if self.objective.requires.hides_events:
       check_hidden_gaps(config)
-    check_step(self, config)
+    for own, _ in self._stages:
+      check_step(self, config, self._shapes(own.data))
 
   def _idf(self) -> np.ndarray:
     """log((1 + N) / (1 + df)) of each token over the training sequences."""
@@ -182,17 +218,22 @@ class Pretrain:
     idf: np.ndarray = np.log((1 + len(tokens)) / (1 + found))
     return idf.astype(np.float32)
 
-  def _open_windows(self) -> WindowSource:
-    config, split = self.config, self.config.data.split
+  def _open_windows(self) -> list[WindowSource]:
+    """The windows of each stage."""
+    split = self.config.data.split
     tokens = open_tokens(self.dataset, split, self.tokenizer, self.reading)
-    return WindowSource(
-        tokens,
-        token_lengths(self.dataset, split, tokens),
-        max_length=config.data.max_length,
-        seed=config.seed,
-        history=config.data.history,
-        stride=config.data.stride or None,
-    )
+    num_tokens = token_lengths(self.dataset, split, tokens)
+    return [
+        WindowSource(
+            tokens,
+            num_tokens,
+            max_length=own.data.max_length,
+            seed=own.seed,
+            history=own.data.history,
+            stride=own.data.stride or None,
+        )
+        for own, _ in self._stages
+    ]
 
 
 def make_objective(

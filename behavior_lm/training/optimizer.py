@@ -13,6 +13,7 @@ import ml_collections
 import optax
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.stages import parse_stages
 from behavior_lm.training.sharding import path_name
 
 SCHEDULES = ("cosine", "linear")
@@ -34,6 +35,7 @@ def optimizer_of(
     schedule = make_schedule(
         total_steps=config.total_steps,
         **of("learning_rate", "warmup_share", "schedule", "final_share"),
+        **of("rate_stages"),
     )
     optimizer = make_optimizer(
         schedule,
@@ -53,6 +55,7 @@ def make_schedule(
     warmup_share: float = 0.05,
     schedule: str = "cosine",
     final_share: float = 0.0,
+    rate_stages: str = "",
 ) -> optax.Schedule:
   """Linear warm-up from 0, then decay to `final_share` of the peak.
 
@@ -62,9 +65,12 @@ def make_schedule(
     warmup_share: share of the steps in which the rate rises.
     schedule: "cosine" or "linear".
     final_share: share of the peak at the last step.
+    rate_stages: factors of all this with their shares of the steps, see
+      `common.stages`: "1:0.6,0.5:0.4"; empty is 1 throughout.
 
   Raises:
-    ValueError: if the schedule is unknown or the warm-up outlasts the run.
+    ValueError: if the schedule is unknown, the warm-up outlasts the run, or
+      the stages are malformed.
   """
   if schedule not in SCHEDULES:
     raise ValueError(f"schedule {schedule!r}; known are {SCHEDULES}")
@@ -82,7 +88,15 @@ def make_schedule(
         learning_rate, learning_rate * final_share, steps
     )
   warmup = optax.linear_schedule(0.0, learning_rate, max(warmup_steps, 1))
-  return optax.join_schedules([warmup, decay], [warmup_steps])
+  rate = optax.join_schedules([warmup, decay], [warmup_steps])
+  if not rate_stages:
+    return rate
+  stages = parse_stages(rate_stages, total_steps)
+  factor = optax.join_schedules(
+      [optax.constant_schedule(stage.value) for stage in stages],
+      [stage.end for stage in stages[:-1]],
+  )
+  return lambda step: rate(step) * factor(step)
 
 
 def make_optimizer(

@@ -57,6 +57,11 @@ class EncoderConfig:
     ngram_order, ngram_buckets: a hashed vector of the last 2, 3, ... tokens is
       added to that of each token, see `layers.ngram_embedding`; order 0 adds
       none.
+    session_rows: rows of a table whose vector of a token's session, counted
+      in its segment, is added to the token; sessions behind the last row share
+      it. 0 is no table.
+    session_layers: so many layers at the bottom attend within sessions, those
+      above within segments; the CLS is of the first session there.
     top_k, balance: experts per token, and how they are balanced, see
       `layers.experts.moe`.
   """
@@ -89,6 +94,8 @@ class EncoderConfig:
   ngram_order: int = 0
   ngram_buckets: int = 32_768
   time_control: str = "none"
+  session_rows: int = 0
+  session_layers: int = 0
 
   @property
   def experts(self) -> MoEConfig | None:
@@ -102,8 +109,11 @@ class EncoderConfig:
   @property
   def fields(self) -> tuple[str, ...]:
     """What a batch must hold, names of `data.fields`."""
-    names = (name for name, _ in self.features)
-    return ("tokens", "positions", "segment_ids", "time_gaps", *names)
+    names = [name for name, _ in self.features]
+    if self.session_rows or self.session_layers:
+      names.append("sessions")
+    own = ("tokens", "positions", "segment_ids", "time_gaps")
+    return (*own, *dict.fromkeys(names))
 
 
 # Makes layer number i with what all layers share.
@@ -136,6 +146,11 @@ class Encoder(nnx.Module):
       raise ValueError(
           f"dtype {config.dtype!r}; known are {', '.join(DTYPES)}"
       )
+    if not 0 <= config.session_layers <= config.num_layers:
+      raise ValueError(
+          f"session_layers {config.session_layers}: this model has"
+          f" {config.num_layers} layers"
+      )
     self.config = config
     # Of the first token of a segment, see `layers.adapters.prefix`.
     self.first_position = 0
@@ -157,6 +172,7 @@ class Encoder(nnx.Module):
         num_token_types=config.num_token_types,
         ngram_order=config.ngram_order,
         ngram_buckets=config.ngram_buckets,
+        session_rows=config.session_rows,
         use_bias=config.use_bias,
         **shared,
     )
@@ -222,18 +238,31 @@ class Encoder(nnx.Module):
         batch["time_gaps"],
         segment_ids,
         {name: batch[name] for name, _ in self.config.features},
+        sessions=batch["sessions"] if self.config.session_rows else None,
         deterministic=deterministic,
         rngs=rngs,
     )
-    hidden = self.run_layers(
-        hidden,
-        depth,
-        segment_ids=segment_ids,
-        positions=positions,
-        deterministic=deterministic,
-        rngs=rngs,
-        offsets=offsets,
+    shared: dict[str, Any] = dict(
+        positions=positions, deterministic=deterministic, rngs=rngs
     )
+    low = min(depth, self.config.session_layers)
+    if low:
+      hidden = self.run_layers(
+          hidden,
+          low,
+          segment_ids=session_segments(segment_ids, batch["sessions"]),
+          offsets=offsets if low == depth else None,
+          **shared,
+      )
+    if low < depth or not depth:
+      hidden = self.run_layers(
+          hidden,
+          depth - low,
+          first=low,
+          segment_ids=segment_ids,
+          offsets=offsets,
+          **shared,
+      )
     return hidden if self.final_norm is None else self.final_norm(hidden)
 
   def run_layers(
@@ -246,16 +275,20 @@ class Encoder(nnx.Module):
       deterministic: bool,
       rngs: nnx.Rngs | None,
       offsets: jax.Array | None = None,
+      first: int = 0,
   ) -> jax.Array:
     """[batch, length, embed_dim] after so many layers, before a last norm.
 
-    With `offsets` [batch, n], row offsets, only those: [batch, n, embed_dim].
+    They are those from number `first` on. With `offsets` [batch, n], row
+    offsets, only those states: [batch, n, embed_dim].
     """
     drops = not deterministic and self.config.dropout_rate > 0
     if drops and rngs is None:
       raise ValueError("dropout needs rngs with a stream `dropout`")
+    # A model without layers is the head on the embeddings.
+    first %= max(len(self.layers), 1)
     return run_stack(
-        self.layers,
+        [*self.layers[first:], *self.layers[:first]],
         hidden,
         depth=depth,
         remat=self.config.remat,
@@ -265,3 +298,15 @@ class Encoder(nnx.Module):
         segment_ids=segment_ids,
         positions=positions,
     )
+
+
+def session_segments(
+    segment_ids: jax.Array, sessions: jax.Array
+) -> jax.Array:
+  """[batch, length] int32 each -> ids of the sessions of all segments.
+
+  They count from 1 along the row; padding keeps 0.
+  """
+  starts = lambda ids: jnp.diff(ids, axis=1, prepend=ids[:, :1] - 1) != 0
+  numbers = jnp.cumsum(starts(segment_ids) | starts(sessions), 1)
+  return jnp.where(segment_ids > 0, numbers, 0)

@@ -38,7 +38,10 @@ class LongformerConfig(EncoderConfig):
 
 
 class Longformer(Encoder):
-  """Layers with a sliding window and one global token a segment."""
+  """Layers with a sliding window and one global token a segment.
+
+  Layers that attend within sessions have no global tokens.
+  """
 
   def __init__(self, config: LongformerConfig, *, rngs: nnx.Rngs):
     def make_layer(number: int, shared: dict[str, Any]) -> TransformerLayer:
@@ -51,7 +54,9 @@ class Longformer(Encoder):
           backend=config.attention_backend,
           window_size=own("window_size"),
           dilation=own("dilation"),
-          max_globals=config.max_segments,
+          max_globals=0 if number < config.session_layers else (
+              config.max_segments
+          ),
       )
       return TransformerLayer.of(config, spec, **shared)
 

@@ -113,10 +113,12 @@ class Reformer(Encoder):
       deterministic: bool,
       rngs: nnx.Rngs | None,
       offsets: jax.Array | None = None,
+      first: int = 0,
   ) -> jax.Array:
     """[batch, length, embed_dim] after so many layers, joined.
 
-    With `offsets` [batch, n], row offsets, only those: [batch, n, embed_dim].
+    `first` is 0: no layer attends within sessions. With `offsets` [batch, n],
+    row offsets, only those states: [batch, n, embed_dim].
     """
     if not deterministic and rngs is None:
       raise ValueError(
@@ -262,6 +264,12 @@ def _remat(layer: Reversible, policy: str) -> Reversible:
 
 
 def _check(config: ReformerConfig) -> None:
+  if config.session_layers:
+    raise ValueError(
+        f"session_layers is {config.session_layers}: hashing sorts whole rows,"
+        " and layers of the Reformer run as one. Take another model, or"
+        " session_layers=0"
+    )
   if config.num_experts:
     raise ValueError(
         f"num_experts is {config.num_experts}: layers of the Reformer are"

@@ -55,7 +55,22 @@ def check_causality(
 def check_tokens(
     config: ml_collections.ConfigDict, tokenizer: Tokenizer
 ) -> None:
-  """Raises UserError if the tokens of a causal model depend on the future."""
+  """Checks that a model's sessions are there and do not tell the future.
+
+  Raises:
+    UserError: if a model reads sessions and each sequence is one, or the tokens
+      of a causal model depend on the future.
+  """
+  model = config.model
+  reads_sessions_in_model = any(
+      model.get(name, 0) for name in ("session_rows", "session_layers")
+  )
+  if reads_sessions_in_model and tokenizer.settings.sessions.kind == "none":
+    raise UserError(
+        "model.session_rows and model.session_layers need sessions, but the"
+        " tokenizer makes one session of each sequence. Set"
+        " --config.tokenizer.sessions to seconds, a quantile, or learned."
+    )
   if not config.model.causal:
     return
   looks_ahead = tokenizer.settings.sessions.looks_ahead
@@ -63,6 +78,7 @@ def check_tokens(
       not tokenizer.one_token_an_event
       or tokenizer.settings.sep_tokens
       or "sessions" in Reading.of(config.data).features
+      or reads_sessions_in_model
   )
   if looks_ahead and reads_sessions:
     raise UserError(

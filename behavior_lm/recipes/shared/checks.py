@@ -1,5 +1,6 @@
 """What is wrong with a run, found before a run folder is made of it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from flax import nnx
@@ -78,8 +79,17 @@ def check_maskable(num_tokens: np.ndarray, mask_rate: float) -> str:
   )
 
 
-def check_step(recipe: Recipe, config: ml_collections.ConfigDict) -> None:
+def check_step(
+    recipe: Recipe,
+    config: ml_collections.ConfigDict,
+    shapes: Mapping[str, tuple[tuple[int, ...], np.dtype]] | None = None,
+) -> None:
   """Runs a step of a recipe in shapes alone: nothing is computed.
+
+  Args:
+    recipe: of the run.
+    config: of the run.
+    shapes: of a batch; `recipe.batch_shapes()` if not given.
 
   Raises:
     UserError: if the model refuses its settings, a field is missing in the
@@ -87,7 +97,7 @@ def check_step(recipe: Recipe, config: ml_collections.ConfigDict) -> None:
   """
   batch = {
       name: jax.ShapeDtypeStruct(shape, dtype)
-      for name, (shape, dtype) in recipe.batch_shapes().items()
+      for name, (shape, dtype) in (shapes or recipe.batch_shapes()).items()
   }
 
   def run(batch: Any) -> Any:
@@ -97,7 +107,7 @@ def check_step(recipe: Recipe, config: ml_collections.ConfigDict) -> None:
     return recipe.objective.loss(model, batch, state, key)[0]
 
   try:
-    shapes = nnx.eval_shape(lambda: recipe.make_model(rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: recipe.make_model(rngs=nnx.Rngs(0)))
     loss = nnx.eval_shape(run, batch)
   except UserError:
     raise
@@ -110,7 +120,7 @@ def check_step(recipe: Recipe, config: ml_collections.ConfigDict) -> None:
     raise UserError(f"config.model: {error}") from error
   if loss.shape != () or not jnp.issubdtype(loss.dtype, jnp.floating):
     raise ValueError(f"the loss is {loss}, not a floating point number")
-  names = uncovered(split_model(shapes)[1])
+  names = uncovered(split_model(model)[1])
   if config.mesh.model > 1 and names:
     raise UserError(
         f"mesh.model is {config.mesh.model}, but no sharding rule covers the"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flax import nnx
+import grain
 import ml_collections
 
 from behavior_lm.common.errors import UserError
@@ -203,6 +204,18 @@ def read_batches(
     host: int,
     num_hosts: int,
 ) -> Batches:
+  """Reads what `open_loader` opens, from the start."""
+  batches: Batches = iter(open_loader(config, rows, names, host, num_hosts))
+  return batches
+
+
+def open_loader(
+    config: ml_collections.ConfigDict,
+    rows: AnyRows,
+    names: tuple[str, ...],
+    host: int,
+    num_hosts: int,
+) -> grain.IterDataset:
   """One host's share of the batches of packed rows.
 
   Args:
@@ -211,15 +224,13 @@ def read_batches(
     names: the fields that a batch holds.
     host, num_hosts: which host this is, of how many.
   """
-  loader = make_loader(
+  return make_loader(
       rows,
       batch_spec(config, num_hosts),
       host_index=host,
       num_hosts=num_hosts,
       names=names,
   )
-  batches: Batches = iter(loader)
-  return batches
 
 
 def batch_spec(
