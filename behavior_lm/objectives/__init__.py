@@ -3,11 +3,16 @@
 from behavior_lm.objectives.full_softmax import FullSoftmax
 from behavior_lm.objectives.in_batch import InBatch
 from behavior_lm.objectives.masked_events import MaskedEvents
+from behavior_lm.objectives.masked_gaps import MaskedGaps
 from behavior_lm.objectives.next_events import NextEvents
 from behavior_lm.objectives.sampled_items import BinaryCrossEntropy
 from behavior_lm.objectives.sampled_items import SampledSoftmax
 
-OBJECTIVES = {"masked_events": MaskedEvents, "next_events": NextEvents}
+OBJECTIVES = {
+    "masked_events": MaskedEvents,
+    "masked_gaps": MaskedGaps,
+    "next_events": NextEvents,
+}
 
 # Losses of the next item: they take `counts`, the occurrences of items in
 # training.

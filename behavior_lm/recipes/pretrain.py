@@ -29,6 +29,7 @@ from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.objectives import OBJECTIVES
 from behavior_lm.objectives.objective import Objective
+from behavior_lm.objectives.weighted_sum import WeightedSum
 from behavior_lm.recipes.shared import parts
 from behavior_lm.recipes.shared.causality import check_causality
 from behavior_lm.recipes.shared.causality import check_tokens
@@ -82,8 +83,13 @@ class Pretrain:
     self.vocab_size = self.tokenizer.vocab_size
     self.objective = make_objective(config, self.vocab_size, self._idf)
     self._windows = windows = self._open_windows()
-    rate = getattr(self.objective, "mask_rate", None)
-    self._short = rate and check_maskable(windows.num_tokens, rate)
+    # Each objective that masks events has its own rate.
+    rates = [
+        one["mask_rate"]
+        for one in parts.objective_settings(config).values()
+        if "mask_rate" in one
+    ]
+    self._short = rates and check_maskable(windows.num_tokens, min(rates))
     spec = parts.batch_spec(config)
     self._rows = RowSource(windows, spec.max_length, spec.segments)
     self.rows_per_epoch = self._rows.rows_per_epoch
@@ -200,7 +206,7 @@ def make_objective(
     vocab_size: int,
     idf: Callable[[], np.ndarray] | None = None,
 ) -> Objective:
-  """The objective that a config names, with what it takes from the data.
+  """The objective that a config names, or the weighted sum of several.
 
   Args:
     config: of the run.
@@ -210,13 +216,32 @@ def make_objective(
   Raises:
     UserError: if it is unknown, or has no such setting.
   """
-  make = parts.known("objective.name", config.objective.name, OBJECTIVES)
-  values = parts.without_name(config.objective)
+  settings = parts.objective_settings(config)
+  if len(settings) == 1:
+    ((name, values),) = settings.items()
+    return _make_member(config, name, values, vocab_size, idf)
+  members = {}
+  for name, values in settings.items():
+    weight = values.pop("weight", 1.0)
+    member = _make_member(config, name, values, vocab_size, idf)
+    members[name] = (weight, member)
+  return parts.make_of("objective", WeightedSum, members=members)
+
+
+def _make_member(
+    config: ml_collections.ConfigDict,
+    name: str,
+    values: dict[str, Any],
+    vocab_size: int,
+    idf: Callable[[], np.ndarray] | None,
+) -> Objective:
+  """One objective with its settings."""
+  make = parts.known("objective.name", name, OBJECTIVES)
   shared: dict[str, Any] = {
       "num_special": schema.NUM_SPECIAL,
       "unk_id": schema.UNK_ID,
   }
-  if config.objective.name == "masked_events":
+  if name in ("masked_events", "masked_gaps"):
     reading = Reading.of(config.data)
     hidden = fields.hidden_values(
         ("time_gaps", *reading.features), reading.table
