@@ -78,7 +78,7 @@ class RatioScores:
 
   Attributes:
     users: user ids.
-    num_events: raw events that were predicted.
+    num_events: what was predicted: raw events, or windows.
     ratios: see `Scores`; the first one's weights are the targets.
   """
 

@@ -122,13 +122,19 @@ def sum_scores(
 
 
 def fixed_batches(
-    subject: Subject, windows: WindowSource
+    subject: Subject, windows: WindowSource, segments: int | None = None
 ) -> Iterator[dict[str, np.ndarray]]:
-  """All windows once, packed in rows, in one order; a short batch is filled."""
+  """All windows once, packed in rows, in one order; a short batch is filled.
+
+  Args:
+    subject: says the shape of a batch.
+    windows: what is read.
+    segments: windows of a row at most; None is as many as the subject has.
+  """
   rows = RowSource(
       windows,
       subject.spec.max_length,
-      subject.spec.segments,
+      segments or subject.spec.segments,
       shuffle=False,
       repeat=False,
   )

@@ -1,6 +1,7 @@
 """Pretraining: packed rows of tokens, an encoder with a token head."""
 
 from collections.abc import Callable, Mapping
+import inspect
 import json
 from pathlib import Path
 import shutil
@@ -18,6 +19,7 @@ from behavior_lm.data.categories import save_categories
 from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.reading import Reading
 from behavior_lm.data.time_features import check_names
+from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.data.token_lengths import token_lengths
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import load_tokenizer
@@ -35,8 +37,10 @@ from behavior_lm.recipes.shared.causality import check_causality
 from behavior_lm.recipes.shared.causality import check_tokens
 from behavior_lm.recipes.shared.checks import check_loop
 from behavior_lm.recipes.shared.checks import check_maskable
+from behavior_lm.recipes.shared.checks import check_sessions
 from behavior_lm.recipes.shared.checks import check_step
 from behavior_lm.recipes.shared.hidden_gaps import check_hidden_gaps
+from behavior_lm.recipes.shared.hidden_gaps import check_parts
 from behavior_lm.training.recipe import Batches
 from behavior_lm.training.recipe import Evaluator
 
@@ -82,6 +86,7 @@ class Pretrain:
     check_tokens(config, self.tokenizer)
     self.vocab_size = self.tokenizer.vocab_size
     self.objective = make_objective(config, self.vocab_size, self._idf)
+    check_sessions(self.objective.requires, self.tokenizer)
     self._windows = windows = self._open_windows()
     # Each objective that masks events has its own rate.
     rates = [
@@ -91,7 +96,13 @@ class Pretrain:
     ]
     self._short = rates and check_maskable(windows.num_tokens, min(rates))
     spec = parts.batch_spec(config)
-    self._rows = RowSource(windows, spec.max_length, spec.segments)
+    of_sequences = {}
+    if "segment_user" in self.objective.requires.fields:
+      users = self.dataset.sequences(config.data.split)["user_id"].to_numpy()
+      of_sequences["segment_user"] = np.unique(users, return_inverse=True)[1]
+    self._rows = RowSource(
+        windows, spec.max_length, spec.segments, of_sequences=of_sequences
+    )
     self.rows_per_epoch = self._rows.rows_per_epoch
 
   def describe(self) -> str:
@@ -176,6 +187,8 @@ class Pretrain:
     check_causality(config, self.objective.requires)
     if self.objective.requires.hides_events:
       check_hidden_gaps(config)
+    if self.objective.requires.parts_windows:
+      check_parts(config)
     check_step(self, config)
 
   def _idf(self) -> np.ndarray:
@@ -237,24 +250,26 @@ def _make_member(
 ) -> Objective:
   """One objective with its settings."""
   make = parts.known("objective.name", name, OBJECTIVES)
-  shared: dict[str, Any] = {
+  reading = Reading.of(config.data)
+  hidden = fields.hidden_values(
+      ("time_gaps", *reading.features), reading.table
+  )
+  known: dict[str, Any] = {
       "num_special": schema.NUM_SPECIAL,
       "unk_id": schema.UNK_ID,
+      "mask_id": schema.MASK_ID,
+      "cls_id": schema.CLS_ID,
+      "no_gap": HIDDEN_GAP,
+      "vocab_size": vocab_size,
+      "max_segments": config.data.max_segments,
+      "hidden": tuple(hidden.items()),
+      "total_steps": config.total_steps,
   }
-  if name in ("masked_events", "masked_gaps"):
-    reading = Reading.of(config.data)
-    hidden = fields.hidden_values(
-        ("time_gaps", *reading.features), reading.table
-    )
-    shared |= {
-        "vocab_size": vocab_size,
-        "mask_id": schema.MASK_ID,
-        "max_segments": config.data.max_segments,
-        "hidden": tuple(hidden.items()),
-        "total_steps": config.total_steps,
-    }
-    if values.get("strategy") == "idf":
-      shared["idf"] = idf() if idf else np.ones(vocab_size, np.float32)
+  # An objective takes what it names.
+  asked = inspect.signature(make).parameters
+  shared = {name: value for name, value in known.items() if name in asked}
+  if values.get("strategy") == "idf":
+    shared["idf"] = idf() if idf else np.ones(vocab_size, np.float32)
   objective: Objective = parts.make_of("objective", make, **shared, **values)
   return objective
 

@@ -23,6 +23,7 @@ from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.encoders.encoder import EncoderConfig
 from behavior_lm.models.language_model import LanguageModel
+from behavior_lm.objectives import SCORED
 from behavior_lm.training.recipe import Batches
 
 
@@ -211,9 +212,10 @@ def language_model(
     config: ml_collections.ConfigDict, vocab_size: int
 ) -> Callable[..., nnx.Module]:
   """A function of `rngs` that makes an encoder with its heads."""
+  objectives = objective_settings(config)
   components = (
       values["gap_components"]
-      for values in objective_settings(config).values()
+      for values in objectives.values()
       if values.get("gap_weight", 0)
   )
   return functools.partial(
@@ -221,6 +223,7 @@ def language_model(
       config.model.name,
       encoder_config(config, vocab_size),
       gap_components=next(components, 0),
+      scores=tuple(name for name in SCORED if name in objectives),
   )
 
 
