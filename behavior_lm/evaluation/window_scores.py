@@ -1,13 +1,15 @@
 """Scores of whole windows: halves that belong together, order, replacements."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.fields import Batch
 from behavior_lm.data.hidden_events import SpelledBits
 from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.data.token_lengths import token_lengths
@@ -76,23 +78,23 @@ class _WindowScores:
     """There are none: by chance alone, the main figure is 0.5."""
     return {}, ()
 
-  def _measure(self, model: Any, batch: Any, *more: Any) -> Any:
-    """What is computed of a batch."""
+  def _measure(self, model: Any, batch: Any, number: jax.Array) -> Any:
+    """What is computed of a batch and its number."""
     raise NotImplementedError
 
   def _compute(
-      self, state: Mapping[str, Any], batch: Any, *more: Any
+      self, state: Mapping[str, Any], batch: Any, number: jax.Array
   ) -> Any:
     with jax.default_matmul_precision("float32"):
       model = merge_model(
           self.subject.graphdef, state["params"], state["model_state"]
       )
-      return self._measure(model, batch, *more)
+      return self._measure(model, batch, number)
 
   def _found(
       self, state: Mapping[str, Any], segments: int | None = None
-  ) -> Any:
-    """Each batch of the split with its number, and what was computed of it."""
+  ) -> Iterator[tuple[Batch, Any]]:
+    """Each batch of the split, and what was computed of it."""
     state = {name: state[name] for name in ("params", "model_state")}
     names = (*self.subject.names, "sessions")
     batches = fixed_batches(self.subject, self._windows, segments)
@@ -138,14 +140,12 @@ class OrderAccuracy(_WindowScores):
   )
   main = "accuracy"
 
-  def _measure(self, model: Any, batch: Any, *more: Any) -> Any:
+  def _measure(self, model: Any, batch: Any, number: jax.Array) -> Any:
     objective = SentenceOrder(HIDDEN_GAP, self.subject.spec.max_segments)
     shape = (len(batch["tokens"]), objective.max_segments)
     right = []
     for swapped in (False, True):
-      inputs, valid = objective.swap(
-          batch, jax.numpy.full(shape, swapped)
-      )
+      inputs, valid = objective.swap(batch, jnp.full(shape, swapped))
       found = objective.logits(model, inputs, deterministic=True)
       right.append((found > 0) == swapped)
     return right[0].astype(int) + right[1], valid
@@ -195,11 +195,11 @@ class ReplacedDetection(_WindowScores):
     super().__init__(*args, **more)
     self.settings = {"replace_rate": replace_rate, "seed": seed}
 
-  def _measure(self, model: Any, batch: Any, *more: Any) -> Any:
+  def _measure(self, model: Any, batch: Any, number: jax.Array) -> Any:
     objective = ReplacedEvents(
         schema.NUM_SPECIAL, schema.UNK_ID, self.settings["replace_rate"]
     )
-    key = jax.random.fold_in(jax.random.key(self.settings["seed"]), more[0])
+    key = jax.random.fold_in(jax.random.key(self.settings["seed"]), number)
     inputs, is_event = objective.replace(batch, key)
     found = objective.logits(model, inputs, deterministic=True)
     return found, is_event, inputs["tokens"] != batch["tokens"]
@@ -236,7 +236,7 @@ class HalvesFound(_WindowScores):
   )
   main = "mrr"
 
-  def _measure(self, model: Any, batch: Any, *more: Any) -> Any:
+  def _measure(self, model: Any, batch: Any, number: jax.Array) -> Any:
     inputs, valid = self._cut(batch)
     objective = self._objective
     return objective.vectors(model, inputs, deterministic=True), valid
@@ -250,7 +250,7 @@ class HalvesFound(_WindowScores):
 
   def _cut(self, batch: Any) -> Any:
     shape = (len(batch["tokens"]), self._objective.max_segments // 2)
-    return self._objective.cut(batch, jax.numpy.full(shape, 0.5))
+    return self._objective.cut(batch, jnp.full(shape, 0.5))
 
   def scores(self, state: Mapping[str, Any]) -> RatioScores:
     """Hits and inverse ranks of each sequence."""
