@@ -2,12 +2,12 @@
 
 Hypothesis: gaps of masked events (masked_gaps) and replaced events tell the
 model more of each window, so that it needs fewer bits per masked event in the
-same number of steps; contrastive parts and sentence order help vectors of users
-alone and cost bits. Every row has a masked head and is scored under the one
-fixed uniform mask; each further objective takes a pass of its own, so equal
-minutes (the default) say what it is worth and --steps what it teaches. An
-interval of the difference to `masked` that holds 0 refutes a gain. Sessions are
-read by sentence order alone, and are in all rows so that tokenizers are equal.
+same time; contrastive parts and sentence order help vectors of users alone, and
+cost bits. Every row has a masked head and is scored under the one fixed uniform
+mask. Each objective behind a "+" takes a pass of its own, so equal minutes (the
+default) say what it is worth and --steps what it teaches. An interval of the
+difference to `masked` that holds 0 refutes a gain. Sessions are read by
+sentence order alone, and are in all rows so that tokenizers are equal.
 """
 
 _SHARED = {"tokenizer.sessions": "30"}
