@@ -69,5 +69,7 @@ class WeightedSum:
           model, batch, state[name], jax.random.fold_in(key, place)
       )
       total += weight * loss
+      if "padding_share" in found:  # It is the batch's, not the member's.
+        metrics["padding_share"] = found.pop("padding_share")
       metrics |= {f"{name}/{metric}": value for metric, value in found.items()}
     return total, metrics | {"loss": total}, new_state

@@ -21,7 +21,8 @@ class Power:
   def loss(self, model, batch, state, key):
     loss = model(batch).sum() ** self.power
     draw = jax.random.uniform(key)
-    return loss, {"loss": loss, "draw": draw}, {"calls": state["calls"] + 1}
+    metrics = {"loss": loss, "draw": draw, "padding_share": jnp.zeros(())}
+    return loss, metrics, {"calls": state["calls"] + 1}
 
 
 READS = Requires(("tokens", "users"))
@@ -39,6 +40,8 @@ def test_losses_join_by_weight_and_each_member_keeps_its_state_and_names():
   )
   assert float(loss) == float(metrics["loss"]) == 3 + 0.5 * 9
   assert (float(metrics["a/loss"]), float(metrics["b/loss"])) == (3, 9)
+  # A study reads the batch's share under its own name.
+  assert "padding_share" in metrics and "a/padding_share" not in metrics
   # Two members never draw the same numbers.
   assert metrics["a/draw"] != metrics["b/draw"]
   assert jax.tree.map(float, state) == {"a": {"calls": 1}, "b": {"calls": 1}}
