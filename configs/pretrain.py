@@ -6,11 +6,14 @@ r"""Pretrain an encoder on behaviour logs, with masked or with next events.
       --config.data.path=DATA
 
 `objective=next_events` trains a causal model that predicts each event from its
-past. `length=4096` makes rows of 4,096 tokens, fewer of them in a batch, and
-attention windows that suit the length (--config.data.max_length alone would
-keep those of the size). `experts=16` puts a mixture of 16 experts, two per
-token, in the place of each feed-forward net. Any value is set on the command
-line: --config.total_steps=500. With `runlocal=1` the same program runs in
+past. `objective=masked_events+contrastive` trains with a weighted sum: each
+objective has its own section, --config.objective.contrastive.weight=0.1, and
+its own evaluator; docs/objectives.md lists them. `length=4096` makes rows of
+4,096 tokens, fewer of them in a batch, and attention windows that suit the
+length (--config.data.max_length alone would keep those of the size).
+`experts=16` puts a mixture of 16 experts, two per token, in the place of each
+feed-forward net. Any value is set on the command line:
+--config.total_steps=500. With `runlocal=1` the same program runs in
 seconds, on generated logs where no dataset is named.
 Expected results: experiments/results/pretrain_map204.md.
 """
@@ -117,6 +120,47 @@ def own_settings(
   }.get(model.name, {})
 
 
+def objective_settings(name: str, size: dict) -> dict[str, object]:
+  """The settings of one objective; see behavior_lm/objectives."""
+  masking = {
+      **{key: size[key] for key in ("mask_rate", "mask_share", "random_share")},
+      "mask_rate_end": 0.0,
+      # uniform, span, session_span, idf, mtc or pmtc, with their settings; see
+      # behavior_lm/objectives/masked_events.py.
+      "strategy": "uniform",
+      "span_length": 3.0,
+      "temperature": 0.0,
+      "mtc_share": 0.1,
+      "mtc_share_end": -1.0,
+      "budget": "exact",
+  }
+  return {
+      "masked_events": masking,
+      # gap_loss: density or regression.
+      "masked_gaps": masking
+      | {
+          "event_weight": 1.0,
+          "gap_weight": 1.0,
+          "gap_components": 8,
+          "gap_loss": "density",
+      },
+      # gap_weight: of the time to the next event in the loss; 0 leaves it out.
+      "next_events": {"gap_weight": 0.0, "gap_components": 8},
+      "contrastive": {"temperature": 0.1},
+      "replaced_events": {"replace_rate": 0.15},
+  }.get(name, {})
+
+
+# What measures each objective, with its settings; the first one is named after
+# its split, others SPLIT_EVALUATOR.
+_FIXED_MASK = {"mask_rate": 0.15, "mask_seed": 0}
+EVALUATORS: dict[str, dict[str, dict]] = {
+    "masked_events": {"masked_events": _FIXED_MASK},
+    "masked_gaps": {"masked_events": _FIXED_MASK, "masked_gaps": _FIXED_MASK},
+    "next_events": {"next_events": {}},
+}
+
+
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
   """A config for `experiments/train.py`.
 
@@ -143,7 +187,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     raise ValueError(f"size {size!r}; known are {sorted(SIZES)}")
   runlocal = is_true(chosen["runlocal"])
   values = SIZES["tiny" if runlocal else size]
-  causal = chosen["objective"] == "next_events"
+  objectives = chosen["objective"].split("+")
+  causal = "next_events" in objectives
   c = loop_config(
       "pretrain",
       total_steps=20 if runlocal else values["total_steps"],
@@ -239,34 +284,24 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
 
   c.objective = ml_collections.ConfigDict()
   c.objective.name = chosen["objective"]
-  if chosen["objective"] == "masked_events":
-    for field in ("mask_rate", "mask_share", "random_share"):
-      c.objective[field] = values[field]
-    c.objective.mask_rate_end = 0.0
-    # uniform, span, session_span, idf, mtc or pmtc, with their settings; see
-    # behavior_lm/objectives/masked_events.py.
-    c.objective.strategy = "uniform"
-    c.objective.span_length = 3.0
-    c.objective.temperature = 0.0
-    c.objective.mtc_share = 0.1
-    c.objective.mtc_share_end = -1.0
-    c.objective.budget = "exact"
-
-  if causal:
-    # Of the time to the next event in the loss; 0 leaves it out.
-    c.objective.gap_weight = 0.0
-    c.objective.gap_components = 8
+  for name in objectives:
+    settings = objective_settings(name, values)
+    if len(objectives) == 1:
+      c.objective.update(settings)
+    else:
+      c.objective[name] = {"weight": 1.0, **settings}
 
   # What the model is scored on, while training and by evaluate.py. To choose a
   # checkpoint or a setting, use valid (--valid_time or --valid_fraction of
   # prepare.py make the split): --config.evals.valid.every=500
   # --config.keep_best.metric=valid/bits_per_event.
+  measured: dict[str, dict] = {}
+  for name in objectives:
+    measured |= EVALUATORS.get(name, {name: {}})
   for split in ("test", "valid"):
-    c.evals[split] = ml_collections.ConfigDict()
-    c.evals[split].evaluator = chosen["objective"]
-    c.evals[split].split = split
-    c.evals[split].every = 0
-    if chosen["objective"] == "masked_events":
-      c.evals[split].mask_rate = 0.15
-      c.evals[split].mask_seed = 0
+    for place, (evaluator, settings) in enumerate(measured.items()):
+      name = f"{split}_{evaluator}" if place else split
+      c.evals[name] = ml_collections.ConfigDict(
+          dict(evaluator=evaluator, split=split, every=0, **settings)
+      )
   return c

@@ -3,6 +3,8 @@
 Row by row (`jax.vmap`): then devices that share a batch need not exchange any.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -22,3 +24,24 @@ def put_rows(x: jax.Array, offsets: jax.Array, new: jax.Array) -> jax.Array:
   """x with new [batch, n, ...] at offsets; beyond the row they are dropped."""
   put = lambda row, at, values: row.at[at].set(values, mode="drop")
   return jax.vmap(put)(x, offsets, new.astype(x.dtype))
+
+
+def reduce_segments(
+    reduce: Callable[..., jax.Array],
+    x: jax.Array,
+    segment_ids: jax.Array,
+    num_segments: int,
+) -> jax.Array:
+  """`jax.ops.segment_max`, say, of the segments of each row.
+
+  Args:
+    reduce: a function of `jax.ops`.
+    x: [batch, length].
+    segment_ids: [batch, length] int32; 0 marks padding.
+    num_segments: of a row at most.
+
+  Returns:
+    [batch, num_segments + 1]; the first one is that of padding.
+  """
+  row = lambda x, ids: reduce(x, ids, num_segments=num_segments + 1)
+  return jax.vmap(row)(x, segment_ids)

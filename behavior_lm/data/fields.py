@@ -99,6 +99,8 @@ FIELDS: dict[str, Field] = {
     "weights": Field("float32", axis="segment"),
     # Which sample a segment is, by its place in its split.
     "sample": Field("int32", axis="segment", pad=-1),
+    # Whose window a segment is: a number per user of the split.
+    "segment_user": Field("int32", axis="segment", pad=-1),
     # Rows of plain columns, see `data.prompts.features`; -1 is a domain that
     # was not trained on.
     "domain": Field("int32", axis="row"),

@@ -28,6 +28,7 @@ from behavior_lm.inference.batching import WindowBatch
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.logs import schema
 from behavior_lm.recipes.shared.loading import load_run
+from behavior_lm.recipes.shared.parts import objective_settings
 
 QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 # Mean, deviation, quantiles, the share of near-certain events, and the mean
@@ -163,7 +164,8 @@ def _surprise(
     [n, NUM_SURPRISE] of the events' negative log likelihood; twice as many
     columns if the model predicts gaps too, those of the gaps last.
   """
-  with_gaps = bool(loaded.config.objective.get("gap_weight", 0))
+  next_events = objective_settings(loaded.config).get("next_events", {})
+  with_gaps = bool(next_events.get("gap_weight", 0))
   batcher = Batcher(
       embedder.max_length,
       embedder.choose_batch_size(None),

@@ -1,6 +1,6 @@
 """Masked perplexity, accuracy and bits per raw event under one fixed mask."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,12 +10,14 @@ from behavior_lm.artifacts.scores import SequenceScores
 from behavior_lm.baselines.count_baselines import FULL_CONTEXT
 from behavior_lm.baselines.count_baselines import score_baselines
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.fields import Batch
 from behavior_lm.data.fields import hide
 from behavior_lm.data.hidden_events import MaskedTokens
 from behavior_lm.data.token_lengths import token_lengths
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.data.windows import WindowSource
+from behavior_lm.evaluation import table
 from behavior_lm.evaluation.token_scores import make_score
 from behavior_lm.evaluation.token_scores import Subject
 from behavior_lm.evaluation.token_scores import sum_scores
@@ -37,9 +39,11 @@ class MaskedPerplexity:
   """
 
   title = "Masked events"
+  columns, main = table.TOKEN_COLUMNS, table.TOKEN_MAIN
   notes = (
       "The same events are hidden from every row, each with its gap and its"
       " features.",
+      table.TOKEN_NOTE,
   )
 
   def __init__(
@@ -84,20 +88,31 @@ class MaskedPerplexity:
 
   def scores(self, state: Mapping[str, Any]) -> SequenceScores:
     """Sums over the masked events of each sequence."""
+    return self.sums(state, self._score, lambda batch: batch["masked"])
+
+  def sums(
+      self,
+      state: Mapping[str, Any],
+      score: Any,
+      find: Callable[[Batch], np.ndarray],
+      target: str = "tokens",
+  ) -> SequenceScores:
+    """What `score` says of the hidden tokens that `find` marks."""
     subject = self.subject
 
-    def inputs(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-      masked, table = batch["masked"] > 0, subject.reading.table
-      return hide(batch, masked, subject.names, table)
+    def inputs(batch: Batch) -> Batch:
+      hidden = batch["masked"] > 0
+      return hide(batch, hidden, subject.names, subject.reading.table)
 
     found = sum_scores(
         subject,
         self._windows,
-        self._score,
+        score,
         state,
         self._users,
-        find=lambda batch: batch["masked"],
+        find=find,
         inputs=inputs,
+        target=target,
     )
     if not found.count.sum():
       raise UserError(

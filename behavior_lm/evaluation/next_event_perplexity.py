@@ -13,6 +13,7 @@ from behavior_lm.data.hidden_events import SpelledBits
 from behavior_lm.data.token_lengths import token_lengths
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.windows import WindowSource
+from behavior_lm.evaluation import table
 from behavior_lm.evaluation.token_scores import make_score
 from behavior_lm.evaluation.token_scores import Subject
 from behavior_lm.evaluation.token_scores import sum_scores
@@ -35,11 +36,13 @@ class NextEventPerplexity:
   """
 
   title = "Next events"
+  columns, main = table.TOKEN_COLUMNS, table.TOKEN_MAIN
   notes = (
       "Every event is predicted from the events before it in its sequence. A"
       " model sees them back to the start of a window, n-grams one fewer than"
       " their order. Models may read the times of past events; n-grams with"
       " gap read the time between the last two.",
+      table.TOKEN_NOTE,
   )
 
   def __init__(

@@ -1,6 +1,7 @@
 """Rows of an evaluation: models beside baselines, on the same targets."""
 
 from collections.abc import Mapping, Sequence
+import dataclasses
 import math
 from typing import Any, Protocol
 
@@ -70,6 +71,33 @@ class Scores(Protocol):
   def ratios(self) -> Mapping[str, tuple[np.ndarray, np.ndarray]]: ...
 
   def summary(self) -> Mapping[str, float]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class RatioScores:
+  """Measures that are ratios of sums; all arrays are [n], one per sequence.
+
+  Attributes:
+    users: user ids.
+    num_events: what was predicted: raw events, or windows.
+    ratios: see `Scores`; the first one's weights are the targets.
+  """
+
+  users: np.ndarray
+  num_events: np.ndarray
+  ratios: Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+  @property
+  def count(self) -> np.ndarray:
+    """Targets of each sequence."""
+    return next(iter(self.ratios.values()))[1]
+
+  def summary(self) -> dict[str, float]:
+    """Each ratio over all sequences; 0 where there are no targets."""
+    return {
+        name: float(sums.sum() / max(weights.sum(), 1e-30))
+        for name, (sums, weights) in self.ratios.items()
+    }
 
 
 def make_rows(

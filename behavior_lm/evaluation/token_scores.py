@@ -1,6 +1,6 @@
 """Scores of a language model's tokens, summed by sequence."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import dataclasses
 from typing import Any
 
@@ -76,57 +76,73 @@ def sum_scores(
     find: Callable[[Batch], np.ndarray],
     inputs: Callable[[Batch], Batch],
     shift: int = 0,
+    target: str = "tokens",
 ) -> SequenceScores:
   """Scores every token that `find` marks.
 
   Args:
     subject: the model.
     windows: annotated by `data.hidden_events.SpelledBits`.
-    score: of `make_score`, compiled.
+    score: of `make_score`, compiled, or another function of that form; what it
+      gives is summed as `nats` and `correct`.
     state: parameters and variables of the model.
     users: [num_sequences] user of each sequence.
     find: batch -> [batch, length], true where a token is scored.
     inputs: batch -> what the model reads.
     shift: a token is predicted at so many places before its own.
+    target: the field that is predicted.
   """
   size = len(users)
   sums = {name: np.zeros(size) for name in ("nats", "correct", "hidden_bits")}
   count, events = np.zeros(size), np.zeros(size)
+  for batch in fixed_batches(subject, windows):
+    at, valid = marked_offsets(find(batch))
+    pick = lambda name, batch=batch, at=at: np.take_along_axis(
+        batch[name], at, 1
+    )
+    targets = {"at": np.maximum(at - shift, 0), target: pick(target)}
+    nats, correct = score(
+        state["params"],
+        state["model_state"],
+        put_batch(inputs(batch), subject.mesh),
+        put_batch(targets, subject.mesh),
+    )
+    where = pick("sequence")[valid]
+    for out, values in (
+        (sums["nats"], np.asarray(nats, np.float64)),
+        (sums["correct"], np.asarray(correct, np.float64)),
+        (sums["hidden_bits"], pick("hidden_bits")),
+        (count, np.ones(at.shape)),
+        (events, pick("num_events")),
+    ):
+      np.add.at(out, where, values[valid])
+  return SequenceScores(
+      **sums, count=count, num_events=events, users=users
+  )
+
+
+def fixed_batches(
+    subject: Subject, windows: WindowSource, segments: int | None = None
+) -> Iterator[dict[str, np.ndarray]]:
+  """All windows once, packed in rows, in one order; a short batch is filled.
+
+  Args:
+    subject: says the shape of a batch.
+    windows: what is read.
+    segments: windows of a row at most; None is as many as the subject has.
+  """
   rows = RowSource(
       windows,
       subject.spec.max_length,
-      subject.spec.segments,
+      segments or subject.spec.segments,
       shuffle=False,
       repeat=False,
   )
   loader = iter(make_loader(rows, subject.spec, drop_remainder=False))
   try:
-    for batch in loader:
-      at, valid = marked_offsets(find(batch))
-      pick = lambda name, batch=batch, at=at: np.take_along_axis(
-          batch[name], at, 1
-      )
-      targets = {"at": np.maximum(at - shift, 0), "tokens": pick("tokens")}
-      nats, correct = score(
-          state["params"],
-          state["model_state"],
-          put_batch(inputs(batch), subject.mesh),
-          put_batch(targets, subject.mesh),
-      )
-      where = pick("sequence")[valid]
-      for out, values in (
-          (sums["nats"], np.asarray(nats, np.float64)),
-          (sums["correct"], np.asarray(correct, np.float64)),
-          (sums["hidden_bits"], pick("hidden_bits")),
-          (count, np.ones(at.shape)),
-          (events, pick("num_events")),
-      ):
-        np.add.at(out, where, values[valid])
+    yield from loader
   finally:
     loader.close()
-  return SequenceScores(
-      **sums, count=count, num_events=events, users=users
-  )
 
 
 def marked_offsets(marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from behavior_lm.layers.heads import GapHead
 from behavior_lm.layers.heads import TokenHead
+from behavior_lm.layers.linear import Linear
 from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.encoders.encoder import EncoderConfig
 
@@ -21,6 +22,8 @@ class LanguageModel(nnx.Module):
     config: of the encoder.
     gap_components: of the mixture over the time to the next event; 0 makes no
       head for it.
+    scores: names of further heads, which give one number per state; they are
+      in the model's own `scores`.
     rngs: for the parameters.
   """
 
@@ -30,6 +33,7 @@ class LanguageModel(nnx.Module):
       config: EncoderConfig,
       *,
       gap_components: int = 0,
+      scores: tuple[str, ...] = (),
       rngs: nnx.Rngs,
   ):
     self.encoder = ENCODERS[name][0](config, rngs=rngs)
@@ -51,6 +55,12 @@ class LanguageModel(nnx.Module):
           dtype=jnp.dtype(config.dtype),
           rngs=rngs,
       )
+    self.scores = nnx.Dict({
+        score: Linear(
+            config.embed_dim, 1, dtype=jnp.dtype(config.dtype), rngs=rngs
+        )
+        for score in scores
+    })
 
   def __call__(
       self,

@@ -1,13 +1,26 @@
 """Training losses: one file each, one line here."""
 
+from behavior_lm.objectives import replaced_events
+from behavior_lm.objectives import sentence_order
+from behavior_lm.objectives.contrastive import Contrastive
 from behavior_lm.objectives.full_softmax import FullSoftmax
 from behavior_lm.objectives.in_batch import InBatch
 from behavior_lm.objectives.masked_events import MaskedEvents
+from behavior_lm.objectives.masked_gaps import MaskedGaps
 from behavior_lm.objectives.next_events import NextEvents
 from behavior_lm.objectives.sampled_items import BinaryCrossEntropy
 from behavior_lm.objectives.sampled_items import SampledSoftmax
 
-OBJECTIVES = {"masked_events": MaskedEvents, "next_events": NextEvents}
+OBJECTIVES = {
+    "masked_events": MaskedEvents,
+    "masked_gaps": MaskedGaps,
+    "next_events": NextEvents,
+    "contrastive": Contrastive,
+    replaced_events.NAME: replaced_events.ReplacedEvents,
+    sentence_order.NAME: sentence_order.SentenceOrder,
+}
+# They read a number per state from a head of the model under their name.
+SCORED = (replaced_events.NAME, sentence_order.NAME)
 
 # Losses of the next item: they take `counts`, the occurrences of items in
 # training.

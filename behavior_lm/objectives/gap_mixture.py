@@ -44,6 +44,12 @@ def gap_nll(mixture: jax.Array, gaps: jax.Array) -> jax.Array:
   return -jax.nn.logsumexp(weights + mass, axis=-1)
 
 
+def mean_log_gap(mixture: jax.Array) -> jax.Array:
+  """The mean of log(gap + 1) under each mixture: [..., 3, n] -> [...]."""
+  logits, centres, _ = jnp.moveaxis(mixture, -2, 0)
+  return (jax.nn.softmax(logits, axis=-1) * centres).sum(-1)
+
+
 def sample_gaps(mixture: jax.Array, key: jax.Array) -> jax.Array:
   """Draws a gap from each mixture, with the probabilities of `gap_nll`.
 

@@ -142,6 +142,13 @@ class MaskedEvents:
       `budget_error`, `padding_share`; `masked_confidence` of strategies that
       know it), the new state.
     """
+    head, targets = self.predict(model, batch, state, key)
+    return self.event_loss(head, batch, targets, state)
+
+  def predict(
+      self, model: Any, batch: Batch, state: State, key: jax.Array
+  ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+    """What the model says of masked events, and `targets` of `corrupt`."""
     corrupt_key, dropout_key = jax.random.split(key)
     inputs, targets = self.corrupt(batch, corrupt_key, state)
     head = model(
@@ -150,6 +157,16 @@ class MaskedEvents:
         deterministic=False,
         rngs=nnx.Rngs(dropout=dropout_key),
     )
+    return head, targets
+
+  def event_loss(
+      self,
+      head: Mapping[str, Any],
+      batch: Batch,
+      targets: Mapping[str, jax.Array],
+      state: State,
+  ) -> tuple[jax.Array, Metrics, State]:
+    """What `loss` returns, from what `predict` returns."""
     weights = targets["weights"]
     total = jnp.maximum(weights.sum(), 1.0)
     loss, nll, correct = token_loss(

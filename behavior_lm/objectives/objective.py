@@ -19,11 +19,14 @@ class Requires:
     predicts_future: nothing that the model reads at a position may depend on
       a later event.
     hides_events: what it hides of an event must not follow from other fields.
+    parts_windows: it takes windows apart, and what a model reads beside tokens
+      and gaps must not tell which parts belong together.
   """
 
   fields: tuple[str, ...]
   predicts_future: bool = False
   hides_events: bool = False
+  parts_windows: bool = False
 
 
 class Objective(Protocol):

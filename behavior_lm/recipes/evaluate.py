@@ -8,7 +8,6 @@ from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.artifacts.scores import SequenceScores
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers import load_tokenizer
-from behavior_lm.evaluation import table
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.recipes.evaluate_interest import evaluate_interest
 from behavior_lm.recipes.evaluate_ranking import evaluate_ranking
@@ -73,9 +72,9 @@ def evaluate_runs(
           "events": int(first.num_events.sum()),
           "users": len(set(first.users.tolist())),
       },
-      columns=table.TOKEN_COLUMNS,
-      main=table.TOKEN_MAIN,
-      notes=[*evaluator.notes, table.TOKEN_NOTE],
+      columns=evaluator.columns,
+      main=evaluator.main,
+      notes=evaluator.notes,
   )
 
 

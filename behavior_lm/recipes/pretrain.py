@@ -1,6 +1,7 @@
 """Pretraining: packed rows of tokens, an encoder with a token head."""
 
 from collections.abc import Callable, Mapping
+import inspect
 import json
 from pathlib import Path
 import shutil
@@ -19,6 +20,7 @@ from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.reading import Reading
 from behavior_lm.data.staged_batches import StagedBatches
 from behavior_lm.data.time_features import check_names
+from behavior_lm.data.time_gaps import HIDDEN_GAP
 from behavior_lm.data.token_lengths import token_lengths
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import load_tokenizer
@@ -30,13 +32,16 @@ from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.objectives import OBJECTIVES
 from behavior_lm.objectives.objective import Objective
+from behavior_lm.objectives.weighted_sum import WeightedSum
 from behavior_lm.recipes.shared import parts
 from behavior_lm.recipes.shared.causality import check_causality
 from behavior_lm.recipes.shared.causality import check_tokens
 from behavior_lm.recipes.shared.checks import check_loop
 from behavior_lm.recipes.shared.checks import check_maskable
+from behavior_lm.recipes.shared.checks import check_sessions
 from behavior_lm.recipes.shared.checks import check_step
 from behavior_lm.recipes.shared.hidden_gaps import check_hidden_gaps
+from behavior_lm.recipes.shared.hidden_gaps import check_parts
 from behavior_lm.recipes.shared.lengths import length_stages
 from behavior_lm.training.recipe import Batches
 from behavior_lm.training.recipe import Evaluator
@@ -83,10 +88,20 @@ class Pretrain:
     check_tokens(config, self.tokenizer)
     self.vocab_size = self.tokenizer.vocab_size
     self.objective = make_objective(config, self.vocab_size, self._idf)
+    check_sessions(self.objective.requires, self.tokenizer)
     of_stages = self._open_windows()
     self._windows = windows = of_stages[-1]
-    rate = getattr(self.objective, "mask_rate", None)
-    self._short = rate and check_maskable(windows.num_tokens, rate)
+    # Each objective that masks events has its own rate.
+    rates = [
+        one["mask_rate"]
+        for one in parts.objective_settings(config).values()
+        if "mask_rate" in one
+    ]
+    self._short = rates and check_maskable(windows.num_tokens, min(rates))
+    of_sequences = {}
+    if "segment_user" in self.objective.requires.fields:
+      users = self.dataset.sequences(config.data.split)["user_id"].to_numpy()
+      of_sequences["segment_user"] = np.unique(users, return_inverse=True)[1]
     # In a batch a sequence stands once where it can.
     self._rows = [
         RowSource(
@@ -94,6 +109,7 @@ class Pretrain:
             spec.max_length,
             spec.segments,
             rows_apart=spec.batch_size,
+            of_sequences=of_sequences,
         )
         for found, spec in zip(
             of_stages,
@@ -205,6 +221,8 @@ class Pretrain:
     check_causality(config, self.objective.requires)
     if self.objective.requires.hides_events:
       check_hidden_gaps(config)
+    if self.objective.requires.parts_windows:
+      check_parts(config)
     for own, _ in self._stages:
       check_step(self, config, self._shapes(own.data))
 
@@ -241,7 +259,7 @@ def make_objective(
     vocab_size: int,
     idf: Callable[[], np.ndarray] | None = None,
 ) -> Objective:
-  """The objective that a config names, with what it takes from the data.
+  """The objective that a config names, or the weighted sum of several.
 
   Args:
     config: of the run.
@@ -251,26 +269,47 @@ def make_objective(
   Raises:
     UserError: if it is unknown, or has no such setting.
   """
-  make = parts.known("objective.name", config.objective.name, OBJECTIVES)
-  values = parts.without_name(config.objective)
-  shared: dict[str, Any] = {
+  settings = parts.objective_settings(config)
+  if len(settings) == 1:
+    ((name, values),) = settings.items()
+    return _make_member(config, name, values, vocab_size, idf)
+  members = {}
+  for name, values in settings.items():
+    weight = values.pop("weight", 1.0)
+    member = _make_member(config, name, values, vocab_size, idf)
+    members[name] = (weight, member)
+  return parts.make_of("objective", WeightedSum, members=members)
+
+
+def _make_member(
+    config: ml_collections.ConfigDict,
+    name: str,
+    values: dict[str, Any],
+    vocab_size: int,
+    idf: Callable[[], np.ndarray] | None,
+) -> Objective:
+  """One objective with its settings."""
+  make = parts.known("objective.name", name, OBJECTIVES)
+  reading = Reading.of(config.data)
+  hidden = fields.hidden_values(
+      ("time_gaps", *reading.features), reading.table
+  )
+  known: dict[str, Any] = {
       "num_special": schema.NUM_SPECIAL,
       "unk_id": schema.UNK_ID,
+      "mask_id": schema.MASK_ID,
+      "cls_id": schema.CLS_ID,
+      "no_gap": HIDDEN_GAP,
+      "vocab_size": vocab_size,
+      "max_segments": config.data.max_segments,
+      "hidden": tuple(hidden.items()),
+      "total_steps": config.total_steps,
   }
-  if config.objective.name == "masked_events":
-    reading = Reading.of(config.data)
-    hidden = fields.hidden_values(
-        ("time_gaps", *reading.features), reading.table
-    )
-    shared |= {
-        "vocab_size": vocab_size,
-        "mask_id": schema.MASK_ID,
-        "max_segments": config.data.max_segments,
-        "hidden": tuple(hidden.items()),
-        "total_steps": config.total_steps,
-    }
-    if values.get("strategy") == "idf":
-      shared["idf"] = idf() if idf else np.ones(vocab_size, np.float32)
+  # An objective takes what it names.
+  asked = inspect.signature(make).parameters
+  shared = {name: value for name, value in known.items() if name in asked}
+  if values.get("strategy") == "idf":
+    shared["idf"] = idf() if idf else np.ones(vocab_size, np.float32)
   objective: Objective = parts.make_of("objective", make, **shared, **values)
   return objective
 

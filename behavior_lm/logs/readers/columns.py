@@ -16,7 +16,7 @@ RESERVED = frozenset(
     | {"first_event", "labels", "weights", "domain", "sample"}
     | {"gap_previous", "gap_next", "hour", "weekday", "weekend"}
     | {"account_age", "from_start", "to_end"}
-    | {"row_user", "short_popularity", "short_category"}
+    | {"row_user", "segment_user", "short_popularity", "short_category"}
     | {"ids", "dense", "vector"}
 )
 _EXTRA_NAME = re.compile(r"[a-z][a-z0-9_]*")

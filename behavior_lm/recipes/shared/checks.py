@@ -10,6 +10,8 @@ import ml_collections
 import numpy as np
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data.tokenizers import Tokenizer
+from behavior_lm.objectives.objective import Requires
 from behavior_lm.training.optimizer import optimizer_of
 from behavior_lm.training.recipe import Recipe
 from behavior_lm.training.selection import Selection
@@ -77,6 +79,18 @@ def check_maskable(num_tokens: np.ndarray, mask_rate: float) -> str:
       f" ({alone:.1%} have one token or none, and no context to predict it"
       " from)"
   )
+
+
+def check_sessions(requires: Requires, tokenizer: Tokenizer) -> None:
+  """Raises UserError if an objective needs sessions and there are none."""
+  if "sessions" in requires.fields and (
+      tokenizer.settings.sessions.kind == "none"
+  ):
+    raise UserError(
+        "the objective reads where sessions begin, but each sequence is one"
+        " session. Set --config.tokenizer.sessions=1800, say (seconds of"
+        " silence between two)."
+    )
 
 
 def check_step(

@@ -1,4 +1,4 @@
-"""The one place that decides whether a masked event's gap can be worked out.
+"""What fields must not tell: a masked event's gap, and how a window was cut.
 
 A mask hides an event whole: its id, and the gap that it reads. The gap of the
 next event since this one, or a clock, would give the hidden gap away.
@@ -25,4 +25,15 @@ def check_hidden_gaps(config: ml_collections.ConfigDict) -> None:
         f"{' and '.join(map(repr, read))} together tell the gap of a masked"
         " event, which the mask has to hide. Leave one of them out of"
         " --config.data.features, or set --config.model.time_encoding=none."
+    )
+
+
+def check_parts(config: ml_collections.ConfigDict) -> None:
+  """Raises UserError if features may tell how parts of a window belong."""
+  features = Reading.of(config.data).features
+  if features:
+    raise UserError(
+        f"objective {config.objective.name} takes windows apart, and the"
+        f" features {', '.join(features)} may tell which parts belong together,"
+        " as a clock does. Set --config.data.features= for it."
     )

@@ -24,6 +24,7 @@ from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.encoders.encoder import EncoderConfig
 from behavior_lm.models.language_model import LanguageModel
+from behavior_lm.objectives import SCORED
 from behavior_lm.training.recipe import Batches
 
 
@@ -96,6 +97,30 @@ def without_name(section: ml_collections.ConfigDict) -> dict[str, Any]:
       for name, value in section.items()
       if name != "name"
   }
+
+
+def objective_settings(
+    config: ml_collections.ConfigDict,
+) -> dict[str, dict[str, Any]]:
+  """The settings of each objective of a run by its name.
+
+  `objective.name` is one name, whose settings stand beside it, or several with
+  "+" between them, each with a section of its own and a `weight` in it.
+
+  Raises:
+    UserError: if a section is missing.
+  """
+  names = config.objective.name.split("+")
+  if len(names) == 1:
+    return {names[0]: without_name(config.objective)}
+  for name in names:
+    if name not in config.objective:
+      raise UserError(
+          f"config.objective.name is {config.objective.name!r}, but there is no"
+          f" section config.objective.{name}. Choose the objectives in the"
+          f" config's argument: objective={config.objective.name}."
+      )
+  return {name: without_name(config.objective[name]) for name in names}
 
 
 def find_dataset(config: ml_collections.ConfigDict) -> Dataset:
@@ -188,12 +213,18 @@ def language_model(
     config: ml_collections.ConfigDict, vocab_size: int
 ) -> Callable[..., nnx.Module]:
   """A function of `rngs` that makes an encoder with its heads."""
-  predicts_gaps = config.objective.get("gap_weight", 0)
+  objectives = objective_settings(config)
+  components = (
+      values["gap_components"]
+      for values in objectives.values()
+      if values.get("gap_weight", 0)
+  )
   return functools.partial(
       LanguageModel,
       config.model.name,
       encoder_config(config, vocab_size),
-      gap_components=config.objective.gap_components if predicts_gaps else 0,
+      gap_components=next(components, 0),
+      scores=tuple(name for name in SCORED if name in objectives),
   )
 
 

@@ -1,0 +1,142 @@
+"""Runs with several objectives: resumed, embedded, refused."""
+
+from flax import nnx
+import numpy as np
+import pytest
+
+from behavior_lm.artifacts.metrics import read_metrics
+from behavior_lm.common.errors import UserError
+from behavior_lm.logs.dataset import open_dataset
+from behavior_lm.objectives.weighted_sum import WeightedSum
+from behavior_lm.recipes.evaluate import evaluate_runs
+from behavior_lm.recipes.pretrain import Pretrain
+from behavior_lm.recipes.train import train
+from behavior_lm.training.state import split_model
+from tests.tiny import tiny_config
+from tests.toy_recipe import SquaredError
+from tests.toy_recipe import ToyRecipe
+from tests.toy_recipe import train_toy
+
+ALL = "masked_gaps+contrastive+replaced_events+sentence_order"
+
+
+def figures(run):
+  """All metrics but times, in order."""
+  return [
+      {
+          name: value
+          for name, value in line.items()
+          if name != "seconds" and not name.endswith("per_second")
+      }
+      for line in read_metrics(run / "metrics.jsonl")
+  ]
+
+
+def test_the_state_of_each_member_is_saved_and_resumed(tmp_path):
+  def run(name, **changes):
+    recipe = ToyRecipe(None)
+    recipe.objective = WeightedSum(
+        {"a": (1.0, SquaredError()), "b": (0.5, SquaredError())}
+    )
+    return train_toy(tmp_path / name, recipe=recipe, total_steps=6, **changes)
+
+  assert run("whole") == "finished"
+  assert run("parts", max_minutes=1e-9) == "time"
+  assert run("parts") == "finished"
+  whole = figures(tmp_path / "whole")
+  assert len(whole) == 6 and whole == figures(tmp_path / "parts")
+  assert whole[-1]["a/loss"] != whole[-1]["b/loss"]
+
+
+@pytest.mark.slow
+def test_a_sum_of_objectives_goes_on_bit_for_bit_and_is_scored_by_each(
+    dataset_path, tmp_path
+):
+  make = lambda **more: tiny_config(
+      dataset_path,
+      objective=ALL,
+      tokenizer__sessions="2",
+      total_steps=3,
+      model__num_layers=1,
+      # Its table of confidence is a state.
+      objective__masked_gaps__strategy="mtc",
+      objective__contrastive__weight=0.1,
+      **more,
+  )
+  train(make(), tmp_path / "whole")
+  assert train(make(max_minutes=1e-6), tmp_path / "parts") == "time"
+  assert train(make(), tmp_path / "parts") == "finished"
+  whole = figures(tmp_path / "whole")
+  assert len(whole) == 3 and whole == figures(tmp_path / "parts")
+  last = whole[-1]
+  assert last["masked_gaps/masked_confidence"] > 0
+  assert last["loss"] == pytest.approx(
+      last["masked_gaps/loss"]
+      + 0.1 * last["contrastive/loss"]
+      + last["replaced_events/loss"]
+      + last["sentence_order/loss"],
+      rel=1e-5,
+  )
+  dataset = open_dataset(dataset_path)
+  for name, columns in {
+      "test": {"bits_per_event"},
+      "test_masked_gaps": {"nats_per_gap", "log_gap_error"},
+      "test_contrastive": {"mrr", "hr@1"},
+      "test_replaced_events": {"auc"},
+      "test_sentence_order": {"accuracy"},
+  }.items():
+    record = evaluate_runs([tmp_path / "whole"], dataset, name)
+    row = record["rows"][0]
+    assert columns <= row["values"].keys()
+    assert all(np.isfinite(value) for value in row["values"].values())
+    assert record["main"] in row["ci"]
+
+
+def test_all_objectives_of_both_sides_fit_in_one_model(dataset_path):
+  config = tiny_config(
+      dataset_path, objective=ALL, tokenizer__sessions="2"
+  )
+  recipe = Pretrain(config)
+  params = split_model(
+      nnx.eval_shape(lambda: recipe.make_model(rngs=nnx.Rngs(0)))
+  )[1]
+  assert set(params["scores"]) == {"replaced_events", "sentence_order"}
+  kinds = {one.evaluator for one in config.evals.values()}
+  assert kinds == {*ALL.split("+"), "masked_events"}
+
+
+@pytest.mark.parametrize(
+    ("objective", "slip", "message"),
+    [
+        (
+            "masked_events+next_events",
+            {},
+            "masked_events reads both sides .* next_events its past alone",
+        ),
+        ("masked_events+gpt", {}, "is 'gpt'; known are"),
+        (
+            "masked_events",
+            {"objective__name": "masked_events+contrastive"},
+            "no section config.objective.masked_events",
+        ),
+        (
+            "masked_events+contrastive",
+            {"objective__contrastive__weight": -1.0},
+            "contrastive.weight is -1",
+        ),
+        ("sentence_order", {}, "each sequence is one session"),
+        (
+            "contrastive",
+            {"data__features": "hour"},
+            "the features hour may tell which parts",
+        ),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_objectives_that_do_not_fit_make_no_folder(
+    dataset_path, tmp_path, objective, slip, message
+):
+  config = tiny_config(dataset_path, objective=objective, **slip)
+  with pytest.raises(UserError, match=message):
+    train(config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
