@@ -97,6 +97,7 @@ def write(
       {name: part["num_events"] for name, part in summary["splits"].items()},
       {name: table.height for name, table in categories.items()},
   )
+  summary["warnings"] += suspicious.imprecise(summary["extras"])
   # Counts of train alone: a vocabulary made from them knows no test day.
   counts = statistics.pair_counts[splits.SPLITS.index(splits.TRAIN)]
   pairs = pairs.with_columns(pl.Series("train_count", counts))
