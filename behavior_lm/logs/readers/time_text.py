@@ -38,12 +38,12 @@ _YEAR_LAST = (
     r"(?P<zone>.*)$"
 )
 _MONTHS = (
-    "jan", "feb", "mar", "apr", "may", "jun",
-    "jul", "aug", "sep", "oct", "nov", "dec",
+    "january", "february", "march", "april", "may", "june", "july",
+    "august", "september", "october", "november", "december",
 )  # fmt: skip
 # [01/Jun/2024:10:00:00 +0000] and Sat, 1 Jun 2024; Jun 1, 2024 10:00 AM.
 _WEEKDAY = r"(?i)^[\s\[]*(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\s+)?"
-_MONTH = rf"(?P<month>{'|'.join(_MONTHS)})[a-z]*"
+_MONTH = f"(?P<month>{'|'.join((*_MONTHS, *(m[:3] for m in _MONTHS)))})"
 _CLOCK = r"(?P<year>\d{4})(?:[:,T\s]+(?P<clock>\d.*?))?[\s\]]*$"
 _NAMED = (
     rf"{_WEEKDAY}(?P<day>\d{{1,2}})[ /-]{_MONTH}[ /-]{_CLOCK}",
@@ -152,13 +152,13 @@ def _padded(values: pl.Series) -> pl.Series:
 
 def _from_named(values: pl.Series) -> pl.Series:
   """`Sat, 1 Jun 2024 10:00 GMT` -> `1/6/2024 10:00 GMT`; others as they are."""
-  numbers = {name: str(n) for n, name in enumerate(_MONTHS, 1)}
+  numbers = {name[:3]: str(n) for n, name in enumerate(_MONTHS, 1)}
   for pattern in _NAMED:
     parts = values.str.extract_groups(pattern).struct.unnest()
     plain = parts.select(
         pl.concat_str(
             pl.col("day"),
-            pl.col("month").str.to_lowercase().replace(numbers),
+            pl.col("month").str.to_lowercase().str.head(3).replace(numbers),
             pl.col("year"),
             separator="/",
         )

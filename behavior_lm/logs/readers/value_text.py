@@ -93,8 +93,8 @@ def unwrapped(value: Any) -> Any:
 def _of_decimal(text: Any) -> Any:
   """The text of a number as any other column of numbers would have it."""
   try:
-    number = decimal.Decimal(text)
-  except (decimal.InvalidOperation, TypeError, ValueError):
+    number = decimal.Decimal(str(text))
+  except decimal.InvalidOperation:
     return text
   if number.is_nan():
     return None

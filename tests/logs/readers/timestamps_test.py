@@ -301,7 +301,7 @@ def test_other_ways_to_write_a_time_that_mean_one_thing_are_read(texts, want):
         ["13/01/2024", "01/13/2024"],  # And here both are used.
         ["06/13/2024 13:00 PM", "06/13/2024 13:00 PM"],
         ["06/13/24", "06/14/24"],
-        ["1 Mai 2024", "1 Jum 2024"],
+        ["1 Mai 2024", "1 Junk 2024"],
     ],
 )
 def test_a_date_that_may_mean_two_things_is_not_guessed(texts):

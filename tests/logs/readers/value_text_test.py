@@ -66,6 +66,7 @@ def test_the_texts_of_other_types(values, want):
         ({"$numberDecimal": "1E+999999999"}, "inf"),
         ({"$numberDouble": "-0.0"}, "0"),
         ({"$numberDouble": "5.0"}, "5"),
+        ({"$numberDouble": 0.1}, "0.1"),
         ({"$numberDouble": "NaN"}, None),
         ({"$numberDouble": "-Infinity"}, "-inf"),
         ({"$numberDecimal": [1]}, [1]),
