@@ -15,6 +15,10 @@ BINARY_TEXTS = {
     "1": 1, "1.0": 1, "true": 1,
 }  # fmt: skip
 _EXAMPLES = 3
+# Polars panics over the pages of some damaged Parquet files.
+_UNREADABLE = (
+    pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError,
+)  # fmt: skip
 _SEPARATORS = (",", ";", "\t", "|")
 
 
@@ -39,7 +43,7 @@ def read_file(path: Path, *, as_text: bool = False) -> pl.DataFrame:
       return table.select(map(_as_text, table)) if as_text else table
     separator = "\t" if path.suffix == ".tsv" else _separator(path)
     table = pl.read_csv(path, infer_schema=False, separator=separator)
-  except (pl.exceptions.PolarsError, OSError) as error:
+  except _UNREADABLE as error:
     first = first_line(error)
     if "utf-8" in first.lower():
       raise UserError(

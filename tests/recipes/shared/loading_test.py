@@ -58,11 +58,11 @@ DAMAGES = {
     ),
     "binary config": (
         lambda run: (run / "config.json").write_bytes(b"\xff\xfe\x00"),
-        "config.json: is not a config",
+        "config.json: (cannot be read|holds a JSON list)",
     ),
     "config of another kind": (
         lambda run: (run / "config.json").write_text("[1, 2]"),
-        "config.json: is not a config",
+        "config.json: (cannot be read|holds a JSON list)",
     ),
     "empty config": (
         lambda run: (run / "config.json").write_text("{}"),
