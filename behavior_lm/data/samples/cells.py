@@ -4,6 +4,8 @@ import codecs
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
@@ -15,9 +17,10 @@ BINARY_TEXTS = {
     "1": 1, "1.0": 1, "true": 1,
 }  # fmt: skip
 _EXAMPLES = 3
-# Polars panics over the pages of some damaged Parquet files.
+# What damaged files raise; Polars panics over types that it does not know.
 _UNREADABLE = (
-    pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError,
+    pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException,
+    UnicodeDecodeError, OSError,
 )  # fmt: skip
 _SEPARATORS = (",", ";", "\t", "|")
 
@@ -39,7 +42,10 @@ def read_file(path: Path, *, as_text: bool = False) -> pl.DataFrame:
     raise UserError(f"{path}: the file is empty.")
   try:
     if path.suffix == ".parquet":
-      table = pl.read_parquet(path)
+      # Polars' own reader ends the process over some damaged files.
+      whole = pq.read_table(path)
+      whole.validate(full=True)
+      table = pl.DataFrame(pl.from_arrow(whole))
       return table.select(map(_as_text, table)) if as_text else table
     separator = "\t" if path.suffix == ".tsv" else _separator(path)
     table = pl.read_csv(path, infer_schema=False, separator=separator)
