@@ -84,6 +84,10 @@ DAMAGES = {
         lambda run: change_config(run, model__embed_dim="wide"),
         "config.json: is damaged or of another version",
     ),
+    "more layers than fit": (
+        lambda run: change_config(run, model__num_layers=2**31),
+        "config.json: num_layers is 2147483648; 10,000 is the most",
+    ),
     "sizes of another model": (
         lambda run: change_config(run, model__embed_dim=32),
         "checkpoint 12 does not fit this model, or is damaged",
