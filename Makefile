@@ -67,9 +67,9 @@ test: check ## everything: check, then the slow tests
 
 # FUZZ= says how many inputs each property gets.
 .PHONY: fuzz
-fuzz: .venv/.complete ## random dirt over valid logs for hours; FUZZ= optional
+fuzz: .venv/.complete ## random dirt and damage for hours; FUZZ= optional
 	@BEHAVIOR_LM_FUZZ=$(or $(FUZZ),1000000) $(PYTHON) -m pytest -q \
-	  tests/logs/ingest_fuzz_test.py
+	  $$(find tests -name '*fuzz_test.py')
 
 .PHONY: peers
 peers: .venv-peers/.complete ## make .venv-peers: what we compare ourselves with

@@ -19,6 +19,7 @@ from absl import flags
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
+from behavior_lm.common.lock import held
 from behavior_lm.common.signals import exit_when_stopped
 
 _TASK = flags.DEFINE_string("task", None, "bot, churn, next_map or table.")
@@ -104,7 +105,8 @@ def main(argv: list[str]) -> None:
   out = Path(str(_OUT.value))
   if out.is_file():
     raise UserError(f"--out {out}: is a file; give a folder.")
-  with exit_when_stopped("the same command continues after the last row"):
+  stopped = exit_when_stopped("the same command continues after the last row")
+  with stopped, held(out, f"--out {out}"):
     _make(out)
 
 

@@ -80,6 +80,7 @@ def main(argv: list[str]) -> None:
 def _embed(run: str, data: str, step: int | None) -> None:
   # Late imports: --help and usage errors come at once.
   from behavior_lm.artifacts.run_folder import load_run_config
+  from behavior_lm.data.tokenizers.coverage import coverage_line
   from behavior_lm.inference.batching import Cut
   from behavior_lm.inference.dataset_embeddings import embed_dataset
   from behavior_lm.inference.dataset_embeddings import Request
@@ -91,6 +92,7 @@ def _embed(run: str, data: str, step: int | None) -> None:
     _embed_interest(run, dataset, step)
     return
   embedder = Embedder.load(run, step)
+  print(coverage_line(embedder.tokenizer, dataset.pairs), flush=True)
   request = Request(
       splits=_SPLITS.value,
       unit=_UNIT.value,

@@ -9,6 +9,7 @@ Writes evaluations/NAME.json and NAME.md into each run folder, and the table of
 all runs to --out.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from absl import flags
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
+from behavior_lm.common.lock import held
 
 _RUN = flags.DEFINE_list("run", [], "Run folders of train.py, by comma.")
 flags.DEFINE_alias("runs", "run")
@@ -63,25 +65,29 @@ def main(argv: list[str]) -> None:
     names = _EVALUATORS.value or evaluate.evaluator_names(
         _RUN.value[0], dataset, _SPLIT.value
     )
-  paths = []
-  for name in names:
-    print(f"{name}: scoring {', '.join(_RUN.value)}", flush=True)
-    if ranks:
-      result = evaluate_requests(
-          _RUN.value, name, _DATA.value or "", best=_BEST.value
-      )
-    else:
-      result = evaluate.evaluate_runs(
-          _RUN.value, dataset, name, _SPLIT.value, best=_BEST.value
-      )
-    for place, run in enumerate(_RUN.value):
-      one = evaluate.of_one_run(result, place)
-      paths += write_evaluation(Path(run) / FOLDER, name, one)
-    if _OUT.value:
-      out = Path(_OUT.value)
-      whole = out.name if len(names) == 1 else f"{out.name}_{name}"
-      paths += write_evaluation(out.parent, whole, result)
-    table.show(result)
+  paths: list[Path] = []
+  with contextlib.ExitStack() as alone:
+    for run in dict.fromkeys(_RUN.value):
+      load_run_config(run)  # Nothing is made where there is no run.
+      alone.enter_context(held(Path(run) / FOLDER, f"--run {run}"))
+    for name in names:
+      print(f"{name}: scoring {', '.join(_RUN.value)}", flush=True)
+      if ranks:
+        result = evaluate_requests(
+            _RUN.value, name, _DATA.value or "", best=_BEST.value
+        )
+      else:
+        result = evaluate.evaluate_runs(
+            _RUN.value, dataset, name, _SPLIT.value, best=_BEST.value
+        )
+      for place, run in enumerate(_RUN.value):
+        one = evaluate.of_one_run(result, place)
+        paths += write_evaluation(Path(run) / FOLDER, name, one)
+      if _OUT.value:
+        out = Path(_OUT.value)
+        whole = out.name if len(names) == 1 else f"{out.name}_{name}"
+        paths += write_evaluation(out.parent, whole, result)
+      table.show(result)
   print("table: " + ", ".join(str(p) for p in paths if p.suffix == ".md"))
 
 

@@ -8,12 +8,15 @@ run folder per fold and seed, with the predictions of its test users, and
 result.json and result.md.
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from behavior_lm.common.command_flags import define_config
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
+from behavior_lm.common.lock import held
 
 _CONFIG = define_config(
     "configs/finetune.py", "The config program, with its arguments."
@@ -31,12 +34,13 @@ def main(argv: list[str]) -> None:
 
   if not _WORKDIR.value:
     raise UserError("no --workdir: name the folder of the result.")
-  result = folds.run_folds(
-      _CONFIG.value,
-      _WORKDIR.value,
-      num_folds=_FOLDS.value,
-      num_seeds=_SEEDS.value,
-  )
+  with held(Path(_WORKDIR.value), f"--workdir {_WORKDIR.value}"):
+    result = folds.run_folds(
+        _CONFIG.value,
+        _WORKDIR.value,
+        num_folds=_FOLDS.value,
+        num_seeds=_SEEDS.value,
+    )
   if result is not None:
     print(folds.to_markdown(result))
 

@@ -15,6 +15,7 @@ from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.lock import held
 
 _DATA = flags.DEFINE_string(
     "data", None, "A dataset folder of experiments/prepare.py."
@@ -80,7 +81,8 @@ def main(argv: list[str]) -> None:
       collapse_repeats=_COLLAPSE_REPEATS.value,
       seed=_SEED.value,
   )
-  tokenizer.save(_OUT.value)
+  with held(Path(_OUT.value), f"--out {_OUT.value}"):
+    tokenizer.save(_OUT.value)
   pairs, alphabet = dataset.pairs, tokenizer.alphabet
   print(
       f"{tokenizer.vocab_size:,} tokens over {len(alphabet):,} units:"

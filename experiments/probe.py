@@ -15,6 +15,7 @@ from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.lock import held
 from behavior_lm.common.signals import exit_when_stopped
 
 _EMBEDDINGS = flags.DEFINE_string(
@@ -85,7 +86,8 @@ def main(argv: list[str]) -> None:
   stopped = exit_when_stopped(
       f"what is done is in {parts}; run the same command again to continue."
   )
-  with stopped, contextlib.closing(line):
+  alone = held(parts, f"--out {out}")
+  with stopped, alone, contextlib.closing(line):
     data = probe_files.read_input(
         _needed(_EMBEDDINGS),
         open_dataset(_needed(_DATA)),

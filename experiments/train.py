@@ -7,6 +7,7 @@ Ctrl-C or SIGTERM saves and leaves; the same command resumes the run.
 """
 
 from pathlib import Path
+import shlex
 from typing import Any
 
 from absl import flags
@@ -28,7 +29,7 @@ flags.DEFINE_alias("run", "workdir")
 _NEXT = {
     "pretrain": "python experiments/evaluate.py --run {run} --data {data}",
     "ranking": "python experiments/evaluate.py --run {run} --best",
-    "finetune": "behavior_lm.FineTuned.load('{run}').predict(logs)",
+    "finetune": "behavior_lm.FineTuned.load({folder!r}).predict(logs)",
     "interest": "python experiments/evaluate.py --run {run} --data {data}",
     "retrieval": "python experiments/evaluate.py --run {run} --data {data}",
 }
@@ -46,8 +47,22 @@ def main(argv: list[str]) -> None:
   outcome = train(_CONFIG.value, _WORKDIR.value)
   following = _NEXT.get(_CONFIG.value.recipe)
   if outcome != "stopped" and _CONFIG.value.evals and following:
-    run, data = Path(_WORKDIR.value), _CONFIG.value.data.path
-    print(f"next: {following.format(run=run, data=data)}")
+    run, data = _WORKDIR.value, str(_CONFIG.value.data.path)
+    if "--data" in following and not _can_evaluate(run, data):
+      following = "python experiments/embed.py --run {run} --data {data}"
+    values = dict(run=shlex.quote(run), data=shlex.quote(data), folder=run)
+    print(f"next: {following.format(**values)}")
+
+
+def _can_evaluate(run: str, data: str) -> bool:
+  """Whether the data has a split that an evaluator of the run scores."""
+  from behavior_lm.logs.dataset import open_dataset
+  from behavior_lm.recipes.evaluate import evaluator_names
+
+  try:
+    return bool(evaluator_names(run, open_dataset(data)))
+  except UserError:
+    return False
 
 
 def _make_data(config: Any, workdir: Path) -> None:

@@ -19,7 +19,7 @@ def read_object(path: Path) -> dict[str, Any]:
     content = json.loads(path.read_text(encoding="utf-8"))
   except (OSError, UnicodeDecodeError) as error:
     raise UserError(f"{path}: cannot be read ({error}).") from error
-  except json.JSONDecodeError as error:
+  except (ValueError, RecursionError) as error:
     raise UserError(
         f"{path}: not readable as JSON ({error}). Make it again, or delete it."
     ) from error
@@ -28,6 +28,16 @@ def read_object(path: Path) -> dict[str, Any]:
         f"{path}: holds a JSON {type(content).__name__}, not an object."
     )
   return content
+
+
+def read_entry(path: Path, name: str) -> Any:
+  """Reads one entry of the JSON object in a file.
+
+  Raises:
+    UserError: as `read_object`, or if there is no such entry.
+  """
+  with damage_named(str(path)):
+    return read_object(path)[name]
 
 
 def read_if_there(path: Path) -> dict[str, Any] | None:

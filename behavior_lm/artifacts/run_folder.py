@@ -5,9 +5,7 @@ adds what inference needs (tokenizer, item vocabulary), the loop adds
 checkpoints, metrics.jsonl, tensorboard/ and train.log.
 """
 
-from collections.abc import Callable, Iterator
-import contextlib
-import fcntl
+from collections.abc import Callable
 import hashlib
 import json
 import os
@@ -17,9 +15,11 @@ from typing import Any
 
 import ml_collections
 
+from behavior_lm.artifacts import json_files
 from behavior_lm.artifacts.commands import this_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
+from behavior_lm.common.lock import LOCK
 
 CONFIG = "config.json"
 RUN = "run.json"
@@ -58,15 +58,13 @@ def load_config(folder: str | Path) -> ml_collections.ConfigDict:
     UserError: if it has none.
   """
   path = Path(folder) / CONFIG
-  try:
-    return ml_collections.ConfigDict(json.loads(path.read_text()))
-  except FileNotFoundError:
+  if not path.exists():
     raise UserError(
         f"{folder}: no {CONFIG}, so this is no run folder of"
         " experiments/train.py."
-    ) from None
-  except json.JSONDecodeError as error:
-    raise UserError(f"{path}: not readable as JSON ({error}).") from error
+    )
+  with json_files.damage_named(str(path)):
+    return ml_collections.ConfigDict(json_files.read_object(path))
 
 
 def load_run_config(folder: str | Path) -> ml_collections.ConfigDict:
@@ -78,7 +76,7 @@ def load_run_config(folder: str | Path) -> ml_collections.ConfigDict:
   config = load_config(folder)
   try:
     layout = json.loads((Path(folder) / RUN).read_text())["layout"]
-  except (OSError, ValueError, KeyError, TypeError):
+  except (OSError, ValueError, KeyError, TypeError, RecursionError):
     layout = 1
   if layout != LAYOUT:
     raise UserError(
@@ -106,7 +104,8 @@ def check_free(folder: str | Path) -> None:
     raise UserError(f"{folder} is a file; give a folder as --workdir.")
   # What a run that was killed while it was made left behind may go.
   begun = (folder / _BUILDING).is_dir()
-  if folder.exists() and any(folder.iterdir()) and not begun:
+  names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+  if names - {LOCK} and not begun:
     raise UserError(
         f"{folder} is not empty and not a run folder; give a new --workdir."
     )
@@ -133,48 +132,6 @@ def check_same(config: ml_collections.ConfigDict, folder: str | Path) -> None:
   raise UserError(
       f"{folder} holds a run of another config: {', '.join(different)}.{advice}"
   )
-
-
-@contextlib.contextmanager
-def held(folder: str | Path) -> Iterator[None]:
-  """Context in which no other process may train in `folder`.
-
-  The lock is on the folder itself, which is made if absent: no file stays
-  behind, and it ends with the process.
-
-  Raises:
-    UserError: if another process trains there, or the folder cannot be made
-      or written.
-  """
-  folder = Path(folder)
-  made = not folder.exists()
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-  except OSError as error:
-    raise UserError(
-        f"--workdir {folder}: cannot be made or read: {error.strerror}"
-        f" ({error.filename}). Choose another folder."
-    ) from error
-  try:
-    if not os.access(folder, os.W_OK):
-      raise UserError(
-          f"--workdir {folder}: this user may not write there. Change the"
-          " rights of the folder, or choose another one."
-      )
-    try:
-      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      raise UserError(
-          f"--workdir {folder}: another process is training there. Wait for"
-          " it, or choose another folder."
-      ) from error
-    yield
-  finally:
-    os.close(handle)
-    # What failed before it was a run leaves nothing behind.
-    if made and folder.is_dir() and not any(folder.iterdir()):
-      folder.rmdir()
 
 
 def create_run(

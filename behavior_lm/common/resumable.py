@@ -15,9 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import json
-import os
 from pathlib import Path
 import shutil
 from typing import Any
@@ -28,9 +26,9 @@ from behavior_lm.common.errors import Interrupted
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import sha256 as hash_file
 from behavior_lm.common.files import write_whole
+from behavior_lm.common.lock import held
+from behavior_lm.common.lock import LOCK
 
-# In a folder that is being made: the id of the process that makes it.
-LOCK = "lock"
 # In a work folder: the request that its tasks are for.
 REQUEST = "request.json"
 _MARKERS = "done"
@@ -157,7 +155,7 @@ def work_folder(
       or a damaged one, or another process is at work in it.
   """
   folder = out.with_name(f"{out.name}.parts")
-  with _locked(folder, f"--out {out}"):
+  with held(folder, f"--out {out}"):
     _check_request(folder, request, ignored)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -201,7 +199,7 @@ def resumable_folder(
       out, overwrite=overwrite, is_ours=is_ours, prefix=prefix, kind=kind
   )
   building = building_of(out)
-  with _locked(building, f"{prefix}{out}"):
+  with held(building, f"{prefix}{out}"):
     if restart:
       empty(building)
     try:
@@ -263,29 +261,3 @@ def _check_request(
         " the old settings to continue it, choose another --out, or delete that"
         " folder."
     )
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, where: str) -> Iterator[None]:
-  """Makes a folder and holds its lock, which ends with the process."""
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / LOCK).open("a+")
-  except OSError as error:
-    raise UserError(
-        f"{where}: cannot be written: {error.strerror} ({error.filename})."
-        " Choose another place."
-    ) from error
-  with file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      file.seek(0)
-      raise UserError(
-          f"{where}: process {file.read() or 'unknown'} is writing it. Wait"
-          " for it, or choose another place."
-      ) from error
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    yield

@@ -9,8 +9,7 @@ from typing import Any
 import polars as pl
 
 from behavior_lm.common.errors import UserError
-from behavior_lm.data.samples.cells import BINARY_TEXTS
-from behavior_lm.data.samples.cells import read_file
+from behavior_lm.data.samples import cells
 from behavior_lm.data.samples.cells import some
 from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
@@ -96,7 +95,7 @@ def read_labels(
 
   Args:
     path: columns user_id and one of 0/1 (or true/false) for each label; an
-      empty cell is no label. Other columns are ignored and named.
+      empty cell, NA or null is no label. Other columns are ignored and named.
     users: the users of the data.
     names: which columns to take; all labels without it.
     drop_contradictions: leave users with contradicting labels out and report
@@ -107,7 +106,7 @@ def read_labels(
       column is missing or holds something else, a user has contradicting
       labels, or no user is in the data.
   """
-  table = read_file(Path(path), as_text=True)
+  table = cells.read_file(Path(path), as_text=True)
   if schema.USER_ID not in table.columns:
     raise UserError(
         f"{path}: no column {schema.USER_ID!r} among {table.columns}. Rename"
@@ -115,7 +114,9 @@ def read_labels(
     )
   if table[schema.USER_ID].null_count():
     row = table[schema.USER_ID].is_null().arg_true()[0]
-    raise UserError(f"{path}: row {row + 1} has no {schema.USER_ID}.")
+    raise UserError(
+        f"{path}: row {row + 1} has no {schema.USER_ID}. Remove that row."
+    )
   for name in names:
     if name not in table.columns or name == schema.USER_ID:
       raise UserError(f"{path}: no label {name!r} among {table.columns}.")
@@ -138,11 +139,7 @@ def read_labels(
     )
   table = table.select(
       schema.USER_ID,
-      *(
-          pl.col(name).str.strip_chars().str.to_lowercase()
-          .replace_strict(BINARY_TEXTS, default=None, return_dtype=pl.Int8)
-          for name in columns
-      ),
+      *(cells.binary(table[name])[0].alias(name) for name in columns),
   )
   table, duplicates, contradictions = _merge_duplicates(table)
   if contradictions and not drop_contradictions:
@@ -178,14 +175,11 @@ def read_labels(
 
 def _why_no_label(column: pl.Series) -> str:
   """Empty for a label, else what is wrong with its values."""
-  values = column.drop_nulls().str.strip_chars().str.to_lowercase()
-  values = values.filter(values != "")
-  if values.is_empty():
-    return "it is empty"
-  strange = values.filter(~values.is_in(list(BINARY_TEXTS))).unique().sort()
-  if len(strange):
-    return f"it holds {some(strange)}, not only 0 and 1"
-  return ""
+  numbers, strange = cells.binary(column)
+  if strange.any():
+    values = column.filter(strange).str.strip_chars().unique()
+    return f"it holds {some(values)}, not only 0 and 1"
+  return "it is empty" if numbers.null_count() == len(numbers) else ""
 
 
 def _merge_duplicates(

@@ -180,7 +180,7 @@ def read_oracle(path: str | Path) -> dict[str, Any]:
     content = json.loads(Path(path).read_text(encoding="utf-8"))
   except OSError as error:
     raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise UserError(f"{path}: not readable as JSON ({error}).") from error
   oracle = content.get("oracle", content) if isinstance(content, dict) else None
   if not isinstance(oracle, dict):

@@ -84,6 +84,7 @@ def cut_frame(
           extras={key: values[events] for key, values in extras.items()},
           first_event=int(born[row]),
       )
+    reader.known.warn()
 
   return table, sequences()
 

@@ -16,6 +16,7 @@ from behavior_lm.data.token_source import token_fields
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.data.tokenizers.base import Tokens
 from behavior_lm.inference import values
+from behavior_lm.inference.known_events import KnownEvents
 from behavior_lm.logs import schema
 
 TOKENS = "tokens"
@@ -38,11 +39,15 @@ class Reader:
     tokenizer: of the model.
     reading: what the model reads beside its tokens.
     categories: codes of the values of categorical columns.
+    known: counts what the model knows of the events that were read.
   """
 
   tokenizer: Tokenizer
   reading: Reading
   categories: Vocabularies = dataclasses.field(default_factory=dict)
+  known: KnownEvents = dataclasses.field(
+      default_factory=KnownEvents, compare=False, repr=False
+  )
 
   @property
   def extras(self) -> tuple[str, ...]:
@@ -53,6 +58,7 @@ class Reader:
     """Reads each item of an iterable, named by its place."""
     for place, item in enumerate(items):
       yield self.read(item, f"sequence {place}")
+    self.known.warn()
 
   def read(self, item: Any, name: str) -> Fields:
     """Reads one sequence.
@@ -123,6 +129,7 @@ class Reader:
       first_event: of the user, microseconds UTC.
     """
     _check_lengths(units, times, name)
+    self.known.add(units, len(self.tokenizer.alphabet.events))
     if self.reading.features:
       extras = self._check_features(times, extras or {}, len(units), name)
     try:

@@ -14,6 +14,7 @@ import ml_collections
 import numpy as np
 import optax
 
+from behavior_lm.artifacts.json_files import read_entry
 from behavior_lm.artifacts.run_folder import CONFIG
 from behavior_lm.artifacts.run_folder import create_run
 from behavior_lm.artifacts.run_folder import load_config
@@ -171,10 +172,7 @@ def _decided(config: EncoderConfig) -> dict[str, Any]:
 
 
 def _read_step(path: Path) -> int:
-  try:
-    step = json.loads(path.read_text())["step"]
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise UserError(f"{path}: no step to read ({error}).") from error
+  step = read_entry(path, "step")
   if type(step) is not int or step < 0:
     raise UserError(f"{path}: step is {step!r}, not a number of steps.")
   return step

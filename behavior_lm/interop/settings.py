@@ -13,6 +13,7 @@ from behavior_lm.interop.own_settings import RECORDED
 from behavior_lm.interop.own_settings import refuse
 from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.encoders.encoder import MAX_LAYERS
 
 # ours -> theirs, as they are.
 SIZES = {
@@ -227,7 +228,7 @@ def from_huggingface(
     UserError: naming each setting that our models cannot have.
   """
   name = values.get("model_type")
-  if name not in _CLASSES:
+  if not isinstance(name, str) or name not in _CLASSES:
     raise UserError(
         f"{where}: model_type is {name!r}; read here are"
         f" {', '.join(_CLASSES)}."
@@ -309,6 +310,11 @@ def _check_values(name: str, values: Mapping[str, Any], where: str) -> None:
   for field in sizes:
     if not _is_size(values.get(field)):
       problems.append(f"{field} is {values.get(field)!r}, not a size")
+  depth = values.get("num_hidden_layers")
+  if _is_size(depth) and depth > MAX_LAYERS:
+    problems.append(
+        f"num_hidden_layers is {depth}, here {MAX_LAYERS:,} at most"
+    )
   pad_id = values["pad_token_id"]
   if type(pad_id) is not int or pad_id < 0:
     problems.append(f"pad_token_id is {pad_id!r}, not an id")

@@ -219,7 +219,7 @@ def _read_meta(folder: pathlib.Path) -> dict[str, Any]:
     )
   try:
     meta = json.loads(file.read_text(encoding="utf-8"))
-  except (ValueError, OSError) as error:
+  except (ValueError, OSError, RecursionError) as error:
     raise UserError(f"{file}: cannot be read ({error}). {AGAIN}") from error
   if not isinstance(meta, dict) or "schema_version" not in meta:
     raise UserError(f"{file}: is not a dataset description. {AGAIN}")

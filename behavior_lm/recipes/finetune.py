@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 import ml_collections
 import numpy as np
 
+from behavior_lm.artifacts.json_files import read_object
 from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
@@ -214,9 +215,9 @@ class Finetune:
 
   def _check_samples(self, folder: Path) -> None:
     """Raises UserError if a run was trained on other samples."""
-    there = json.loads((folder / SAMPLES).read_text())
+    there = read_object(folder / SAMPLES)
     for name, value in self._about().items():
-      if there[name] != value:
+      if there.get(name) != value:
         raise UserError(
             f"{folder} was trained on other samples than those of"
             f" {self.config.data.path} and {self.config.task.labels_path}:"

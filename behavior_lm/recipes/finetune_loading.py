@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from behavior_lm.artifacts.json_files import read_entry
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.categories import load_categories
 from behavior_lm.data.categories import Vocabularies
@@ -111,8 +111,8 @@ def load_finetuned(folder: str | Path, *, best: bool = True) -> LoadedLabels:
 def _check_source(
     folder: Path, run: str, params: dict[str, np.ndarray]
 ) -> None:
-  about = json.loads((folder / finetune.SAMPLES).read_text())
-  if about["encoder_sha256"] != hash_params(params):
+  known = read_entry(folder / finetune.SAMPLES, "encoder_sha256")
+  if known != hash_params(params):
     raise UserError(
         f"{run}: its last checkpoint is not the one that {folder} was"
         " fine-tuned from: it was trained on. Fine-tune again."

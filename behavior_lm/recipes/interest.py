@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 import ml_collections
 import numpy as np
 
+from behavior_lm.artifacts.json_files import read_entry
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
 from behavior_lm.data import fields
@@ -169,7 +170,7 @@ class Interest:
   def _find_vocabulary(self, folder: Path | None) -> ItemVocabulary:
     if folder is None:
       return fit_items(self.dataset, **self.config.vocabulary.to_dict())
-    known = json.loads((folder / DATASET).read_text())["fingerprint"]
+    known = read_entry(folder / DATASET, "fingerprint")
     if known != self.dataset.meta["fingerprint"]:
       raise UserError(
           f"{folder} was trained on another dataset than {self.dataset.path}"

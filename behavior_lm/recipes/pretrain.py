@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 import ml_collections
 import numpy as np
 
+from behavior_lm.artifacts.json_files import read_entry
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
 from behavior_lm.data import fields
@@ -359,7 +360,7 @@ def _check_dataset(folder: Path, dataset: Dataset) -> None:
         " a run cannot be resumed. Start a new one from it, with another"
         f" --workdir and --config.init_from.encoder={folder}."
     )
-  if json.loads(path.read_text())["fingerprint"] != dataset.meta["fingerprint"]:
+  if read_entry(path, "fingerprint") != dataset.meta["fingerprint"]:
     raise UserError(
         f"{folder} was trained on another dataset than {dataset.path} (their"
         " fingerprints differ). Use a new --workdir, or the dataset of that"

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 import ml_collections
 import numpy as np
 
+from behavior_lm.artifacts.json_files import read_entry
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
 from behavior_lm.data.features import FeatureSpace
@@ -154,8 +155,8 @@ class Ranking:
 
   def _check_rows(self, folder: Path) -> None:
     """Raises UserError if a run was trained on other rows."""
-    there = json.loads((folder / SUMMARY).read_text())
-    if there["train_sha256"] != self._about()["train_sha256"]:
+    there = read_entry(folder / SUMMARY, "train_sha256")
+    if there != self._about()["train_sha256"]:
       raise UserError(
           f"{folder} was trained on other rows than those of"
           f" {self.config.data.path}/{self.config.data.train}. Use a new"

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 import ml_collections
 import numpy as np
 
+from behavior_lm.artifacts.json_files import read_entry
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
 from behavior_lm.data import fields
@@ -143,7 +144,7 @@ class Retrieval:
     An encoder from another run brings its own, which grows by the new items.
     """
     if folder is not None:
-      known = json.loads((folder / DATASET).read_text())["fingerprint"]
+      known = read_entry(folder / DATASET, "fingerprint")
       if known != self.dataset.meta["fingerprint"]:
         raise UserError(
             f"{folder} was trained on another dataset than"

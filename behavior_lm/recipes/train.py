@@ -8,6 +8,7 @@ import jax
 import ml_collections
 
 from behavior_lm.artifacts import run_folder
+from behavior_lm.common.lock import held
 from behavior_lm.recipes.domains import Domains
 from behavior_lm.recipes.finetune import Finetune
 from behavior_lm.recipes.interest import Interest
@@ -48,8 +49,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> str:
   if not folder.is_dir():
     run_folder.check_free(folder)
   # Of several hosts that share a folder, the first one holds it.
-  alone = run_folder.held(folder) if not jax.process_index() else nullcontext()
-  with alone:
+  alone = not jax.process_index()
+  with held(folder, f"--workdir {folder}") if alone else nullcontext():
     if run_folder.is_run(folder):
       run_folder.load_run_config(folder)
       recipe = make(config, folder)

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
 from behavior_lm.training.state import TrainState
 
@@ -50,10 +51,17 @@ class Checkpoints:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     self.folder = Path(folder).absolute()
     self._leave_out = leave_out
-    self._manager = ocp.CheckpointManager(
-        self.folder,
-        options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
-    )
+    try:
+      self._manager = ocp.CheckpointManager(
+          self.folder,
+          options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
+      )
+    except (ValueError, TypeError, KeyError) as error:
+      raise UserError(
+          f"{self.folder}: what describes its checkpoints is damaged"
+          f" ({first_line(error)}). Delete the file _CHECKPOINT_METADATA of"
+          " the damaged step: the step can be read without it."
+      ) from error
 
   def latest_step(self) -> int | None:
     return self._manager.latest_step()
@@ -284,9 +292,8 @@ def _abstract(tree: Any, shardings: Any) -> Any:
 
 
 def _unreadable(folder: Path, step: int, error: Exception) -> UserError:
-  first_line = str(error).strip().splitlines()[0] if str(error) else repr(error)
   return UserError(
       f"{folder}: checkpoint {step} does not fit this model, or is damaged:"
-      f" {first_line}. Use the config that wrote it; if the checkpoint is"
-      f" damaged, delete {folder}/{step} to resume from the previous one."
+      f" {first_line(error)}. Use the config that wrote it; if the checkpoint"
+      f" is damaged, delete {folder}/{step} to resume from the previous one."
   )

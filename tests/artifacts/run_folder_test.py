@@ -108,20 +108,3 @@ def test_the_command_is_recorded_with_what_the_caller_adds(tmp_path):
   about = json.loads((tmp_path / "run" / "run.json").read_text())
   assert about["a"] == 1 and about["layout"] == run_folder.LAYOUT
   assert about["command"]
-
-
-def test_two_processes_do_not_train_in_one_folder(tmp_path):
-  folder = tmp_path / "run"
-  with run_folder.held(folder):
-    with pytest.raises(UserError, match="another process"):
-      with run_folder.held(folder):
-        pass
-    (folder / "config.json").touch()
-  with run_folder.held(folder):
-    pass
-
-
-def test_a_folder_that_got_no_run_is_removed_again(tmp_path):
-  with pytest.raises(ValueError), run_folder.held(tmp_path / "run"):
-    raise ValueError
-  assert not (tmp_path / "run").exists()

@@ -176,7 +176,8 @@ def test_bad_input_leaves_nothing(tmp_path):
 
 def test_a_full_disk_is_said_and_what_is_done_stays(tmp_path):
   out = tmp_path / "out"
-  with pytest.raises(Interrupted) as caught, make(out):
+  with pytest.raises(Interrupted) as caught, make(out) as building:
+    (building / "half").touch()
     raise OSError(errno.ENOSPC, "No space left on device")
   assert str(caught.value) == (
       f"--out {out}: no space left on the disk. What is done is in"

@@ -1,5 +1,7 @@
 """Label tables, good and bad."""
 
+import decimal
+
 import polars as pl
 import pytest
 
@@ -47,6 +49,26 @@ def test_parquet_of_any_types_reads_like_csv(tmp_path):
   frame.write_parquet(tmp_path / "labels.parquet")
   got = read_labels(tmp_path / "labels.parquet", ["7", "8", "9"])
   assert got.table.rows() == [("7", 1, 1), ("8", 0, 0), ("9", None, 1)]
+
+
+@pytest.mark.parametrize("marker", ["NA", "null", "NaN", "\\N", " "])
+def test_markers_of_absence_are_no_labels(tmp_path, marker):
+  path = csv(tmp_path, f"user_id; bot\na;1\nb;{marker}\nb;\nc;0\n")
+  got = read_labels(path, USERS)
+  assert got.table.rows() == [("a", 1), ("b", None), ("c", 0)]
+  assert got.missing == {"bot": ["b"]}
+
+
+def test_ids_and_labels_of_parquet_have_the_texts_of_a_log(tmp_path):
+  frame = pl.DataFrame({
+      "user_id": [7.0, 8.5, -0.0],
+      "bot": [decimal.Decimal("1.00"), decimal.Decimal("0.00"), None],
+      "history": [[1], [2], None],
+  })
+  frame.write_parquet(tmp_path / "labels.parquet")
+  got = read_labels(tmp_path / "labels.parquet", ["7", "8.5", "0"])
+  assert got.table.rows() == [("0", None), ("7", 1), ("8.5", 0)]
+  assert list(got.ignored_columns) == ["history"]
 
 
 def test_equal_duplicates_are_merged_and_told(tmp_path):
@@ -180,6 +202,7 @@ def test_everything_fine_gives_no_notes(tmp_path):
         ("user_id,level\na,17\n", [], "no column of 0 and 1.*'17'"),
         ("user_id\na\n", [], "no other column"),
         ("user_id,bot\na,\n", [], "bot: it is empty"),
+        ("user_id,bot,bot\na,1,0\n", [], "names 'bot' more than once"),
         ("user_id,bot\na,1\n", ["churn"], "no label 'churn' among"),
         ("user_id,bot\na,2\n", ["bot"], "'bot' is no label: it holds '2'"),
         ("user_id,bot\nA,1\n", [], "none of its 1 users .'A'. is in the data"),

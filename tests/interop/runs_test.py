@@ -148,7 +148,7 @@ def write(path, text):
     [
         (drop("behavior_lm"), "so no tokenizer of events"),
         (drop("behavior_lm/tokenizer"), "no tokenizer.json"),
-        (drop("behavior_lm/export.json"), "export.json: no step to read"),
+        (drop("behavior_lm/export.json"), "export.json: cannot be read"),
         (drop("model.safetensors"), "no model.safetensors"),
         (
             write("behavior_lm/config.json", "{}"),

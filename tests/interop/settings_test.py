@@ -68,6 +68,8 @@ def test_what_a_config_leaves_out_is_at_its_default():
     ("name", "changes", "message"),
     [
         ("bert", {"model_type": "roberta"}, "model_type is 'roberta'"),
+        ("bert", {"model_type": ["bert"]}, "model_type is "),
+        ("longformer", {"num_hidden_layers": 2**31}, "10,000 at most"),
         ("bert", {"hidden_act": "relu"}, "hidden_act is 'relu'"),
         ("bert", {"is_decoder": True}, "is_decoder is True, here False"),
         (

@@ -158,4 +158,5 @@ def test_columns_that_are_not_kept_are_named(tmp_path, ending):
   made = log_files.prepared(path, tmp_path / "out", extras=("price",))
   report = json.loads((made.path / "report.json").read_text())
   assert report["unkept"] == ["rating"]
+  assert report["warnings"] == []
   assert "rating" in (made.path / "report.md").read_text()

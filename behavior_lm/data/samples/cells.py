@@ -1,9 +1,13 @@
 """Reads label files and the cells of their columns."""
 
+import codecs
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.readers import value_text
 
@@ -13,6 +17,11 @@ BINARY_TEXTS = {
     "1": 1, "1.0": 1, "true": 1,
 }  # fmt: skip
 _EXAMPLES = 3
+# What damaged files raise; Polars panics over types that it does not know.
+_UNREADABLE = (
+    pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException,
+    UnicodeDecodeError, OSError,
+)  # fmt: skip
 _SEPARATORS = (",", ";", "\t", "|")
 
 
@@ -33,12 +42,15 @@ def read_file(path: Path, *, as_text: bool = False) -> pl.DataFrame:
     raise UserError(f"{path}: the file is empty.")
   try:
     if path.suffix == ".parquet":
-      table = pl.read_parquet(path)
-      return table.cast(pl.String) if as_text else table
+      # Polars' own reader ends the process over some damaged files.
+      whole = pq.read_table(path)
+      whole.validate(full=True)
+      table = pl.DataFrame(pl.from_arrow(whole))
+      return table.select(map(_as_text, table)) if as_text else table
     separator = "\t" if path.suffix == ".tsv" else _separator(path)
-    return pl.read_csv(path, infer_schema=False, separator=separator)
-  except (pl.exceptions.PolarsError, OSError) as error:
-    first = str(error).strip().splitlines()[0]
+    table = pl.read_csv(path, infer_schema=False, separator=separator)
+  except _UNREADABLE as error:
+    first = first_line(error)
     if "utf-8" in first.lower():
       raise UserError(
           f"{path}: is not written in UTF-8. Convert it, for example with"
@@ -47,12 +59,35 @@ def read_file(path: Path, *, as_text: bool = False) -> pl.DataFrame:
     raise UserError(
         f"{path}: not readable as {path.suffix or 'CSV'} ({first})."
     ) from error
+  names = [name.strip() for name in table.columns]
+  for name in names:
+    # What Polars calls a second column of one name.
+    if (once := name.partition("_duplicated_")[0]) != name and once in names:
+      raise UserError(
+          f"{path}: the header names {once!r} more than once. Rename the"
+          " columns so that each name is there once."
+      )
+  return table.rename(dict(zip(table.columns, names, strict=True)))
+
+
+def _as_text(values: pl.Series) -> pl.Series:
+  """One value has one text, as in a log; lists and structs as Python's."""
+  if values.dtype.is_nested():
+    found = [None if v is None else str(v) for v in values.to_list()]
+    return pl.Series(values.name, found, dtype=pl.String)
+  return value_text.of_series(values).alias(values.name)
 
 
 def _separator(path: Path) -> str:
   """The most frequent separator of the header line; a comma if none is."""
   with path.open("rb") as file:
-    header = file.readline(1 << 20).decode("utf-8", "replace")
+    line = file.readline(1 << 20)
+  if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    raise UserError(
+        f"{path}: is UTF-16 text. Convert it: iconv -f UTF-16 -t UTF-8"
+        f" {path.name}."
+    )
+  header = line.decode("utf-8", "replace")
   return max(_SEPARATORS, key=header.count)
 
 

@@ -1,8 +1,8 @@
 """Tokenizers: events -> token ids, one interface for all kinds."""
 
-import json
 from pathlib import Path
 
+from behavior_lm.artifacts.json_files import read_object
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.tokenizers.base import FILE_NAME
 from behavior_lm.data.tokenizers.base import Tokenizer
@@ -23,19 +23,21 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     UserError: if it is missing, damaged or of another version.
   """
   path = Path(folder) / FILE_NAME
-  try:
-    content = json.loads(path.read_text(encoding="utf-8"))
-  except FileNotFoundError:
-    raise UserError(f"{folder}: no {FILE_NAME}, so no tokenizer.") from None
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
-    raise UserError(f"{path}: not readable as JSON ({error}).") from error
-  kind = content.get("kind") if isinstance(content, dict) else None
-  if kind not in TOKENIZERS:
+  if not path.exists():
+    raise UserError(f"{folder}: no {FILE_NAME}, so no tokenizer.")
+  content = read_object(path)
+  kind = content.get("kind")
+  if not isinstance(kind, str) or kind not in TOKENIZERS:
     raise UserError(
         f"{path}: tokenizer kind {kind!r}; known are {sorted(TOKENIZERS)}."
     )
   if content.get("specials") != list(schema.SPECIAL_TOKENS):
     raise UserError(f"{path}: other special tokens than this version's.")
-  tokenizer = TOKENIZERS[kind].from_json(content, path)
-  tokenizer.check_fingerprint(content, str(path))
+  try:
+    tokenizer = TOKENIZERS[kind].from_json(content, path)
+    tokenizer.check_fingerprint(content, str(path))
+  except UserError as error:
+    if str(folder) in str(error):
+      raise
+    raise UserError(f"{folder}: {error}") from error
   return tokenizer

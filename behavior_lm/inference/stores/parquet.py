@@ -19,6 +19,7 @@ from behavior_lm.common import resumable
 from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import whole_file
+from behavior_lm.common.lock import LOCK
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.inference.stores import manifest
 from behavior_lm.inference.stores.encoding import decode
@@ -168,7 +169,7 @@ def _finish(
   """Writes the manifest; deletes what only a restart needs."""
   for path in folder.iterdir():
     # Shards of a call that was killed and had other settings.
-    if path.name not in (*names, resumable.LOCK):
+    if path.name not in (*names, LOCK):
       shutil.rmtree(path) if path.is_dir() else path.unlink()
   files = manifest.describe_files(folder, names)
   content = {

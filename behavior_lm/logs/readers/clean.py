@@ -171,7 +171,8 @@ def _as_number(values: pl.Series, file: str, rules: Rules) -> pl.Series:
 def _as_category(values: pl.Series, file: str, rules: Rules) -> pl.Series:
   """String: the value as the log has it, null where it is empty."""
   kind = values.dtype
-  if kind.is_nested() or kind.is_temporal() or kind == pl.Binary:
+  is_time = kind.is_temporal() and kind != pl.Date
+  if kind.is_nested() or is_time or kind == pl.Binary:
     raise UserError(
         f"{file}: column {values.name!r} is of type {kind}, which is no"
         " category. Leave it out of --extras."

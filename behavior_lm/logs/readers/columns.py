@@ -179,7 +179,7 @@ def resolve_columns(
       raise UserError(
           f"{file}: no column {ours!r}. Its columns: {_listed(found)}. Name"
           f" the right one with --columns {ours}=THEIR_NAME."
-          + _no_header(found)
+          + _hint(found, ours)
       )
   return resolved
 
@@ -205,8 +205,13 @@ def stated(
   }
 
 
-def _no_header(found: Sequence[str]) -> str:
-  """A hint where the first line seems to be a row."""
+def _hint(found: Sequence[str], ours: str) -> str:
+  """A hint where the first line seems to be a row, or a name has a comma."""
+  if with_comma := [name for name in found if "," in name]:
+    return (
+        " A name with a comma is in quotes: --columns"
+        f" '{ours}=\"{with_comma[0]}\"'"
+    )
   if any(re.fullmatch(r"[\d.:TZ/ -]*\d[\d.:TZ/ -]*", name) for name in found):
     return (
         " If that line is a row already, name the columns of all files:"

@@ -12,6 +12,7 @@ import re
 import numpy as np
 import polars as pl
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.logs import schema
 from behavior_lm.logs.readers import clean
 from behavior_lm.logs.readers import columns
@@ -80,7 +81,7 @@ def read_delimited(
       header = names
       if header is None:
         lines = lines.keep(np.arange(len(lines)) > present[0])
-        header = [name.strip() for name in _fields(first, separator) or []]
+        header = [name.strip() for name in _header(source, first, separator)]
       table = _Table(source, mapping, header, separator, extras, rejected)
     frame, pending = table.read(lines, last=last, cut_off=cut_off)
     yield frame  # Without rows too: somebody counts the rejected ones.
@@ -295,6 +296,16 @@ def _separator(source: Source, header: str) -> str:
   if source.format == source_file.TSV:
     return "\t"
   return max(_SEPARATORS, key=header.count)
+
+
+def _header(source: Source, line: str, separator: str) -> list[str]:
+  names = _fields(line, separator)
+  if names is None:
+    raise UserError(
+        f"{source.name}: the quotes of the header line are broken, or a name"
+        f" goes over several lines: {line[:80]!r}. Correct that line."
+    )
+  return names
 
 
 def _fields(text: str, separator: str) -> list[str] | None:

@@ -2,7 +2,8 @@
 
 When the clock goes back, an hour happens twice; when it goes forward, one is
 missing. The order of a log tells the two passes of the hour apart: where the
-times fall inside of it, the second pass begins.
+times fall inside of it, the second pass begins. A date alone begins with the
+first pass.
 """
 
 import datetime
@@ -48,6 +49,11 @@ class ZoneClock:
       return times
     # A type without dates alone writes them as midnights.
     at_midnight = (local.drop_nulls().dt.time() == datetime.time()).all()
+    # A time that falls outside of such an hour: this is no order of time.
+    part = slice(int(odd[0]), int(odd[-1]) + 1)
+    falls = (local[part].diff() < datetime.timedelta(0)).fill_null(False)
+    fine = times[part].is_null() & local[part].is_not_null()
+    by_user = bool((falls & ~fine).any())
     frame = pl.DataFrame({
         "local": local.gather(odd),
         "day": (whole_day | at_midnight).gather(odd),
@@ -56,13 +62,13 @@ class ZoneClock:
         _instants_of("earliest", self.zone).alias("early"),
         _instants_of("latest", self.zone).alias("late"),
     )
-    return times.scatter(odd, self._resolve(frame))
+    return times.scatter(odd, self._resolve(frame, by_user=by_user))
 
-  def _resolve(self, frame: pl.DataFrame) -> pl.Series:
+  def _resolve(self, frame: pl.DataFrame, *, by_user: bool) -> pl.Series:
     """Which instant each time is that the clock shows twice or never."""
     twice = frame["early"].is_not_null()
-    second, told = _second_pass(frame.filter(twice))
-    self.unclear += int((~told).sum())
+    second, told = _second_pass(frame.filter(twice), by_user=by_user)
+    self.unclear += int((~told & ~frame.filter(twice)["day"]).sum())
     early = frame["early"].to_list()
     late = frame["late"].to_list()
     places = twice.arg_true().to_list()
@@ -80,19 +86,24 @@ class ZoneClock:
     return pl.Series(early, dtype=pl.Int64)
 
 
-def _second_pass(frame: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+def _second_pass(
+    frame: pl.DataFrame, *, by_user: bool
+) -> tuple[pl.Series, pl.Series]:
   """Whether each event is in the second pass of its hour, and whether known.
 
   The log as a whole is looked at first, since it tells the most; where it is
   in no order of time, each user's events are.
+
+  Args:
+    frame: local times in the order of the log, with their users.
+    by_user: whether the log is known to be in no order of time.
   """
   if not frame.height:
     nothing = pl.Series([], dtype=pl.Boolean)
     return nothing, nothing
   fall = pl.col("local").diff() < pl.duration(seconds=0)
-  day = pl.col("local").dt.date().alias("day")
-  frame = frame.with_columns(day)
-  for keys in (["day"], ["day", "user"]):
+  frame = frame.with_columns(pl.col("local").dt.date().alias("day"))
+  for keys in (["day"], ["day", "user"])[by_user:]:
     found = frame.with_columns(
         fall.fill_null(False).cum_sum().over(keys).alias("falls")
     ).with_columns(pl.col("falls").max().over(keys).alias("total"))

@@ -17,6 +17,8 @@ from behavior_lm.logs.readers.source_file import Source
 
 BATCH_ROWS = 500_000
 _IDS = (schema.USER_ID, schema.EVENT_ID, schema.DESIGN_ID)
+# 32 hexadecimal digits as people write them.
+_UUID = (r"^(.{8})(.{4})(.{4})(.{4})(.{12})$", "$1-$2-$3-$4-$5")
 
 
 def count_rows(source: Source) -> int:
@@ -66,9 +68,10 @@ def read_parquet(
     row = 1 + sum(
         file.metadata.row_group(group).num_rows for group in range(first)
     )
+    described = [file.schema.column(i) for i in range(len(file.schema))]
     instants = {
         column.name
-        for column in map(file.schema.column, range(len(file.schema)))
+        for column in described
         # Spark writes instants so, without saying that they are of UTC.
         if column.physical_type == "INT96"
     }
@@ -130,7 +133,7 @@ def _as_raw(
           [stated.get(ours)], dtype=pl.String
       ).new_from_index(0, batch.num_rows)
       continue
-    found = _to_series(batch.column(resolved[ours]))
+    found = _to_series(batch.column(resolved[ours]), resolved[ours], file)
     if resolved[ours] in instants:
       found = found.dt.replace_time_zone("UTC")
     if ours in _IDS:
@@ -155,8 +158,21 @@ def _as_raw(
   return pl.DataFrame(data)
 
 
-def _to_series(column: pa.Array) -> pl.Series:
+def _to_series(column: pa.Array, name: str, file: str) -> pl.Series:
   kind = column.type
+  if isinstance(kind, pa.UuidType):
+    found = pl.Series(column.storage.to_pylist(), dtype=pl.Binary)
+    return found.bin.encode("hex").str.replace(*_UUID)
+  if isinstance(kind, pa.BaseExtensionType):
+    column, kind = column.storage, kind.storage_type
+  if pa.types.is_decimal256(kind):
+    try:
+      column = column.cast(pa.decimal128(38, kind.scale))
+    except pa.ArrowInvalid as error:
+      raise UserError(
+          f"{file}: column {name!r} has numbers of more than 38 digits. Write"
+          " it as text, or leave it out."
+      ) from error
   if pa.types.is_string(kind) or pa.types.is_large_string(kind):
     try:
       # Nobody has checked so far that the bytes are UTF-8.
@@ -181,7 +197,7 @@ def _as_id(column: pl.Series, name: str, file: str) -> pl.Series:
     return column
   if kind == pl.Binary:
     return _decode(column)
-  if kind.is_nested() or kind.is_temporal():
+  if kind.is_nested() or (kind.is_temporal() and kind != pl.Date):
     raise UserError(
         f"{file}: column {name!r} is of type {kind}, which is no id. Name"
         " another one with --columns."

@@ -132,7 +132,9 @@ def _in_folder(
   for path, name in unnamed:
     guess = _by_content(path, sources)
     if guess is None:
-      skipped[name] = "neither its name nor its first line tells its format"
+      skipped[name] = (
+          "neither its name nor its first line tells its format, --format does"
+      )
     else:
       sources.append(_source(path, name, guess))
   sources.sort(key=lambda source: source.path)
@@ -247,14 +249,17 @@ def _source(path: pathlib.Path, name: str, log_format: str) -> Source:
         f" of {', '.join(GENERIC)}, or a name that --list_formats shows."
     )
   # A name that is no UTF-8 could not be written into a report.
-  name = os.fsencode(name).decode("utf-8", "backslashreplace")
+  whole, name = (
+      os.fsencode(text).decode("utf-8", "backslashreplace")
+      for text in (path.absolute(), name)
+  )
   return Source(
       path,
       name,
       found,
       compression_of(head),
       path.stat().st_size,
-      folder_values=folder_listing.folder_values(name),
+      folder_values=folder_listing.folder_values(whole),
   )
 
 

@@ -1,7 +1,8 @@
 """Times written as text: `2019-12-04 10:01:22.5+08:00` and its relatives.
 
 A file writes its times in one of the styles below. 03/04/2019 is read where
-another date of the file tells which number is the month, and only there.
+another date of the file tells which number is the month, and only there; a
+month with a name needs no such help.
 """
 
 import polars as pl
@@ -10,29 +11,43 @@ import polars as pl
 ACCEPTED = (
     "'2019-12-04 10:01:22', '2019-12-04T10:01:22.250+08:00', '2019-12-04',"
     " '12/31/2019 10:01:22 PM' (if some day is over 12), '31.12.2019',"
-    " 20191204, 20191204100122 or epoch numbers (--time_unit)"
+    " '4 Dec 2019 10:01:22 +0800', 20191204, 20191204T100122Z or epoch numbers"
+    " (--time_unit)"
 )
 # Styles.
 ISO, NUMBERS, COMPACT = "iso", "numbers", "compact"
-MONTH_FIRST, DAY_FIRST = "month first", "day first"
+MONTH_FIRST, DAY_FIRST, NAMED = "month first", "day first", "named month"
 _PLAIN = "%Y-%m-%d %H:%M:%S"
 _PLAIN_LENGTH = 19
 _TEXT = (
     r"^\s*(?P<date>\d{4}[-/]\d{2}[-/]\d{2})"
     r"(?:[T ](?P<time>\d{2}:\d{2})(?:(?P<second>:\d{2})"
     r"(?:[.,](?P<fraction>\d{1,9}))?)?)?"
-    r"\s*(?P<zone>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?\s*$"
+    r"\s*(?P<zone>Z|z|UTC|GMT|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?)?\s*$"
 )
 _NUMBER = r"^\s*[+-]?\d+(\.\d*)?([eE][+-]?\d+)?\s*$"
 _COMPACT = (
     r"^\s*(19[789]\d|20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
-    r"(?:([01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?)?\s*$"
+    r"(?:[T-]?([01]\d|2[0-3])[0-5]\d(?:[0-5]\d(?:\d{3})?)?"
+    r"(?:Z|[+-]\d{2}:?\d{2})?)?\s*$"
 )
 _YEAR_LAST = (
     r"^\s*(?P<first>\d{1,2})(?P<sign>[/.-])(?P<second>\d{1,2})[/.-]"
     r"(?P<year>\d{4})(?:,?[ T]+(?P<hour>\d{1,2})(?P<minute>:\d{2})"
     r"(?P<rest>(?::\d{2}(?:[.,]\d{1,9})?)?)\s*(?P<half>[AaPp][.]?[Mm][.]?)?)?"
     r"(?P<zone>.*)$"
+)
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july",
+    "august", "september", "october", "november", "december",
+)  # fmt: skip
+# [01/Jun/2024:10:00:00 +0000] and Sat, 1 Jun 2024; Jun 1, 2024 10:00 AM.
+_WEEKDAY = r"(?i)^[\s\[]*(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,?\s+)?"
+_MONTH = f"(?P<month>{'|'.join((*_MONTHS, *(m[:3] for m in _MONTHS)))})"
+_CLOCK = r"(?P<year>\d{4})(?:[:,T\s]+(?P<clock>\d.*?))?[\s\]]*$"
+_NAMED = (
+    rf"{_WEEKDAY}(?P<day>\d{{1,2}})[ /-]{_MONTH}[ /-]{_CLOCK}",
+    rf"{_WEEKDAY}{_MONTH}\s+(?P<day>\d{{1,2}}),?\s+{_CLOCK}",
 )
 # Java appends the zone's name to an offset.
 _ZONE_NAME = r"\[[A-Za-z0-9_/+-]+\]\s*$"
@@ -68,6 +83,8 @@ def style_of(values: pl.Series, *, compact: bool = True) -> str:
     return COMPACT
   if is_numeric(values):
     return NUMBERS
+  if any(present.head(1_000).str.contains(p).any() for p in _NAMED):
+    return NAMED
   parts = present.head(100_000).str.extract_groups(_YEAR_LAST).struct.unnest()
   first, second = parts["first"].cast(pl.Int64), parts["second"].cast(pl.Int64)
   if (parts["sign"] == ".").any() or (first > 12).any():
@@ -89,6 +106,8 @@ def parse_times(values: pl.Series, style: str = ISO) -> pl.DataFrame:
   """
   if style == COMPACT:
     values = _from_compact(values)
+  elif style == NAMED:
+    values = _from_year_last(_from_named(values), DAY_FIRST)
   elif style in (MONTH_FIRST, DAY_FIRST):
     values = _from_year_last(values, style)
   lengths = values.str.len_bytes()
@@ -104,6 +123,14 @@ def parse_times(values: pl.Series, style: str = ISO) -> pl.DataFrame:
           "whole_day": pl.Series([False]).new_from_index(0, len(values)),
       })
   values = values.str.replace(_ZONE_NAME, "")
+  found = _parsed(values)
+  if found["local"].null_count() > values.null_count():
+    # Seldom needed, and not for free.
+    return _parsed(_padded(values))
+  return found
+
+
+def _parsed(values: pl.Series) -> pl.DataFrame:
   parts = values.str.extract_groups(_TEXT).struct.unnest()
   return parts.select(
       _local().alias("local"),
@@ -112,13 +139,44 @@ def parse_times(values: pl.Series, style: str = ISO) -> pl.DataFrame:
   )
 
 
+def _padded(values: pl.Series) -> pl.Series:
+  """`2024/6/1 9:30` -> `2024/06/01 09:30`; others as they are."""
+  for short, padded in (
+      (r"^(\s*\d{4}[-/])(\d[-/])", "${1}0${2}"),
+      (r"^(\s*\d{4}[-/]\d{2}[-/])(\d)([T ]|$)", "${1}0${2}${3}"),
+      (r"([T ])(\d:)", "${1}0${2}"),
+  ):
+    values = values.str.replace(short, padded)
+  return values
+
+
+def _from_named(values: pl.Series) -> pl.Series:
+  """`Sat, 1 Jun 2024 10:00 GMT` -> `1/6/2024 10:00 GMT`; others as they are."""
+  numbers = {name[:3]: str(n) for n, name in enumerate(_MONTHS, 1)}
+  for pattern in _NAMED:
+    parts = values.str.extract_groups(pattern).struct.unnest()
+    plain = parts.select(
+        pl.concat_str(
+            pl.col("day"),
+            pl.col("month").str.to_lowercase().str.head(3).replace(numbers),
+            pl.col("year"),
+            separator="/",
+        )
+        + (" " + pl.col("clock")).fill_null("")
+    ).to_series()
+    values = plain.zip_with(parts["year"].is_not_null(), values)
+  return values
+
+
 def _from_compact(values: pl.Series) -> pl.Series:
-  """`20240601103000` -> `2024-06-01 10:30:00`; others as they are."""
+  """`20240601T103000Z` -> `2024-06-01 10:30:00Z`; others as they are."""
   date = r"^\s*(\d{4})(\d{2})(\d{2})"
+  clock, zone = r"[T-]?(\d{2})(\d{2})", r"(Z|[+-]\d{2}:?\d{2})?"
   for tail, text in (
       ("", "$1-$2-$3"),
-      (r"(\d{2})(\d{2})", "$1-$2-$3 $4:$5"),
-      (r"(\d{2})(\d{2})(\d{2})", "$1-$2-$3 $4:$5:$6"),
+      (clock + zone, "$1-$2-$3 $4:$5$6"),
+      (clock + r"(\d{2})" + zone, "$1-$2-$3 $4:$5:$6$7"),
+      (clock + r"(\d{2})(\d{3})" + zone, "$1-$2-$3 $4:$5:$6.$7$8"),
   ):
     values = values.str.replace(date + tail + r"\s*$", text)
   return values
@@ -165,7 +223,7 @@ def _local() -> pl.Expr:
 
 def _offset() -> pl.Expr:
   zone = pl.col("zone")
-  sign = pl.when(zone.str.starts_with("-")).then(-1).otherwise(1)
+  sign = pl.when(zone.str.contains("-", literal=True)).then(-1).otherwise(1)
   digits = zone.str.replace_all(r"[^0-9]", "").str.pad_end(4, "0")
   hours = digits.str.slice(0, 2).cast(pl.Int64)
   minutes = digits.str.slice(2, 2).cast(pl.Int64)

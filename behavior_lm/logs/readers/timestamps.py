@@ -306,7 +306,8 @@ class TimeReader:
 
 def guess_unit(values: pl.Series) -> str:
   """Unit of epoch numbers by the size of their median."""
-  size = values.cast(pl.Float64).drop_nans().abs().median()
+  numbers = values.cast(pl.Float64)
+  size = numbers.filter(numbers.is_finite()).abs().median()
   for unit, limit in (("s", 1e11), ("ms", 1e14), ("us", 1e17)):
     if not isinstance(size, float) or size < limit:
       return unit

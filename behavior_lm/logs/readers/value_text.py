@@ -6,6 +6,7 @@ and no exponent, zero has no sign, and booleans are true and false. Values that
 are texts already stay as they are.
 """
 
+import decimal
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import polars as pl
 
 # What people write where a number is missing, in small letters.
 NO_NUMBER = ("na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "\\n")
+# No number of a document store has an exponent as large as this.
+_MAX_EXPONENT = 6_200
 # How the JSON of document stores wraps a plain value.
 _WRAPPED = (
     "$oid", "$date", "$numberLong", "$numberInt", "$numberDouble",
@@ -82,5 +85,21 @@ def unwrapped(value: Any) -> Any:
     [(key, inner)] = value.items()
     if key not in _WRAPPED:
       break
-    value = inner
+    is_fraction = key in ("$numberDouble", "$numberDecimal")
+    value = _of_decimal(inner) if is_fraction else inner
   return value
+
+
+def _of_decimal(text: Any) -> Any:
+  """The text of a number as any other column of numbers would have it."""
+  try:
+    number = decimal.Decimal(str(text))
+  except decimal.InvalidOperation:
+    return text
+  if number.is_nan():
+    return None
+  if number.is_infinite() or abs(number.adjusted()) > _MAX_EXPONENT:
+    return str(float(number))
+  found = format(number, "f")
+  found = found.rstrip("0").rstrip(".") if "." in found else found
+  return "0" if found == "-0" else found

@@ -307,7 +307,7 @@ def summarise(
       "sessions": statistics.sessions.summary(),
       "top_events": top_events(pairs, statistics.pair_counts[_TRAIN]),
       "duplicates": {"rows": statistics.duplicates, "dropped": dropped},
-      "unkept": sorted(rejected.unkept),
+      "unkept": sorted(n or "(without a name)" for n in rejected.unkept),
       "rejected": {
           "rows": rejected.total,
           "by_reason": dict(

@@ -6,6 +6,7 @@ written may mean one thing.
 """
 
 from collections.abc import Mapping
+import shlex
 from typing import Any
 
 import polars as pl
@@ -24,6 +25,8 @@ _LARGE_SHARE, _ENOUGH_USERS = 0.2, 20
 _SHOWN = 3
 # Designs that a log has whose items are counted.
 _COUNTED = ("1", "2", "3")
+# Larger whole numbers are not all a float64.
+_MAX_WHOLE = 2**53
 # A vocabulary of this size should name at least this share of the events.
 _VOCAB_SIZE, _COVERED, _ENOUGH_EVENTS = 7_000, 0.8, 100
 
@@ -113,6 +116,29 @@ def uncovered(splits: Mapping[str, Any]) -> list[dict[str, Any]]:
   return found
 
 
+def imprecise(extras: Mapping[str, Any]) -> list[dict[str, Any]]:
+  """Columns of numbers so large that whole ones lose their last digits.
+
+  Args:
+    extras: of `extra_statistics.ExtraStatistics.summary`, by name.
+
+  Returns:
+    As `find`.
+  """
+  found = []
+  for name, part in extras.items():
+    largest = max(abs(part.get("min") or 0), abs(part.get("max") or 0))
+    if largest >= _MAX_WHOLE:
+      found.append({
+          "kind": "digits",
+          "count": part["count"],
+          "text": f"extra column {name} has numbers up to {largest:.3g}; whole"
+          f" numbers over {_MAX_WHOLE:,} lose digits. If it holds ids, keep"
+          f" them as names: --extras {name}:cat",
+      })
+  return found
+
+
 def _markers(
     name: str, counts: pl.DataFrame, total: int
 ) -> list[dict[str, Any]]:
@@ -122,7 +148,8 @@ def _markers(
           "kind": "marker",
           "count": count,
           "text": f"{name} {text!r} has {count:,} events ({count / total:.1%})."
-          f" If it means that there is none, pass --null_values '{text}'",
+          f" If it means that there is none, pass --null_values"
+          f" {shlex.quote(text.strip())}",
       }
       for text, count in counts.filter(low.is_in(MARKERS)).iter_rows()
   ]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from behavior_lm.common import resumable
+from behavior_lm.common.lock import LOCK
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import checksum
 from behavior_lm.logs import dataset
@@ -97,6 +97,7 @@ def write(
       {name: part["num_events"] for name, part in summary["splits"].items()},
       {name: table.height for name, table in categories.items()},
   )
+  summary["warnings"] += suspicious.imprecise(summary["extras"])
   # Counts of train alone: a vocabulary made from them knows no test day.
   counts = statistics.pair_counts[splits.SPLITS.index(splits.TRAIN)]
   pairs = pairs.with_columns(pl.Series("train_count", counts))
@@ -162,7 +163,7 @@ def _write_categories(plan: Plan) -> dict[str, pl.DataFrame]:
 
 def _is_kept(name: str) -> bool:
   """Whether a file of the folder being built is one of the dataset's."""
-  gone = (plans.PLAN_FILE, resumable.LOCK, dataset.META_FILE)
+  gone = (plans.PLAN_FILE, LOCK, dataset.META_FILE)
   return name not in gone and not name.startswith(plans.WORK + "/")
 
 

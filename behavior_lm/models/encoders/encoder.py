@@ -11,12 +11,15 @@ from flax import nnx
 import jax
 import jax.numpy as jnp
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.layers.embeddings import EventEmbeddings
 from behavior_lm.layers.experts.moe import MoEConfig
 from behavior_lm.layers.stack import run_stack
 
 # Gradients in float16 would need their loss scaled: small ones vanish.
 DTYPES = ("float32", "bfloat16")
+# More is a damaged config: building them would take all memory.
+MAX_LAYERS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +182,10 @@ class Encoder(nnx.Module):
     shared["use_bias"] = config.use_bias
     if config.experts is not None:
       shared["experts"] = config.experts
+    if config.num_layers > MAX_LAYERS:
+      raise UserError(
+          f"num_layers is {config.num_layers}; {MAX_LAYERS:,} is the most."
+      )
     self.layers = nnx.List([
         make_layer(number, shared)
         for number in range(num_modules or config.num_layers)

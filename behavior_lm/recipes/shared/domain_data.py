@@ -11,6 +11,7 @@ import ml_collections
 import numpy as np
 import polars as pl
 
+from behavior_lm.artifacts.json_files import read_entry
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import write_whole
 from behavior_lm.data.prompts.interactions import read_interactions
@@ -106,8 +107,8 @@ class DomainData:
 
   def check_same(self, folder: Path) -> None:
     """Raises UserError if a run was trained on other rows."""
-    there = json.loads((folder / DATA).read_text())
-    if there["rows_sha256"] != self._about()["rows_sha256"]:
+    there = read_entry(folder / DATA, "rows_sha256")
+    if there != self._about()["rows_sha256"]:
       raise UserError(
           f"{folder} was trained on other interactions than those of"
           " config.prompts. Use a new --workdir, or the sources of that run."

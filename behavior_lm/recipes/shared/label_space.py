@@ -95,7 +95,10 @@ class LabelSpace:
           f"{folder}: no {FILE}, so this run was not fine-tuned. Give a run of"
           " configs/finetune.py."
       ) from None
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (
+        OSError, ValueError, TypeError, AttributeError, LookupError,
+        RecursionError,
+    ) as error:  # fmt: skip
       raise UserError(f"{path}: is damaged ({error}).") from error
 
   @classmethod

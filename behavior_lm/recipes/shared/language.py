@@ -10,6 +10,7 @@ import jax
 import ml_collections
 import numpy as np
 
+from behavior_lm.artifacts.json_files import read_entry
 from behavior_lm.artifacts.run_folder import load_run_config
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.text import load_text_tokenizer
@@ -176,7 +177,7 @@ def _restore(
   if config.checkpoint_trained_only:
     leave_out = config.optim.freeze
     source = encoder_params(config.encoder.run)
-    known = json.loads((folder / ABOUT).read_text())["encoder_sha256"]
+    known = read_entry(folder / ABOUT, "encoder_sha256")
     if known != hash_params(source):
       raise UserError(
           f"{config.encoder.run}: is not the language model that {folder} was"

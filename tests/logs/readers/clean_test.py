@@ -86,8 +86,8 @@ def test_categories_stay_the_texts_of_the_log(tmp_path, values, want):
 
 
 def test_a_column_of_times_is_no_category_and_a_nul_byte_is_no_text(tmp_path):
-  with pytest.raises(UserError, match="column 'place' is of type Date, which"):
-    run(tmp_path, ["place:cat"], place=[datetime.date(2024, 3, 4)])
+  with pytest.raises(UserError, match="column 'place' is of type Datetime"):
+    run(tmp_path, ["place:cat"], place=[datetime.datetime(2024, 3, 4)])
   _, bad = run(tmp_path, ["place:cat"], place=["a\0"])
   assert bad[0][1] == quarantine.NUL_BYTE
 

@@ -80,6 +80,14 @@ def test_a_mapped_name_wins_over_ours():
             + " and 10 more. Name the right one with --columns"
             " user_id=THEIR_NAME.",
         ),
+        (
+            {},
+            ["user_id", "event_id", "Time, UTC"],
+            "f.csv: no column 'timestamp'. Its columns: 'user_id', 'event_id',"
+            " 'Time, UTC'. Name the right one with --columns"
+            " timestamp=THEIR_NAME. A name with a comma is in quotes: --columns"
+            " 'timestamp=\"Time, UTC\"'",
+        ),
     ],
 )
 def test_a_column_that_is_not_there_is_named(mapping, found, message):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import polars as pl
 import pytest
 
+from behavior_lm.common.errors import UserError
 from behavior_lm.logs.readers import columns
 from behavior_lm.logs.readers import delimited
 from behavior_lm.logs.readers import quarantine
@@ -209,6 +210,12 @@ def test_extras_of_rows_over_several_lines_are_read(tmp_path):
   rejected.close()
   assert found["event_id"].to_list() == ["a\nb", "e"]
   assert found["level"].to_list() == ["7", "8"]
+
+
+def test_a_header_line_with_broken_quotes_is_named(tmp_path):
+  (tmp_path / "a.csv").write_text('user_id,event_id,"time\nstamp"\nu,e,1\n')
+  with pytest.raises(UserError, match="a.csv: the quotes of the header line"):
+    log_files.prepare(tmp_path / "a.csv", tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,23 @@ def test_a_day_without_a_midnight_begins_when_the_clock_starts(zone, day, want):
   assert read(zone, [dt.datetime(*day)] * 2) == ([want] * 2, 0)
 
 
+def test_a_date_alone_begins_with_the_first_of_two_midnights():
+  want = dt.datetime(2023, 11, 5, 4, tzinfo=dt.UTC)
+  day = dt.datetime(2023, 11, 5)
+  assert read("America/Havana", [day] * 2, whole=True) == ([want] * 2, 0)
+
+
+def test_falls_between_users_do_not_tell_the_passes():
+  # Sorted by user: from one to the next, the clock does not go back.
+  local = [
+      dt.datetime(2023, 11, 5, hour, minute)
+      for hour, minute in ((0, 10), (1, 50), (3, 0), (0, 20), (1, 10))
+  ]
+  found, unclear = read("America/New_York", local, list("aaabb"))
+  assert found[4] == dt.datetime(2023, 11, 5, 5, 10, tzinfo=dt.UTC)
+  assert unclear == 2
+
+
 def test_a_time_that_never_was_stays_unread():
   local = [dt.datetime(2018, 11, 4, 0, 0), dt.datetime(2018, 11, 4, 0, 20)]
   assert read("America/Sao_Paulo", local) == ([None, None], 0)

@@ -52,6 +52,39 @@ def test_ids_of_any_plain_type_become_text(tmp_path, values, want):
   assert batch["row"].to_list() == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("values", "want"),
+    [
+        (pa.array(["1.50", "-0.00"]).cast(pa.decimal256(50, 2)), ["1.5", "0"]),
+        (
+            pa.ExtensionArray.from_storage(
+                pa.uuid(), pa.array([bytes(15) + b"\5", None], pa.binary(16))
+            ),
+            ["00000000-0000-0000-0000-000000000005", None],
+        ),
+        (pa.array([1.0, 2.5]).dictionary_encode(), ["1", "2.5"]),
+        (pa.array([datetime.date(2024, 6, 1), None]), ["2024-06-01", None]),
+    ],
+)
+def test_ids_of_rare_types_become_text(tmp_path, values, want):
+  table = pa.table({
+      "user_id": values, "event_id": ["e"] * 2, "timestamp": [_TIME] * 2
+  })  # fmt: skip
+  pq.write_table(table, tmp_path / "log.parquet")
+  [batch] = read(tmp_path / "log.parquet")
+  assert batch["user_id"].to_list() == want
+
+
+def test_a_decimal_with_too_many_digits_is_refused(tmp_path):
+  values = pa.array(["9" * 45 + ".5"]).cast(pa.decimal256(50, 2))
+  table = pa.table({
+      "user_id": values, "event_id": ["e"], "timestamp": [_TIME]
+  })  # fmt: skip
+  pq.write_table(table, tmp_path / "log.parquet")
+  with pytest.raises(UserError, match="'user_id' has numbers of more than 38"):
+    read(tmp_path / "log.parquet")
+
+
 @pytest.mark.parametrize("kind", [pa.binary(), pa.string(), pa.large_string()])
 def test_bytes_that_are_no_text_are_rejected(tmp_path, kind):
   data = pa.array([b"ok", b"\xff\xfe", None], pa.binary())

@@ -213,6 +213,9 @@ def test_columns_that_folders_state(tmp_path, kind):
   dataset = log_files.prepared(tmp_path / "log", tmp_path / "out")
   events = log_files.events_of(dataset)["event_id"].to_list()
   assert events == ["log in", "log in", "quit"]
+  # One of the folders, or a file in it, is as good.
+  [source] = sources.find_sources(str(path)).files
+  assert source.folder_values == {"event_id": "quit"}
 
 
 def test_a_format_that_does_not_exist_is_refused(tmp_path):

@@ -66,6 +66,7 @@ def test_text_is_read(text, want):
     [
         "soon", "2019-02-30 10:00:00", "2019-12-04 25:00:00", "4.12.19",
         "2019-12-04 10:01:2", "2019-12-4 1:2:3", "2019-12-04 10:01:22 CET",
+        "2019-12-045", "1 Foo 2019",
         "2019-12-04 10:61:00", "2019-12-04 10:01:22+0", "12/04/2019",
     ],  # fmt: skip
 )
@@ -100,6 +101,12 @@ def test_fractions_of_epoch_seconds_are_kept():
   assert times(["1575417600.25", "1575417601"]) == want
   assert times([1575417600.25, 1575417601.0]) == want
   assert times(["1.57541760025e9", "1575417601"]) == want
+
+
+def test_numbers_without_end_do_not_decide_the_unit():
+  found = read([1717200000.0, float("inf"), float("nan")])
+  assert found[0] == ("2024-06-01T00:00:00Z", None)
+  assert found[1][0] is None and found[2][0] is None
 
 
 def test_the_unit_can_be_forced():
@@ -270,6 +277,17 @@ def test_a_duration_is_a_place_in_a_log_without_times():
         ([1717237800], "2024-06-01T10:30:00Z"),
         ([20240601], "2024-06-01T00:00:00Z"),
         ([20240601103059], "2024-06-01T10:30:59Z"),
+        (["20240601103059123"], "2024-06-01T10:30:59.123000Z"),
+        (["20240601T103059Z"], "2024-06-01T10:30:59Z"),
+        (["20240601T1030+0200"], "2024-06-01T08:30:00Z"),
+        (["20240601-103059"], "2024-06-01T10:30:59Z"),
+        (["2024/6/1 9:30"], "2024-06-01T09:30:00Z"),
+        (["2024-6-1"], "2024-06-01T00:00:00Z"),
+        (["2024-06-01 10:30 UTC+08:00"], "2024-06-01T02:30:00Z"),
+        (["[01/Jun/2024:10:30:00 +0200]"], "2024-06-01T08:30:00Z"),
+        (["Sat, 1 Jun 2024 10:30:00 GMT"], "2024-06-01T10:30:00Z"),
+        (["01-JUN-2024"], "2024-06-01T00:00:00Z"),
+        (["June 1, 2024 12:30 AM"], "2024-06-01T00:30:00Z"),
     ],
 )
 def test_other_ways_to_write_a_time_that_mean_one_thing_are_read(texts, want):
@@ -283,6 +301,7 @@ def test_other_ways_to_write_a_time_that_mean_one_thing_are_read(texts, want):
         ["13/01/2024", "01/13/2024"],  # And here both are used.
         ["06/13/2024 13:00 PM", "06/13/2024 13:00 PM"],
         ["06/13/24", "06/14/24"],
+        ["1 Mai 2024", "1 Junk 2024"],
     ],
 )
 def test_a_date_that_may_mean_two_things_is_not_guessed(texts):

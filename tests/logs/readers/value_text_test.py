@@ -1,5 +1,6 @@
 """One value has one text, whatever its neighbours, its type or its file."""
 
+import datetime
 import decimal
 import math
 
@@ -46,6 +47,7 @@ def test_a_float_and_its_json_have_one_text(values):
         (np.array([0.1, 2.0, 3.5], np.float32), ["0.1", "2", "3.5"]),
         ([2**63 - 1, -5], [str(2**63 - 1), "-5"]),
         (["1.0", "-0", "1e3", " a"], ["1.0", "-0", "1e3", " a"]),
+        ([datetime.date(2024, 6, 1)], ["2024-06-01"]),
     ],
 )
 def test_the_texts_of_other_types(values, want):
@@ -59,7 +61,15 @@ def test_the_texts_of_other_types(values, want):
         ({"$numberLong": "12"}, "12"),
         ({"$date": {"$numberLong": "1717200000000"}}, "1717200000000"),
         ({"$date": "2024-06-01T00:00:00Z"}, "2024-06-01T00:00:00Z"),
-        ({"$numberDecimal": "1.5"}, "1.5"),
+        ({"$numberDecimal": "1.50"}, "1.5"),
+        ({"$numberDecimal": "1E+3"}, "1000"),
+        ({"$numberDecimal": "1E+999999999"}, "inf"),
+        ({"$numberDouble": "-0.0"}, "0"),
+        ({"$numberDouble": "5.0"}, "5"),
+        ({"$numberDouble": 0.1}, "0.1"),
+        ({"$numberDouble": "NaN"}, None),
+        ({"$numberDouble": "-Infinity"}, "-inf"),
+        ({"$numberDecimal": [1]}, [1]),
         ({"a": 1}, {"a": 1}),
         ({"$oid": "5f", "x": 1}, {"$oid": "5f", "x": 1}),
         ("$oid", "$oid"),

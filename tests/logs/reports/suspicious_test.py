@@ -1,5 +1,7 @@
 """Ids that may not mean what they seem to are counted and shown."""
 
+import shlex
+
 import polars as pl
 import pytest
 
@@ -33,7 +35,7 @@ def test_a_marker_of_absence_is_named_with_its_share(marker):
   [found, *_] = warnings(users)
   assert found["kind"] == "marker"
   assert found["text"].startswith(f"user_id {marker!r} has 10 events (33.3%).")
-  assert f"--null_values '{marker}'" in found["text"]
+  assert f"--null_values {shlex.quote(marker.strip())}" in found["text"]
   [found] = warnings(designs={"d": 3, marker: 1})
   assert found["text"].startswith(f"design_id {marker!r} has 1 events")
 
@@ -68,6 +70,14 @@ def test_look_alikes_are_counted_and_shown(one, other):
 )
 def test_ids_that_differ_are_no_look_alikes(one, other):
   assert warnings(designs={one: 1, other: 1}) == []
+
+
+def test_numbers_that_lose_digits_are_told():
+  extras = {"id": {"min": 0.0, "max": 2.0**53, "count": 5}, "place": {}}
+  extras |= {"price": {"min": -5.0, "max": 9.5, "count": 5}}
+  extras |= {"nothing": {"min": None, "max": None, "count": 0}}
+  [found] = suspicious.imprecise(extras)
+  assert found["text"].startswith("extra column id has numbers up to 9.01e+15")
 
 
 def test_unclear_times_are_counted():

@@ -58,11 +58,11 @@ DAMAGES = {
     ),
     "binary config": (
         lambda run: (run / "config.json").write_bytes(b"\xff\xfe\x00"),
-        "config.json: is not a config",
+        "config.json: (cannot be read|holds a JSON list)",
     ),
     "config of another kind": (
         lambda run: (run / "config.json").write_text("[1, 2]"),
-        "config.json: is not a config",
+        "config.json: (cannot be read|holds a JSON list)",
     ),
     "empty config": (
         lambda run: (run / "config.json").write_text("{}"),
@@ -83,6 +83,10 @@ DAMAGES = {
     "a size that is a word": (
         lambda run: change_config(run, model__embed_dim="wide"),
         "config.json: is damaged or of another version",
+    ),
+    "more layers than fit": (
+        lambda run: change_config(run, model__num_layers=2**31),
+        "config.json: num_layers is 2147483648; 10,000 is the most",
     ),
     "sizes of another model": (
         lambda run: change_config(run, model__embed_dim=32),
