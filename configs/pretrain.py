@@ -247,6 +247,9 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.model = ml_collections.ConfigDict()
   c.model.name = chosen["model"]
   c.model.time_encoding = chosen["time"]
+  # What it reads instead of the gaps, to tell time from parameters: shuffled
+  # or constant.
+  c.model.time_control = "none"
   for field in (
       "num_layers",
       "embed_dim",

@@ -311,7 +311,7 @@ def _check_values(name: str, values: Mapping[str, Any], where: str) -> None:
     if not _is_size(values.get(field)):
       problems.append(f"{field} is {values.get(field)!r}, not a size")
   depth = values.get("num_hidden_layers")
-  if _is_size(depth) and depth > MAX_LAYERS:
+  if isinstance(depth, int) and depth > MAX_LAYERS:
     problems.append(
         f"num_hidden_layers is {depth}, here {MAX_LAYERS:,} at most"
     )

@@ -1,11 +1,11 @@
 """Does a model that reads the time between events predict masked events better?
 
-Hypothesis: every encoding of the gap needs fewer bits per event than no time, in
-the same minutes, and gates fewer than plain buckets. An interval of the
-difference to `none` that holds 0 refutes the first. `calendar` adds the hour and
-the weekday to buckets. `shuffled` and `constant` have the parameters of buckets,
-but read gaps of other places of the row, or no gap at all: what they gain is due
-to parameters and not to time.
+Hypothesis: every encoding of the gap needs fewer bits per event than no time,
+in the same minutes, and gates fewer than plain buckets. An interval of the
+difference to `none` that holds 0 refutes the first. `calendar` adds the hour
+and the weekday to buckets. `shuffled` and `constant` have the parameters of
+buckets, but read gaps of other places of the row, or no gap at all: what they
+gain is due to parameters and not to time.
 """
 
 SWEEP = {
