@@ -157,6 +157,7 @@ def without_counterpart(test: Path, files: set[Path]) -> bool:
   return not any(folder / f"{name}.py" in files for name in names)
 
 
+@pytest.mark.slow
 def test_every_import_points_down():
   found = sources(*CODE)
   assert Path("behavior_lm/logs/schema.py") in found
@@ -221,6 +222,7 @@ def test_a_right_import_passes(path, source):
   assert violations(source, Path(path)) == []
 
 
+@pytest.mark.slow
 def test_every_library_that_is_imported_is_declared():
   project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
   declared = {distribution_name(text) for text in project["dependencies"]}
@@ -307,6 +309,7 @@ def run_python(source: str, *args: str) -> subprocess.CompletedProcess:
   )
 
 
+@pytest.mark.slow
 def test_no_module_imports_tensorflow_or_torch():
   # Beam's base of model handlers tries whether torch can be imported.
   names = [

@@ -18,6 +18,9 @@ from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset
 from tests.tiny import tiny_events
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset_path(tmp_path_factory):

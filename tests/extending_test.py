@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+import pytest
 
 from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.attention.spec import AttentionSpec
@@ -86,6 +87,7 @@ class Norm:
     return {"norm": total}
 
 
+@pytest.mark.slow
 def test_a_model_an_objective_and_an_evaluator_are_a_dict_entry_each(
     dataset_path, tmp_path, monkeypatch
 ):
@@ -110,6 +112,7 @@ def test_a_model_an_objective_and_an_evaluator_are_a_dict_entry_each(
   assert vectors.shape == (1, 16) and np.isfinite(vectors).all()
 
 
+@pytest.mark.slow
 def test_a_kind_of_run_is_a_dict_entry(tmp_path, monkeypatch):
   class FromConfig(ToyRecipe):
     def __init__(self, config, folder=None):

@@ -22,6 +22,9 @@ from behavior_lm.recipes.interest_run import load_interest_run
 from behavior_lm.recipes.train import train
 from configs.interest import get_config
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 
 def config_of(path, **changes):
   config = get_config("runlocal=1")

@@ -152,6 +152,7 @@ def test_attention_is_dense_attention_under_its_mask(kind, dtype):
   check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
     "settings_of_kind",

@@ -43,6 +43,7 @@ def run(spec, query, key, value, **more):
   return jax.jit(attend_by)(query, key, value, **more)
 
 
+@pytest.mark.slow
 def test_few_queries_are_taken_where_the_kernel_can_and_refused_elsewhere():
   query, key, value = qkv()
   at = jnp.asarray([[4, 11, 30]])
@@ -53,6 +54,7 @@ def test_few_queries_are_taken_where_the_kernel_can_and_refused_elsewhere():
     run(AttentionSpec("chunked"), query, key, value, query_at=at)
 
 
+@pytest.mark.slow
 def test_few_queries_are_judged_by_the_whole_rows(monkeypatch):
   # Of this row cuDNN's mask is too large; of three queries it would not be.
   monkeypatch.setattr(backends, "find_target", lambda: GPU)
@@ -66,6 +68,7 @@ def test_few_queries_are_judged_by_the_whole_rows(monkeypatch):
   np.testing.assert_array_equal(out, want)
 
 
+@pytest.mark.slow
 def test_a_spec_chooses_the_kernel_and_its_settings():
   dense = lambda mask: dense_attention(*qkv(), mask=mask)
   out = run(AttentionSpec(causal=True), *qkv())
@@ -83,6 +86,7 @@ def test_a_spec_chooses_the_kernel_and_its_settings():
   np.testing.assert_allclose(out, want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_projections_of_their_own_reach_the_global_tokens_only():
   spec = AttentionSpec("sliding_window", window_size=3, max_globals=2)
   own = qkv(1)
@@ -102,6 +106,7 @@ def run_lsh(spec, query, value, seed=FIXED_SEED):
   return run(spec, query, None, value, order=order)
 
 
+@pytest.mark.slow
 def test_lsh_follows_the_order_that_it_gets():
   spec = AttentionSpec("lsh", chunk_size=4, num_hashes=1)
   query, _, value = qkv()
@@ -110,6 +115,7 @@ def test_lsh_follows_the_order_that_it_gets():
   assert np.abs(drawn[0] - drawn[1]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_lsh_settings_change_what_it_sees():
   query, _, value = qkv()
   base = dict(kind="lsh", chunk_size=4, num_hashes=2, num_buckets=4)
@@ -246,6 +252,7 @@ def test_a_forced_backend_of_another_device_stops_the_layer():
     run(AttentionSpec(backend="splash"), *qkv())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [AttentionSpec(causal=True), WINDOW])
 def test_auto_on_a_tpu_is_one_program_for_every_device(monkeypatch, spec):
   """Traced as beside a TPU: a TPU runs Splash, a CPU what it always ran."""

@@ -34,6 +34,7 @@ def test_the_mask_is_that_of_chunks_counted_by_hand(length, size, causal):
   np.testing.assert_array_equal(chunk_mask(ids, size, causal=causal), want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("length", "size"), [(1, 4), (8, 4), (23, 4), (7, 9)])
 def test_chunks_equal_dense_attention_under_their_mask(length, size, causal):

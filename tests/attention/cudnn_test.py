@@ -45,6 +45,7 @@ def compare(seed, length, causal, dtype, implementation, atol):
   assert_close(got, want, atol)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(
     seed=st.integers(0, 10**6),

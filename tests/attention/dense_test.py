@@ -50,6 +50,7 @@ def packed(rng, batch, length):
   return segments, positions
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     st.integers(0, 10**6), st.sampled_from([1, 2, 7, 16]), st.booleans()
@@ -70,6 +71,7 @@ def test_attention_equals_the_sum_written_by_hand(seed, length, causal):
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_gives_zero_and_takes_no_gradient():
   rng = np.random.default_rng(0)
   segments = jnp.asarray([[1, 1, 0], [0, 0, 0]])
@@ -87,6 +89,7 @@ def test_padding_gives_zero_and_takes_no_gradient():
   assert np.any(np.asarray(grads)[:, 0, :2] != 0)
 
 
+@pytest.mark.slow
 def test_gradients_equal_finite_differences():
   rng = np.random.default_rng(1)
   segments = np.asarray([[1, 1, 2, 2, 0]])
@@ -111,6 +114,7 @@ def test_gradients_equal_finite_differences():
     assert grads[index] == pytest.approx(slope, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_large_scores_do_not_overflow():
   query = jnp.full((1, 2, 1, 4), 300.0)
   value = jnp.arange(8.0).reshape(1, 2, 1, 4)
@@ -120,6 +124,7 @@ def test_large_scores_do_not_overflow():
   np.testing.assert_allclose(out[0, 0, 0], [2.0, 3.0, 4.0, 5.0])
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_near_float32():
   rng = np.random.default_rng(2)
   qkv = jnp.asarray(rng.normal(size=(3, 2, 16, 2, 8)), jnp.float32)

@@ -10,6 +10,7 @@ from behavior_lm.attention.hashing import hash_vectors
 from behavior_lm.attention.hashing import sort_tokens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_buckets", [2, 10, (4, 6)])
 def test_buckets_are_the_argmax_of_both_signs(num_buckets):
   rng = np.random.default_rng(0)
@@ -33,6 +34,7 @@ def test_buckets_are_the_argmax_of_both_signs(num_buckets):
     assert got[b, n, r, i] == want
 
 
+@pytest.mark.slow
 def test_length_does_not_matter_and_opposites_never_meet():
   vectors = jax.random.normal(jax.random.key(0), (1, 50, 1, 16))
   rotations = draw_rotations(
@@ -44,6 +46,7 @@ def test_length_does_not_matter_and_opposites_never_meet():
   np.testing.assert_array_equal((plain + 4) % 8, opposite)
 
 
+@pytest.mark.slow
 def test_near_vectors_share_a_bucket_more_often_than_far_ones():
   first, noise = jax.random.normal(jax.random.key(0), (2, 1, 2000, 1, 16))
   rotations = draw_rotations(
@@ -55,6 +58,7 @@ def test_near_vectors_share_a_bucket_more_often_than_far_ones():
   assert near > 0.6 and 0.03 < far < 0.1
 
 
+@pytest.mark.slow
 def test_tokens_are_sorted_by_segment_bucket_and_offset():
   ids = jnp.asarray([[2, 2, 0, 1, 1, 1, 0]])
   buckets = jnp.asarray([0, 5, 0, 1, 0, 1, 3]).reshape(1, 1, 1, 7)

@@ -61,6 +61,7 @@ def test_lsh_equals_dense_attention_under_its_mask(
   assert np.all(np.asarray(got[0])[np.asarray(ids) == 0] == 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=3)
 @given(seed=st.integers(0, 10**6), causal=st.booleans())
 def test_bfloat16_stays_near_the_oracle_in_float32(seed, causal):
@@ -120,6 +121,7 @@ def chunks_by_hand(buckets, segment_ids, chunk_size):
   return rounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ids", [[1] * 9 + [2] * 4 + [0] * 2 + [3] * 3 + [4], [1] * 19]
 )
@@ -144,6 +146,7 @@ def test_the_mask_is_that_of_chunks_sorted_by_hand(ids):
     np.testing.assert_array_equal(got[0, 0], want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 def test_faithful_counts_a_pair_as_often_as_it_meets(causal):
   """The authors' code by hand: the rounds as one long ring of chunks."""
@@ -176,6 +179,7 @@ def test_faithful_counts_a_pair_as_often_as_it_meets(causal):
   assert np.abs(once - want).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_token_that_sees_nobody_keeps_its_value():
   rng = np.random.default_rng(5)
   x, value = draw(rng, 2, 1, 6, 1, HEAD_DIM)
@@ -188,6 +192,7 @@ def test_a_token_that_sees_nobody_keeps_its_value():
   assert np.abs(out[0, 2] - value[0, 2]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_row_of_one_chunk_is_attended_to_densely():
   rng = np.random.default_rng(6)
   x, value = draw(rng, 2, 1, 10, 1, HEAD_DIM)
@@ -228,6 +233,7 @@ def test_buckets_of_other_rows_are_an_error():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 def test_gradients_of_faithful_rounds_are_those_of_the_formula(causal):
   """Pairs weighted by how often they meet: the authors' code, for jax.

@@ -92,6 +92,7 @@ def test_the_window_equals_dense_attention_under_its_mask(
   assert np.all(np.asarray(got[0])[np.asarray(ids) == 0] == 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=4)
 @given(
     seed=st.integers(0, 10**6),
@@ -170,6 +171,7 @@ def test_offsets_name_the_globals_in_order_and_nothing_else():
   )
 
 
+@pytest.mark.slow
 def test_another_segment_or_a_far_token_changes_nothing():
   rng = np.random.default_rng(0)
   length = 160

@@ -69,6 +69,7 @@ def test_its_mask_is_that_of_the_oracle(length, window_size, causal):
   np.testing.assert_array_equal(mask[:, :], want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("length", "causal", "window_size"),
     [(7, True, None), (150, False, 20)],

@@ -37,6 +37,7 @@ def rows(rng, length):
   return jnp.asarray(ids), jnp.asarray(positions)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -75,6 +76,7 @@ def test_it_equals_the_oracle(seed, length, causal, least, bfloat):
   assert np.all(np.asarray(got[0], np.float32)[np.asarray(ids) == 0] == 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -108,6 +110,7 @@ def test_few_queries_get_what_all_would(seed, length, queries, causal, least):
   assert_close(got, want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_memory_is_linear_in_the_length():
   def temp(length):
     x = jax.ShapeDtypeStruct((1, length, 2, 8), jnp.float32)

@@ -111,6 +111,7 @@ def test_the_program_for_accelerators_is_the_same(
   )
 
 
+@pytest.mark.slow
 def test_a_query_without_keys_gets_numbers():
   query, key, value = draw((1, 1, 2, 4), (1, 1, 3, 4), (1, 1, 3, 4))
   mask = jnp.zeros((1, 1, 3, 2), bool).at[..., 0].set(True)
@@ -127,6 +128,7 @@ def test_few_scores_are_in_memory_at_a_time():
   assert compiled.memory_analysis().temp_size_in_bytes < all_scores / 2
 
 
+@pytest.mark.slow
 def test_joined_parts_are_attention_to_all_keys():
   query, key, value = draw((2, 3, 4, 8), (2, 3, 9, 8), (2, 3, 9, 8))
   mask = jnp.ones((2, 1, 9, 4), bool).at[0, 0, :5, 1].set(False)

@@ -50,6 +50,7 @@ def everywhere(sequences):
   return [np.ones(len(sequence), bool) for sequence in sequences]
 
 
+@pytest.mark.slow
 @given(SEQUENCES, st.data())
 def test_every_expert_gives_the_relative_frequencies(train, data):
   sequence = data.draw(SEQUENCES)[0]

@@ -34,6 +34,7 @@ def test_a_key_that_it_does_not_have_is_answered_by_the_nearest(key, near):
   assert repr(key) in message and near in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [

@@ -33,6 +33,7 @@ def page_faults(word, size=2**26, env=None):
   return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="only glibc can keep memory"
 )

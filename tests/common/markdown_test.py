@@ -23,6 +23,7 @@ def _halved(match: re.Match[str]) -> str:
   return match[1][: len(match[1]) // 2] + "|"
 
 
+@pytest.mark.slow
 @given(_CELLS)
 def test_cells_come_back_with_line_breaks_as_spaces(rows):
   lines = markdown.table(["x", "y", "z"], rows).split("\n")

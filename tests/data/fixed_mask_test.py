@@ -8,6 +8,7 @@ import pytest
 from behavior_lm.data.fixed_mask import fixed_mask
 
 
+@pytest.mark.slow
 @given(
     st.text(),
     st.integers(-(2**62), 2**62),

@@ -25,6 +25,7 @@ def segments(row):
   return [tuple(row["tokens"][ids == i]) for i in range(1, ids.max() + 1)]
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(LENGTHS, st.integers(1, 5), st.sampled_from([1, 3, 70]))
 def test_epochs_of_rows_hold_every_window_once_each(lengths, size, epochs):
@@ -42,6 +43,7 @@ def test_epochs_of_rows_hold_every_window_once_each(lengths, size, epochs):
     assert sorted(got) == sorted(want)
 
 
+@pytest.mark.slow
 def test_rows_are_the_same_wherever_reading_begins():
   forward = rows_of([50, 41, 20, 17])
   rows = [forward[i] for i in range(70 * forward.rows_per_epoch)]

@@ -36,6 +36,7 @@ def equal(a, b):
   )
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     st.lists(st.integers(1, 50), min_size=1, max_size=12),
@@ -80,6 +81,7 @@ def test_a_batch_holds_the_fields_that_are_asked_for():
   assert tuple(batch) == names
 
 
+@pytest.mark.slow
 def test_the_iterator_restores_to_the_identical_next_batch():
   make = lambda: iter(loader_of(windows_of([40, 7, 90, 13])))
   iterator = make()

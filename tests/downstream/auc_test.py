@@ -27,6 +27,7 @@ def test_one_fold_equals_scikit_learn(seed, ties):
   assert got.value == pytest.approx(roc_auc_score(labels, scores))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31))
 def test_folds_and_repetitions_are_averaged(seed):
   rng = np.random.default_rng(seed)
@@ -63,6 +64,7 @@ def test_the_influence_is_that_of_delong(seed, ties):
   assert got.influence.sum() == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
   # For normal scores one apart the AUC is Phi(1 / sqrt 2).
   rng = np.random.default_rng(0)
@@ -75,6 +77,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
   assert 0.92 <= hits / rounds <= 0.98
 
 
+@pytest.mark.slow
 def test_p_values_of_equally_good_scores_are_about_uniform():
   rng = np.random.default_rng(1)
   ps = []

@@ -71,6 +71,7 @@ def test_files_with_common_users_are_refused(data):
     cv.given_apart(part, data.users[:39] + data.users[:1], (0,))
 
 
+@pytest.mark.slow
 def test_a_tested_label_cannot_reach_its_own_score(data):
   made = blocks.make_blocks(data.features, width=4)
   found = split(data, seeds=(0,))

@@ -13,6 +13,9 @@ from tests.finetuning import labels_file
 from tests.finetuning import pretrained
 from tests.tiny import tiny_events
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def source(dataset_path, tmp_path_factory):
@@ -49,7 +52,6 @@ def test_a_table_of_logs_and_one_of_labels_give_predictions(source, tmp_path):
     fit(config, logs.head(500), table, tmp_path / "bot")
 
 
-@pytest.mark.slow
 def test_folds_are_run_once_and_make_a_table(source, tmp_path):
   run, labels = source
   config = finetune_config(

@@ -8,6 +8,7 @@ import tempfile
 from hypothesis import given
 from hypothesis import strategies as st
 import polars as pl
+import pytest
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.downstream.labels import read_labels
@@ -72,6 +73,7 @@ def expected(rows, place):
   return found if any(found.values()) else None
 
 
+@pytest.mark.slow
 @fuzz(100)
 @given(
     tables(_CELL) | tables(_ODD_CELL),
@@ -101,6 +103,7 @@ def test_every_label_is_the_one_that_was_written(rows, kind, separator):
       assert {label} - {None} == column[user]
 
 
+@pytest.mark.slow
 @fuzz(100)
 @given(tables(_CELL), st.sampled_from(["csv", "parquet"]), damages())
 def test_damage_is_a_message_or_labels_of_known_users(rows, kind, harm):

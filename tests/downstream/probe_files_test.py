@@ -108,6 +108,7 @@ def test_vectors_of_other_users_are_refused(files, dataset):
     read(files, dataset)
 
 
+@pytest.mark.slow
 def test_labels_with_too_few_users_are_left_out_with_a_note(
     files, dataset, monkeypatch
 ):
@@ -125,6 +126,7 @@ def test_labels_with_too_few_users_are_left_out_with_a_note(
     probe_files.probe_labels(read(files, dataset, names=["rare"]))
 
 
+@pytest.mark.slow
 def test_users_without_one_label_keep_the_other(files, dataset, monkeypatch):
   monkeypatch.setattr(models, "NUM_TREES", 10)
   labels = pl.read_csv(files / "labels.csv", infer_schema=False)
@@ -182,6 +184,7 @@ def test_contradicting_labels_are_refused_or_left_out(files, dataset):
   assert any("contradicting labels, left out" in note for note in data.notes)
 
 
+@pytest.mark.slow
 def test_finished_repetitions_are_not_fitted_again(
     files, dataset, monkeypatch, tmp_path
 ):

@@ -30,6 +30,7 @@ def world(seed, num_users=160):
   return labels, features, vectors
 
 
+@pytest.mark.slow
 def test_what_the_vectors_tell_is_found_and_tested():
   labels, features, vectors = world(0)
   rows = probe.run_probes(
@@ -47,6 +48,7 @@ def test_what_the_vectors_tell_is_found_and_tested():
   assert (found["num_users"], found["num_positive"]) == (160, 80)
 
 
+@pytest.mark.slow
 def test_shuffled_labels_give_chance():
   # A leak of the folds would let these 300 columns memorise 120 users.
   values = []
@@ -94,6 +96,7 @@ def test_features_are_chosen_on_the_training_users_of_each_fold():
   assert len(asked) == 3
 
 
+@pytest.mark.slow
 def test_every_probe_of_the_table_runs(monkeypatch):
   monkeypatch.setattr(models, "NUM_TREES", 10)
   labels, features, vectors = world(2, 60)
@@ -112,6 +115,7 @@ def test_every_probe_of_the_table_runs(monkeypatch):
   assert all(0 <= row["auc"] <= 1 for row in rows)
 
 
+@pytest.mark.slow
 def test_the_same_seeds_give_the_same_rows():
   labels, features, vectors = world(3, 60)
   blocks = probe.make_blocks(features, vectors)

@@ -9,6 +9,9 @@ from behavior_lm.recipes.train import train
 from tests.downstream import tiny_task
 from tests.tiny import tiny_config
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

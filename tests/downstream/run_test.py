@@ -32,6 +32,7 @@ def small(monkeypatch):
   tiny_task.make_models_small(monkeypatch)
 
 
+@pytest.mark.slow
 def test_scripts_are_told_from_people_and_the_record_is_read_back(
     data, tmp_path
 ):
@@ -59,6 +60,7 @@ def test_scripts_are_told_from_people_and_the_record_is_read_back(
     assert part in text, part
 
 
+@pytest.mark.slow
 def test_finished_rows_are_not_fitted_again(data, tmp_path, monkeypatch):
   only = dataclasses.replace(FAST, rows=("event counts",))
   first = run.run_table(data, only, tmp_path, tiny_task.QUIET)
@@ -76,6 +78,7 @@ def test_finished_rows_are_not_fitted_again(data, tmp_path, monkeypatch):
   assert second["rows"][1:] == first["rows"]
 
 
+@pytest.mark.slow
 def test_rows_of_a_run_join_those_of_the_baselines(data, tmp_path):
   rng = np.random.default_rng(0)
   vectors = rng.normal(size=(40, 4)).astype(np.float32)
@@ -121,6 +124,7 @@ def test_rows_without_a_baseline_are_refused(data, tmp_path):
     run.Settings(folds=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "label, kind", [("team", "multi_class"), ("tags", "multi_label"),
                     ("speed", "regression")],

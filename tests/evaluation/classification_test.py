@@ -165,6 +165,7 @@ def test_multi_label_and_regression_equal_scikit_learn():
   assert values["mae"][0] == pytest.approx(np.abs(truth - guess).mean())
 
 
+@pytest.mark.slow
 def test_the_threshold_has_the_best_f1_of_all():
   rng = np.random.default_rng(3)
   for _ in range(20):

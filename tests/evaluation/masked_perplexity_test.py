@@ -38,6 +38,7 @@ def evaluate(dataset_path, zero=False, vocab_size=7000, **changes):
   return evaluator.scores(state), dataset, tokenizer
 
 
+@pytest.mark.slow
 def test_the_mask_is_the_fixed_one_and_exact_for_every_sequence(dataset_path):
   scores, dataset, _ = evaluate(dataset_path)
   sizes = dataset.sequences("test")["num_events"].to_numpy()
@@ -53,6 +54,7 @@ def test_a_model_that_knows_nothing_has_the_perplexity_of_the_vocabulary(
   assert scores.summary()["perplexity"] == pytest.approx(want, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -70,6 +72,7 @@ def test_scores_do_not_depend_on_packing_or_batches(dataset_path, changes):
   np.testing.assert_array_equal(got.count, want.count)
 
 
+@pytest.mark.slow
 def test_a_smaller_vocabulary_pays_for_what_it_hides(dataset_path):
   whole, _, _ = evaluate(dataset_path)
   assert whole.hidden_bits.sum() == 0
@@ -80,6 +83,7 @@ def test_a_smaller_vocabulary_pays_for_what_it_hides(dataset_path):
   assert summary["bits_per_event"] > math.log2(summary["perplexity"]) + 1
 
 
+@pytest.mark.slow
 def test_baselines_are_scored_on_the_very_same_events(dataset_path):
   scores, dataset, tokenizer = evaluate(dataset_path)
   baselines = score_baselines(

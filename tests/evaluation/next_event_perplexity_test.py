@@ -69,6 +69,7 @@ def subject_of(dataset_path, **changes):
   return config, subject, state
 
 
+@pytest.mark.slow
 def test_all_events_are_scored_and_none_twice(dataset_path):
   config, subject, state = subject_of(dataset_path)
   scores = make_evaluator(config, "test", subject).scores(state)

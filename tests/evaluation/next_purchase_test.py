@@ -57,6 +57,7 @@ def test_the_histogram_of_a_user_beats_popularity(measure):
   assert auc["category histogram"] > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["gate", "join", "mean"])
 def test_a_probe_finds_what_a_vector_holds(fusion):
   table = np.linalg.qr(RNG.normal(size=(6, 6)))[0]

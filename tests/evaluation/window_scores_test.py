@@ -40,6 +40,7 @@ def opened(dataset_path):
   return evaluator, state
 
 
+@pytest.mark.slow
 def test_halves_and_order_are_scored_alike_packed_and_alone(opened):
   evaluator, state = opened
   found = {
@@ -98,6 +99,7 @@ def test_halves_are_compared_by_the_counts_of_their_events(opened):
   assert got.summary() == pytest.approx(want.summary())
 
 
+@pytest.mark.slow
 def test_the_area_counts_pairs_of_a_replaced_and_a_true_event(opened):
   evaluator, state = opened
   detection = evaluator("test_replaced_events")

@@ -71,6 +71,7 @@ def test_lengths_are_measured_and_drawn(tmp_path):
   assert out.with_suffix(".png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -4,6 +4,8 @@ from pathlib import Path
 import subprocess
 import sys
 
+import pytest
+
 REPO = Path(__file__).resolve().parents[2]
 
 # Runs two commands; each one adds its name and flag to a file.
@@ -37,6 +39,7 @@ def demo(folder, flag):
   return done.returncode, (folder / "ran").read_text().split()
 
 
+@pytest.mark.slow
 def test_what_is_done_with_the_same_flags_is_not_repeated(tmp_path):
   for name in ("first", "second"):
     (tmp_path / f"{name}.py").write_text(_COMMAND)

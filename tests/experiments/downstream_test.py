@@ -20,6 +20,7 @@ def folder(tmp_path_factory):
   return path
 
 
+@pytest.mark.slow
 def test_train_and_test_files_make_a_table_that_goes_on(folder):
   flags = [
       "--task=bot", "--seeds=0", "--rows=event counts, logistic",

@@ -50,6 +50,7 @@ def dataset(tmp_path_factory):
   return make_dataset(tmp_path_factory.mktemp("dataset") / "a", log).path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "message"),
     [

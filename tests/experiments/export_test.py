@@ -45,6 +45,7 @@ def test_bad_usage_ends_with_one_line(args, message):
   assert error.startswith(f"error: {message}") and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_vectors_go_to_every_store(tmp_path):
   _, table, vectors = make_source(tmp_path / "v.parquet", 60)
   train = vectors[(table["split"] == "train").to_numpy()]

@@ -19,6 +19,7 @@ def run(command, *arguments):
   return command_server.run(f"experiments/{command}", *arguments)
 
 
+@pytest.mark.slow
 def test_generate_writes_log_labels_and_truth_and_says_so(tmp_path):
   out, labels = tmp_path / "log.parquet", tmp_path / "labels.csv"
   truth = tmp_path / "truth.json"
@@ -46,6 +47,7 @@ def test_generate_writes_log_labels_and_truth_and_says_so(tmp_path):
   assert json.loads(truth.read_text())["oracle"] == logs.truth["oracle"]
 
 
+@pytest.mark.slow
 def test_generate_makes_as_many_events_as_asked_and_soils_them(tmp_path):
   out, clean = tmp_path / "log.parquet", tmp_path / "clean.parquet"
   flags = ["--num_events=40000", "--num_days=3", "--users_per_batch=20"]
@@ -112,6 +114,7 @@ def test_generate_ends_with_one_clear_line(arguments, says):
   assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_compare_writes_a_table_of_ratios(tmp_path):
   data = tmp_path / "real.parquet"
   # A log with naive times, as the real one has.

@@ -16,6 +16,9 @@ from behavior_lm.logs.dataset import open_dataset
 from tests import command_server
 from tests.logs import log_files
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 _REPO = Path(__file__).parents[2]
 _EVENTS = 1_000_000
 
@@ -199,7 +202,6 @@ def large_hash(tmp_path_factory, large_log):
   return open_dataset(out).meta["examples_hash"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "mark"),
     [*((signal.SIGKILL, mark) for mark in _MARKS), (signal.SIGTERM, _MARKS[1])],

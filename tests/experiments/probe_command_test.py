@@ -46,6 +46,7 @@ def flags(folder, **changes):
   return [f"--{k}={v}" for k, v in (values | changes).items()]
 
 
+@pytest.mark.slow
 def test_it_prints_the_table_and_writes_what_the_report_reads(folder):
   status, out, error = run(*flags(folder, oracle=folder / "truth.json"))
   assert status == 0, error

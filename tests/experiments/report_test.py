@@ -15,6 +15,7 @@ def report(*args):
   )
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_page_beside_its_figures(tmp_path):
   run = example_run.write_run(tmp_path / "gate")
   done = report("--run", run, "--labels", tmp_path / "labels.csv")
@@ -27,6 +28,7 @@ def test_a_run_becomes_a_page_beside_its_figures(tmp_path):
   assert len(list((run / "report").glob("*.png"))) == html.count("<img ")
 
 
+@pytest.mark.slow
 def test_the_file_and_the_folder_can_be_chosen(tmp_path):
   run = example_run.write_bare_run(tmp_path / "new")
   example_run.write_embeddings(tmp_path / "other.parquet", num_users=9)
@@ -61,6 +63,7 @@ def test_bad_usage_ends_with_one_line(tmp_path, args, said):
   assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_labels_of_another_log_are_an_error(tmp_path):
   run = example_run.write_run(tmp_path / "gate")
   (tmp_path / "labels.csv").write_text("user_id,bot\nnobody,1\n")

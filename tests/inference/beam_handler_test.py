@@ -4,6 +4,7 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import KeyedModelHandler
 from apache_beam.ml.inference.base import RunInference
 import numpy as np
+import pytest
 
 from behavior_lm.inference.beam_handler import EncoderHandler
 from behavior_lm.inference.embedder import Embedder
@@ -11,6 +12,7 @@ from tests.inference.fake_runs import EVENTS
 from tests.inference.fake_runs import make_run
 
 
+@pytest.mark.slow
 def test_a_pipeline_gives_the_vectors_of_the_local_path(tmp_path):
   run = tmp_path / "run"
   make_run(run)

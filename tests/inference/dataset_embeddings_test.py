@@ -96,6 +96,7 @@ def assert_same(got, want):
     np.testing.assert_allclose(vector, want[key], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_dataset_gives_the_vectors_of_its_raw_log(
     embedder, days, log, tmp_path
 ):
@@ -113,6 +114,7 @@ def test_a_dataset_gives_the_vectors_of_its_raw_log(
     assert_same(got, want)
 
 
+@pytest.mark.slow
 def test_histories_of_users_are_one_row_each(embedder, users, log, tmp_path):
   done = embed(
       embedder, users, tmp_path / "e.parquet", splits=["test"], pooling="cls",
@@ -124,6 +126,7 @@ def test_histories_of_users_are_one_row_each(embedder, users, log, tmp_path):
   assert_same(got, raw_vectors(embedder, log, "test", pooling="cls", layer=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max", "last"])
 def test_days_of_a_user_are_pooled_by_their_events(
     embedder, days, tmp_path, pooling
@@ -181,6 +184,7 @@ def interrupted(embedder, days, tmp_path):
   return out
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_gives_the_same_file(
     embedder, days, interrupted, tmp_path
 ):
@@ -196,6 +200,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_file(
   ]
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_computed_again(
     embedder, days, interrupted, tmp_path
 ):
@@ -228,6 +233,7 @@ def test_unfinished_work_of_other_settings_is_not_mixed_in(
     embed(embedder, days, interrupted, **dict(part_events=400) | change)
 
 
+@pytest.mark.slow
 def test_unfinished_work_of_another_model_or_dataset_is_not_mixed_in(
     embedder, days, users, interrupted, tmp_path_factory
 ):
@@ -257,6 +263,7 @@ def test_a_finished_result_is_kept_unless_told_otherwise(
   assert out.read_bytes() != before
 
 
+@pytest.mark.slow
 def test_the_result_goes_to_the_run_folder_and_says_what_it_is(
     embedder, days, tmp_path
 ):

@@ -34,6 +34,7 @@ def everyone(embedder):
   return sequences, embedder.encode(sequences)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pooling", "layer"), [*((name, 2) for name in POOLINGS), ("mean", 0)]
 )
@@ -48,6 +49,7 @@ def test_vectors_are_the_pooled_hidden_states_of_the_packed_model(
     np.testing.assert_allclose(vector, want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_first_token_of_a_causal_model_is_no_vector(tmp_path):
   embedder = Embedder.load(make_run(tmp_path))
   embedder.config.model.causal = True
@@ -55,6 +57,7 @@ def test_the_first_token_of_a_causal_model_is_no_vector(tmp_path):
     embedder.encode(random_sequences([3]), "cls")
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(
     chosen=st.lists(st.integers(0, 68), min_size=1, max_size=20),
@@ -68,6 +71,7 @@ def test_a_vector_does_not_depend_on_its_neighbours_or_the_batch(
   np.testing.assert_allclose(got, vectors[chosen], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["cls", "max", "last"])
 def test_other_poolings_do_not_depend_on_the_batch_either(embedder, pooling):
   sequences = random_sequences([5, 7, 40])
@@ -83,6 +87,7 @@ def test_different_sequences_have_different_vectors(everyone):
   assert distance.min() > 1e-3
 
 
+@pytest.mark.slow
 def test_few_programs_serve_all_lengths(tmp_path):
   embedder = Embedder.load(make_run(tmp_path, num_layers=1))
   embedder.encode(random_sequences(range(1, 120)), batch_size=4)
@@ -170,6 +175,7 @@ def test_no_sequences_give_no_vectors(embedder):
     assert got.shape == (0, 16) and got.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_a_generator_is_read_as_it_goes(tmp_path):
   embedder = Embedder.load(make_run(tmp_path, num_layers=1, embed_dim=8))
   count, length = 60, 20_000
@@ -221,12 +227,14 @@ def test_progress_says_how_far_it_is(embedder, capsys, monkeypatch):
   assert "2 of 2 sequences" in said and "events/s" in said
 
 
+@pytest.mark.slow
 def test_bfloat16_models_give_float32_vectors(tmp_path):
   embedder = Embedder.load(make_run(tmp_path, dtype="bfloat16"))
   got = embedder.encode(random_sequences([3, 50]))
   assert got.dtype == np.float32 and np.isfinite(got).all()
 
 
+@pytest.mark.slow
 def test_the_package_loads_its_parts_when_they_are_asked_for():
   source = """
 import sys, behavior_lm

@@ -165,6 +165,7 @@ def embedder(tmp_path_factory):
   return Embedder.load(make_run(tmp_path_factory.mktemp("run")))
 
 
+@pytest.mark.slow
 def test_encode_frame_gives_the_vectors_of_encode_with_their_owners(embedder):
   frame = frame_of(LOG)
   table = embedder.encode_frame(frame)

@@ -36,6 +36,7 @@ def make(name):
   return nnx.merge(graphdef, jax.tree.map(noise, params))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_tokens_one_by_one_give_what_the_whole_row_gives(name):
   model = make(name)
@@ -77,6 +78,7 @@ def run(tmp_path_factory):
   )
 
 
+@pytest.mark.slow
 def test_the_likeliest_future_is_that_of_the_model(run):
   futures = Futures.load(run)
   found = futures.sample(["login", "fight", "shop"], 3, temperature=1e-4)
@@ -100,6 +102,7 @@ def test_the_likeliest_future_is_that_of_the_model(run):
     row.append(token)
 
 
+@pytest.mark.slow
 def test_futures_are_longer_than_the_window_and_the_same_for_a_seed(run):
   futures = Futures.load(run)
   draw = lambda seed: futures.sample(
@@ -113,6 +116,7 @@ def test_futures_are_longer_than_the_window_and_the_same_for_a_seed(run):
   assert found.equals(draw(0)) and not found.equals(draw(1))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_sampled_is_named(run, tmp_path):
   with pytest.raises(UserError, match="is not causal"):
     Futures.load(make_run(tmp_path / "masked"))

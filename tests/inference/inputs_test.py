@@ -12,6 +12,7 @@ def embedder(tmp_path_factory):
   return Embedder.load(make_run(tmp_path_factory.mktemp("run")))
 
 
+@pytest.mark.slow
 def test_the_arrays_give_the_vectors_of_the_embedder(embedder):
   sequences = random_sequences([3, 9, 14])
   batch = embedder.inputs(sequences)
@@ -29,6 +30,7 @@ def test_the_end_of_a_long_sequence_is_read(embedder):
   np.testing.assert_array_equal(batch["tokens"][0, 1:], long["tokens"][-size:])
 
 
+@pytest.mark.slow
 def test_the_gradient_is_the_change_of_the_vectors(embedder):
   batch = embedder.inputs(random_sequences([5, 12]))
   rng = np.random.default_rng(0)

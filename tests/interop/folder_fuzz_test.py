@@ -29,6 +29,7 @@ def folder(tmp_path_factory):
   return path, leaves(model)
 
 
+@pytest.mark.slow
 @fuzz(30)
 @given(harm=damages())
 def test_a_damaged_folder_reads_as_before_or_is_refused(folder, harm):

@@ -53,6 +53,7 @@ def change(folder, tensors=None, **settings):
   path.write_text(json.dumps(json.loads(path.read_text()) | settings))
 
 
+@pytest.mark.slow
 @EVERY_MODEL
 @pytest.mark.parametrize(
     "changes",
@@ -135,6 +136,7 @@ def bert_by_name(tensors, tokens, num_layers, num_heads):
   return x @ tensors[table("word")].T + tensors[f"{place}bias"]
 
 
+@pytest.mark.slow
 def test_tensors_mean_what_their_names_say(tmp_path):
   model = make("bert", num_token_types=2)
   write_huggingface(tmp_path / "a", model)

@@ -10,6 +10,7 @@ from behavior_lm.recipes.shared.language import load_prompt_model
 from tests.prompts import language_folder
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_language_model_becomes_a_run(tmp_path):
   source = language_folder(tmp_path / "source")
   import_language_model(source, tmp_path / "run")

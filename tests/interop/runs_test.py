@@ -18,6 +18,9 @@ from tests.interop.huggingface_test import leaves
 from tests.interop.huggingface_test import same
 from tests.interop.huggingface_test import weights
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 PLAIN = dict(
     time_encoding="none", position_encoding="learned", norm_position="post"
 )

@@ -27,6 +27,7 @@ def hidden_states():
   return jax.random.normal(jax.random.key(1), (1, LENGTH, WIDTH))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_buckets", [None, (2, 4)])
 def test_it_is_the_kernel_between_its_projections(num_buckets):
   layer = make(num_hashes=3, num_buckets=num_buckets)
@@ -42,6 +43,7 @@ def test_it_is_the_kernel_between_its_projections(num_buckets):
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_order_is_followed_whatever_the_rotations():
   layer = make()
   hidden = hidden_states()

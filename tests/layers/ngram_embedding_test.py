@@ -35,6 +35,7 @@ def test_it_equals_a_loop_over_tokens(layer):
   np.testing.assert_allclose(got, want, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_packed_segments_are_read_as_alone(layer):
   tokens = np.asarray([[7, 8, 9, 10, 7, 8, 9, 10]], np.int32)
   packed = layer(tokens, np.asarray([[1] * 4 + [2] * 4], np.int32))

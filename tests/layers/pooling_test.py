@@ -130,6 +130,7 @@ def test_the_gradient_is_that_of_a_small_step(case, rows):
     assert np.asarray(leaf).all()
 
 
+@pytest.mark.slow
 def test_without_a_scale_one_token_of_a_wide_state_takes_all():
   wide = 384
   hidden = np.random.default_rng(0).normal(size=(1, 9, wide))

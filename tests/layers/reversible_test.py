@@ -91,6 +91,7 @@ def assert_close(got, want):
   jax.tree.map(check, got, want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keyed", [False, True])
 @pytest.mark.parametrize(
     "layers",
@@ -113,6 +114,7 @@ def test_values_and_gradients_are_those_of_the_plain_residuals(
   jax.tree.map(lambda x: np.abs(x).max() > 0 or pytest.fail("idle"), want[1][0])
 
 
+@pytest.mark.slow
 def test_dropout_follows_the_keys():
   layers = [LOCAL, HASHED]
   params, keys, shared, streams = make(layers)
@@ -152,6 +154,7 @@ def temp_bytes(run, depth):
   return compiled.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_depth():
   states = 2 * 512 * 32 * 4
   parameters = (32 * 32 + 32 + 2 * 32 * 64) * 4
@@ -161,6 +164,7 @@ def test_memory_does_not_grow_with_depth():
   assert growth(plain_stack) > 8 * states
 
 
+@pytest.mark.slow
 def test_a_scan_compiles_one_body():
   def count_products(depth):
     layers = [LOCAL, HASHED] * (depth // 2)

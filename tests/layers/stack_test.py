@@ -128,6 +128,7 @@ def test_some_states_are_those_of_all(stack, remat, scan):
   )
 
 
+@pytest.mark.slow
 def test_layers_drop_differently():
   """Each layer's dropout has a key of its own."""
   shared = make([0])

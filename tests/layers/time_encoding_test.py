@@ -47,6 +47,7 @@ def test_mercer_is_a_fourier_series():
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_time2vec_is_a_line_and_sines():
   layer = encoder("time2vec")
   got = layer(jnp.zeros((1, 1, DIM)), jnp.asarray([[7]]))[0, 0]
@@ -56,6 +57,7 @@ def test_time2vec_is_a_line_and_sines():
   np.testing.assert_allclose(got, want, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_other_gates_are_their_formulas():
   embeddings, gaps = inputs()
   bank = np.asarray(sinusoid(gaps, DIM))
@@ -133,6 +135,7 @@ def test_each_power_of_two_begins_a_bucket_and_one_less_ends_another():
   assert (before < at).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", sorted(TIME_ENCODINGS.keys() - {"none", "gate_multiplied"})
 )

@@ -70,6 +70,7 @@ def test_an_index_counts_from_the_end_too_and_ends_somewhere(folder):
       source[index]
 
 
+@pytest.mark.slow
 def test_a_source_opens_its_files_in_the_process_that_reads(folder):
   source = open_dataset(folder).source("train")
   assert source._source is None
@@ -82,6 +83,7 @@ def test_a_source_opens_its_files_in_the_process_that_reads(folder):
   np.testing.assert_array_equal(found["pair"], source[3]["pair"])
 
 
+@pytest.mark.slow
 def test_reading_imports_neither_tensorflow_nor_jax(folder):
   program = (
       "import sys; from behavior_lm.logs.dataset import open_dataset;"

@@ -80,6 +80,7 @@ def damaged_files(folder):
   )
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_is_found_and_named_or_harmless(
     folder, tmp_path
 ):

@@ -78,6 +78,7 @@ def test_ties_change_nothing():
   assert fit_mixture(with_ties) == fit_mixture(gaps)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 3), st.randoms(use_true_random=False))
 def test_a_histogram_gives_what_the_gaps_give(seed, random):
   gaps, _ = world(seed, *WORLDS[1], size=3_000)
@@ -207,6 +208,7 @@ def test_a_mixture_survives_json():
   assert again == found
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_a_real_servers_gaps_have_a_stable_threshold(data_root):
   path = data_root / "justice" / "map_204.parquet"

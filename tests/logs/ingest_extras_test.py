@@ -102,6 +102,7 @@ def test_a_column_without_a_value_can_still_be_normalised(tmp_path):
   }
 
 
+@pytest.mark.slow
 def test_numbers_and_texts_of_parquet_are_the_same_categories(tmp_path):
   shops = [7, 8, None, 7, 7, 8]
   frame = log_files.event_frame([("u", "e", None, n) for n in range(6)])
@@ -120,6 +121,7 @@ def test_numbers_and_texts_of_parquet_are_the_same_categories(tmp_path):
   assert len(set(found)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_a_real_log_of_taobao_has_categories(tmp_path, data_root):
   dataset = log_files.prepared(

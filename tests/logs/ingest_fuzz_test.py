@@ -15,6 +15,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings
 from hypothesis import strategies as st
 import polars as pl
+import pytest
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs import formats
@@ -129,6 +130,7 @@ def ingest(name, data):
     return pl.concat(found) if found else pl.DataFrame(), rejected.total
 
 
+@pytest.mark.slow
 @_RUN
 @given(st.sampled_from(list(FORMATS)), _ROWS)
 def test_every_row_is_kept_as_it_is_or_rejected(name, rows):
@@ -146,6 +148,7 @@ def test_every_row_is_kept_as_it_is_or_rejected(name, rows):
   assert all(row in left for row in kept)
 
 
+@pytest.mark.slow
 @_RUN
 @given(st.sampled_from(list(FORMATS)), _ROWS, _DIRT)
 def test_dirt_in_a_file_is_a_rejected_row_or_a_message(name, rows, dirt):

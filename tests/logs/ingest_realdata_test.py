@@ -45,6 +45,7 @@ def test_churn_242_has_its_rows_and_users(tmp_path, data_root):
   assert round(found["splits"]["train"]["lengths"]["mean"], -3) == 33_000
 
 
+@pytest.mark.slow
 def test_a_cut_off_row_of_a_real_log_is_rejected_alone(tmp_path, data_root):
   source = data_root / "public" / "taobao" / "UserBehavior_head84475.csv"
   log = tmp_path / "log.csv"

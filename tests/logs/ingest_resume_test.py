@@ -15,6 +15,9 @@ from tests.logs import killing
 from tests.logs import log_files
 from tests.logs.stages.sort_stage_test import giant_log
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 _EXTRAS = ("level", "shop:cat")
 
 
@@ -74,7 +77,6 @@ def contents(out):
   )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("part", [0, 6, 12])
 def test_a_run_killed_at_any_step_is_continued(
     processes, log, undisturbed, tmp_path_factory, part

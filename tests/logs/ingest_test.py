@@ -53,6 +53,7 @@ def without_none(rows):
   return [(u, e, "0" if d is None else d, t) for u, e, d, t in rows]
 
 
+@pytest.mark.slow
 @given(_rows, st.sampled_from(["user", "user_day"]))
 def test_every_event_is_in_exactly_one_sequence_in_the_right_order(
     tmp_path_factory, rows, unit
@@ -66,6 +67,7 @@ def test_every_event_is_in_exactly_one_sequence_in_the_right_order(
   assert as_rows(events) == sorted_by_hand(without_none(rows))
 
 
+@pytest.mark.slow
 @given(_rows)
 def test_a_user_day_is_one_day_of_one_user_and_the_whole_of_it(
     tmp_path_factory, rows
@@ -81,6 +83,7 @@ def test_a_user_day_is_one_day_of_one_user_and_the_whole_of_it(
   assert groups.height == groups.select("user_id", "day").n_unique()
 
 
+@pytest.mark.slow
 def test_csv_tsv_jsonl_and_parquet_give_the_same_dataset(tmp_path):
   rng = np.random.default_rng(0)
   frame = log_files.event_frame([
@@ -154,6 +157,7 @@ def test_later_days_change_nothing_in_train_but_the_codes(tmp_path):
   assert_frame_equal(found[0][1], found[1][1])
 
 
+@pytest.mark.slow
 def test_one_giant_user_is_one_sequence(tmp_path):
   count = 300_000
   seconds = np.arange(count)[::-1]
@@ -207,6 +211,7 @@ def test_days_are_those_of_the_time_zone(tmp_path):
   assert shanghai.meta["timezone"] == "Asia/Shanghai"
 
 
+@pytest.mark.slow
 def test_the_dataset_does_not_depend_on_the_number_of_partitions(
     tmp_path, monkeypatch
 ):

@@ -12,6 +12,9 @@ from behavior_lm.logs import leaks
 from behavior_lm.logs import splits
 from tests.logs import log_files
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 _HOUR = 3600
 _VALID, _CUT = log_files.at(24 * _HOUR), log_files.at(48 * _HOUR)
 

@@ -19,6 +19,7 @@ _HOUR = 3600
 _VALID, _SPLIT = "2024-03-04T18:00:00Z", "2024-03-05T06:00:00Z"
 
 
+@pytest.mark.slow
 @settings(max_examples=8)  # Each prepares a dataset.
 @given(
     st.lists(
@@ -163,6 +164,7 @@ _user_events = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(_user_events, st.sampled_from(["user", "user_day"]), st.booleans())
 def test_leave_one_out_takes_the_last_two_events_of_a_user(

@@ -41,6 +41,7 @@ def outputs(batch, **changes):
   return jax.jit(lambda s, b: nnx.merge(graph, s)(b))(state, batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_a_row_trains_the_tower_of_its_domain(batch, structure):
   graph, state = make(structure=structure)
@@ -64,6 +65,7 @@ def test_a_row_trains_the_tower_of_its_domain(batch, structure):
     assert trained.tolist() == ([0] if structure == "single" else [tower])
 
 
+@pytest.mark.slow
 def test_a_domain_that_was_never_seen_gets_the_general_tower(batch):
   found = np.asarray(outputs(batch))
   assert found.shape == (4, 2)
@@ -79,6 +81,7 @@ def test_a_domain_that_was_never_seen_gets_the_general_tower(batch):
   np.testing.assert_allclose(alone[3], np.mean(towers, 0)[3], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_vector_joins_the_gates_where_it_is_said(batch):
   sizes = {
       name: make(structure="mmoe", gate_input=name)[1]["experts"]["gates"][

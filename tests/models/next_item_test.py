@@ -51,6 +51,7 @@ def test_no_state_depends_on_a_later_item(name):
   assert changed.tolist() == [False] * 3 + [True] + [False] * 2 + [True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("from_end", [True, False])
 def test_the_user_vector_is_what_training_saw_without_the_last_item(from_end):
   model = make(from_end=from_end)

@@ -108,6 +108,7 @@ def test_the_nearest_of_ten_thousand_equal_a_sort_by_hand():
       assert places[row].tolist() == sorted(order[:8])
 
 
+@pytest.mark.slow
 def test_a_model_reads_the_newest_and_the_nearest_of_the_others():
   data = batch()
   model = filled(lambda: ranker(num_recent=RECENT, num_nearest=NEAREST))
@@ -131,6 +132,7 @@ def test_a_model_reads_the_newest_and_the_nearest_of_the_others():
   assert not np.allclose(one[1:], got[1:], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", ["concat", "append"])
 def test_a_past_state_sees_neither_newer_actions_nor_the_candidate(fusion):
   rng = np.random.default_rng(2)
@@ -162,6 +164,7 @@ def test_a_past_state_sees_neither_newer_actions_nor_the_candidate(fusion):
   assert (np.abs(states - changed)[0, 4:].max(-1) > 1e-3).all()
 
 
+@pytest.mark.slow
 def test_the_loss_of_the_next_action_equals_a_softmax_by_hand():
   data = batch() | {
       "labels": np.array([[1.0], [0.0], [1.0]], np.float32),

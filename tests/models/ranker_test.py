@@ -73,6 +73,7 @@ def of_user(data: dict, change) -> dict:
   }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("history", "changes"),
     [
@@ -132,6 +133,7 @@ def test_transact_compresses_the_newest_states_and_the_maximum(fusion, pool):
   assert encoder.width == len(got)
 
 
+@pytest.mark.slow
 def test_the_window_hides_the_newest_actions_in_training_alone():
   data = batch()
 

@@ -95,6 +95,7 @@ def test_the_softmax_is_over_all_other_users_of_the_batch():
   check_gradient(objective, reference)
 
 
+@pytest.mark.slow
 def test_one_negative_as_described_is_another_user():
   (value, _), _ = run(Bpr())
   cos = cosines(LONG, SHORT)

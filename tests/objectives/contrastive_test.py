@@ -35,6 +35,7 @@ def run(shares):
   return cut, valid, OBJECTIVE.vectors(Model(), cut)
 
 
+@pytest.mark.slow
 def test_a_packed_window_is_cut_in_two_as_it_is_alone():
   shares = np.random.default_rng(1).random((3, 3)).astype(np.float32)
   cut, valid, vectors = jax.tree.map(np.asarray, run(shares))
@@ -82,6 +83,7 @@ def test_the_loss_is_the_cross_entropy_among_parts_of_other_users():
   assert float(hits) == pytest.approx(np.mean(right))
 
 
+@pytest.mark.slow
 def test_parts_of_one_window_are_pulled_together():
   """The gradient is finite where nothing was cut, and learns the pairs."""
   data = BATCH | {"segment_user": np.arange(18, dtype=np.int32).reshape(3, 6)}

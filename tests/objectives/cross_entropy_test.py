@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from behavior_lm.objectives import cross_entropy
 from behavior_lm.objectives.cross_entropy import token_loss
@@ -34,6 +35,7 @@ def loss_of(head, tokens, weights):
   return token_loss(head, tokens, weights)[0]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -70,6 +72,7 @@ def test_the_loss_comes_with_its_scores():
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_gradients_in_bfloat16_are_near_those_in_float32():
   head, tokens = example(4, vocab=64)
   weights = jnp.ones((3, 5)) / 15

@@ -27,6 +27,7 @@ def _oracle(mixture, gaps):
   return -np.log((weights * (cdf(gap + 1.5) - low)).sum(-1))
 
 
+@pytest.mark.slow
 def test_the_likelihood_is_that_of_the_difference_of_two_sums():
   gaps = np.array([0, 1, 2, 7, 60, 3_000], np.int32)
   mixture = _random_mixture((6,))
@@ -35,6 +36,7 @@ def test_the_likelihood_is_that_of_the_difference_of_two_sums():
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_probabilities_of_all_gaps_add_up_to_one(seed):
   mixture = _random_mixture(seed=seed)
@@ -44,6 +46,7 @@ def test_the_probabilities_of_all_gaps_add_up_to_one(seed):
   assert np.exp(-nats).sum() == pytest.approx(1.0, abs=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", [0, 1, 10**6, 2**31 - 1])
 @pytest.mark.parametrize("log_scale", [-9.0, 0.0, 5.0])
 def test_values_and_gradients_are_finite_everywhere(gap, log_scale):
@@ -53,6 +56,7 @@ def test_values_and_gradients_are_finite_everywhere(gap, log_scale):
   assert np.isfinite(value) and np.isfinite(gradient).all()
 
 
+@pytest.mark.slow
 def test_a_mixture_learns_the_gaps_that_it_sees():
   gaps = jnp.asarray([0] * 5 + [10] * 4 + [36_000], jnp.int32)
   mixture = jnp.zeros((3, 4)).at[1].set(jnp.linspace(0.0, 12.0, 4))
@@ -69,6 +73,7 @@ def test_a_mixture_learns_the_gaps_that_it_sees():
   assert float(value) < 2.6
 
 
+@pytest.mark.slow
 def test_sampled_gaps_have_the_probabilities_of_the_likelihood():
   mixture = jnp.asarray([[0.3, -0.2], [0.5, 2.0], [-0.5, -1.0]])
   many = jnp.broadcast_to(mixture, (40_000, *mixture.shape))

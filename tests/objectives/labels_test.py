@@ -128,6 +128,7 @@ def test_each_label_may_have_weights_of_its_own():
 add_up = jax.jit(functools.partial(label_sums, TARGETS))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6), st.integers(1, 3))
 def test_sums_of_parts_are_the_sums_of_the_whole(seed, cut):
   arrays = data(seed)

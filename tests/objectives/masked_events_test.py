@@ -50,6 +50,7 @@ def corrupted(seed=0, **options):
   return data, inputs, targets
 
 
+@pytest.mark.slow
 def test_the_budget_is_kept_and_specials_are_never_masked():
   data, _, targets = corrupted()
   valid = np.asarray(targets["weights"]) > 0
@@ -116,6 +117,7 @@ def test_another_key_chooses_other_events():
   assert not np.array_equal(first["at"], other["at"])
 
 
+@pytest.mark.slow
 def test_every_event_is_chosen_about_equally_often():
   counts = np.zeros(LENGTH)
   corrupt = jax.jit(objective().corrupt)
@@ -152,6 +154,7 @@ class Fixed:
     return logits - np.log(np.exp(logits).sum())
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_mean_over_targets_alone():
   model, data = Fixed(), batch(4)
   key = jax.random.key(3)
@@ -165,6 +168,7 @@ def test_the_loss_is_the_mean_over_targets_alone():
   assert float(metrics["padding_share"]) == pytest.approx(26 / 256)
 
 
+@pytest.mark.slow
 def test_confidence_is_the_running_mean_of_the_true_tokens_probability():
   """Without another softmax: the model is called once."""
   model, data, key = Fixed(), batch(4), jax.random.key(0)

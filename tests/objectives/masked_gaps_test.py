@@ -71,6 +71,7 @@ def losses_of_all(data, key):
   }
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_events_and_of_the_gaps_hidden_with_them():
   data = batch()
   found = jax.tree.map(np.asarray, losses_of_all(data, jax.random.key(1)))

@@ -33,6 +33,7 @@ SIZES = st.lists(
 DRAWS = st.floats(0, 1, exclude_max=True, width=32)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(SIZES, st.floats(0.05, 0.9), DRAWS, st.integers(0, 10**6))
 def test_each_segment_masks_its_budget_of_the_best(sizes, rate, draw, seed):

@@ -48,6 +48,7 @@ def test_each_event_is_the_target_of_the_place_before_it():
   assert (np.asarray(weights) > 0).sum() == 5 + 3
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_mean_over_all_events():
   hidden = jax.random.normal(jax.random.key(0), (2, 9, 4))
   model = Fixed(hidden)
@@ -82,6 +83,7 @@ def test_the_time_to_the_next_event_is_known_between_events_alone():
   np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.slow
 def test_gaps_join_the_loss_by_their_weight():
   data = batch() | {"time_gaps": jnp.ones((2, 9), jnp.int32)}
   model = Fixed(jax.random.normal(jax.random.key(0), (2, 9, 4)))

@@ -112,6 +112,7 @@ def softmax_slopes(objective):
   return slopes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "shared", "number", "correction"),
     [
@@ -130,6 +131,7 @@ def test_sampled_softmax_and_its_gradient(source, shared, number, correction):
   assert metrics["collisions"] > 0 or source == "uniform"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shared", "calibration"), [(False, 0), (True, 0.75)])
 def test_binary_cross_entropy_and_its_gradient(shared, calibration):
   objective = BinaryCrossEntropy(
@@ -148,6 +150,7 @@ def test_binary_cross_entropy_and_its_gradient(shared, calibration):
   compare(objective, slopes)
 
 
+@pytest.mark.slow
 def test_corrected_negatives_estimate_all_other_items():
   # exp of the negatives' corrected scores adds up to that of all other items.
   objective = SampledSoftmax(COUNTS, SPECIAL, 4_000, True, "popularity")

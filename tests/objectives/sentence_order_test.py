@@ -53,6 +53,7 @@ def test_halves_of_packed_windows_change_places_where_a_session_begins(seed):
     np.testing.assert_array_equal(inputs[name], batch[name])
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_cross_entropy_of_swapped_over_windows_with_halves():
   batch = packed(SIZES, LENGTH)
   bias = 0.7

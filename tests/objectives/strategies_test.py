@@ -81,6 +81,7 @@ EXACT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "temperature"), EXACT)
 def test_every_strategy_keeps_its_budget_at_every_temperature(
     strategy, temperature
@@ -95,6 +96,7 @@ def test_every_strategy_keeps_its_budget_at_every_temperature(
   assert realised == pytest.approx(0.15, abs=0.15 * 0.02)
 
 
+@pytest.mark.slow
 def test_spans_are_longer_than_chance_and_have_their_mean_length():
   alone = masked(strategy="uniform")
   spans = masked(strategy="span", span_length=4.0)
@@ -116,6 +118,7 @@ def test_session_spans_begin_where_a_session_begins():
   assert (first <= begins[None]).all()
 
 
+@pytest.mark.slow
 def test_idf_counts_a_token_within_its_segment():
   data = layout()
   found = np.asarray(strategies.idf_scores(data, jnp.asarray(CONFIDENCE)))
@@ -126,6 +129,7 @@ def test_idf_counts_a_token_within_its_segment():
     assert found[row, place] == pytest.approx(want, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_probabilities_are_the_clipped_softmax_of_each_segment():
   data = layout()
   scores = jax.random.uniform(jax.random.key(1), data.tokens.shape)
@@ -141,6 +145,7 @@ def test_probabilities_are_the_clipped_softmax_of_each_segment():
   np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_draws_of_the_paper_lose_their_budget_when_scores_are_sharp():
   rates = {}
   for temperature in (1e-4, 0.05, 10.0):
@@ -174,6 +179,7 @@ def test_at_the_lowest_temperature_the_least_known_are_masked():
         assert mask[inside < inside[mask].max()].all()
 
 
+@pytest.mark.slow
 def test_equal_scores_are_masked_evenly_at_the_lowest_temperature():
   state = state_of(np.full(VOCAB, 0.3, np.float32))
   found = masked(200, strategy="mtc", temperature=1e-6, state=state)
@@ -181,6 +187,7 @@ def test_equal_scores_are_masked_evenly_at_the_lowest_temperature():
   assert rates.std() < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_pmtc_uses_confidence_in_its_share_of_the_batches(share):
   found = masked(
@@ -205,6 +212,7 @@ class _Model:
     }
 
 
+@pytest.mark.slow
 def test_rates_and_shares_change_linearly_over_the_run():
   made = objective(
       strategy="pmtc", mask_rate=0.2, mask_rate_end=0.6, mtc_share_end=1.0,

@@ -15,6 +15,9 @@ from tests.prompts import domains_config
 from tests.prompts import language_run
 from tests.prompts import prompts_config
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def language(tmp_path_factory):

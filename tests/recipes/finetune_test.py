@@ -15,6 +15,9 @@ from tests.finetuning import finetune_config
 from tests.finetuning import labels_file
 from tests.finetuning import pretrained
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def source(dataset_path, tmp_path_factory):

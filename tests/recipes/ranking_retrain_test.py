@@ -12,6 +12,9 @@ from behavior_lm.recipes.ranking_run import load_ranking_run
 from behavior_lm.recipes.train import train
 from tests.requests_shop import shop_config
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 ONE_STEP = dict(
     epochs=0,
     total_steps=1,

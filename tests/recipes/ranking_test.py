@@ -18,6 +18,9 @@ from behavior_lm.recipes.train import train
 from experiments.benchmarks.rank.latency import measure
 from tests.requests_shop import shop_config
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):

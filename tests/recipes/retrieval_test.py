@@ -25,6 +25,9 @@ from configs.retrieval import get_config
 from configs.retrieval import OBJECTIVES
 from tests.items import item_dataset
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 
 def item_config(path, arg="", **changes):
   config = get_config(f"runlocal=1,{arg}")

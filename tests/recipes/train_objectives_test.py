@@ -32,6 +32,7 @@ def figures(run):
   ]
 
 
+@pytest.mark.slow
 def test_the_state_of_each_member_is_saved_and_resumed(tmp_path):
   def run(name, **changes):
     recipe = ToyRecipe(None)
@@ -92,6 +93,7 @@ def test_a_sum_of_objectives_goes_on_bit_for_bit_and_is_scored_by_each(
     assert record["main"] in row["ci"]
 
 
+@pytest.mark.slow
 def test_all_objectives_of_both_sides_fit_in_one_model(dataset_path):
   config = tiny_config(
       dataset_path, objective=ALL, tokenizer__sessions="2"

@@ -25,6 +25,9 @@ from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset
 from tests.tiny import tiny_events
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 REPO = Path(__file__).resolve().parents[2]
 
 
@@ -116,7 +119,6 @@ def start_and_send(dataset_path, run, number, after_step):
   return process.returncode, out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "after_step"),
     [(signal.SIGKILL, 9), (signal.SIGTERM, 4), (signal.SIGINT, 4)],

@@ -19,6 +19,7 @@ def names(content):
   return [figure.name for figure in data_section(content).figures]
 
 
+@pytest.mark.slow
 def test_the_report_is_on_the_page():
   section = data_section(DATA_REPORT)
   assert [f.name for f in section.figures] == [*NAMES, "data_sessions"]

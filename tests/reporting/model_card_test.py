@@ -36,6 +36,7 @@ def test_what_is_missing_is_said(tmp_path):
     assert text in card
 
 
+@pytest.mark.slow
 def test_a_report_with_its_card_is_replaced(run, tmp_path):
   card = model_card(run, example_records.HASH)
   html, figures = report(run.folder)

@@ -17,6 +17,9 @@ from tests.artifacts import example_records
 from tests.reporting import example_run
 from tests.reporting.markup_test import read
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 EVIL = "<script>alert(1)</script>"
 
 

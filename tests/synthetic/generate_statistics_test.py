@@ -20,6 +20,9 @@ from behavior_lm.synthetic.generate import SyntheticConfig
 from experiments.studies.synthetic.log_statistics import compare
 from experiments.studies.synthetic.log_statistics import log_statistics
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 RESULT = (
     Path(__file__).resolve().parents[2]
     / "experiments/results/synthetic_vs_map204.json"
@@ -67,7 +70,6 @@ def test_statistics_stand_near_those_of_a_real_server(measured, name):
   assert value / factor < measured[name] < value * factor
 
 
-@pytest.mark.slow
 def test_as_large_a_sample_is_within_a_quarter_of_the_server_everywhere():
   """The stored figures are made by experiments/studies/synthetic/run.py."""
   stored = json.loads(RESULT.read_text())
@@ -81,7 +83,6 @@ def test_as_large_a_sample_is_within_a_quarter_of_the_server_everywhere():
   assert got == pytest.approx(want, rel=1e-3)
 
 
-@pytest.mark.slow
 def test_other_worlds_are_as_hard_to_predict():
   """The shape of a world is calibrated; luck in drawing it plays no part."""
   found = [

@@ -68,6 +68,7 @@ def test_another_seed_gives_other_players_of_the_same_world(logs):
   assert other[schema.EVENT_ID].is_in(list(known)).mean() > 0.98
 
 
+@pytest.mark.slow
 def test_another_world_has_other_ids(logs):
   other = generate(dataclasses.replace(SMALL, world_seed=1)).events
   known = set(logs.events[schema.EVENT_ID].unique())
@@ -130,6 +131,7 @@ def test_blocks_of_twenty_users_hold_the_asked_share_of_bots(fraction):
   assert bots.reshape(2, 20).sum(1).tolist() == [round(20 * fraction)] * 2
 
 
+@pytest.mark.slow
 def test_the_mean_number_of_events_is_the_asked_one():
   config = SyntheticConfig(
       num_users=300,
@@ -169,6 +171,7 @@ def test_each_transfer_names_the_map_that_is_left_in_the_same_second(logs):
   assert (moves["next_design_id"] == entered).filter(same_user).all()
 
 
+@pytest.mark.slow
 def test_labels_are_the_truth_with_some_flips():
   logs = generate(
       SyntheticConfig(

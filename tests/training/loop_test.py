@@ -81,6 +81,7 @@ def test_the_command_and_the_recipe_are_kept_in_the_run_folder(whole):
   assert about["command"].startswith("python ")
 
 
+@pytest.mark.slow
 def test_a_run_stopped_in_the_middle_goes_on_bit_for_bit(whole, tmp_path):
   run = tmp_path / "run"
   assert train_toy(run, max_minutes=1e-9) == "time"
@@ -138,6 +139,7 @@ def test_kill_9_resumes_bit_for_bit_on_one_and_on_four_devices(tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_updates_that_are_not_finite_are_refused_and_counted(whole, tmp_path):
   run = tmp_path / "run"
   recipe = ToyRecipe(None, poison=(5, 6))
@@ -150,6 +152,7 @@ def test_updates_that_are_not_finite_are_refused_and_counted(whole, tmp_path):
   assert saved(run)["rest"]["step"] == 20
 
 
+@pytest.mark.slow
 def test_too_many_refused_updates_stop_the_run_and_keep_the_batch(tmp_path):
   run = tmp_path / "run"
   recipe = ToyRecipe(None, poison=(6, 7, 8))
@@ -174,6 +177,7 @@ def test_more_steps_are_refused_with_the_way_to_go_on(whole):
     train_toy(whole, total_steps=40)
 
 
+@pytest.mark.slow
 def test_evaluators_run_at_their_own_cadence_and_at_the_end(tmp_path):
   config = {"valid": {"every": 7}, "test": {"every": 0}, "often": {"every": 5}}
   train_toy(tmp_path / "run", evals=config)
@@ -186,6 +190,7 @@ def test_evaluators_run_at_their_own_cadence_and_at_the_end(tmp_path):
   assert found("test") == []
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept_and_the_run_stops_early(tmp_path):
   run = tmp_path / "run"
   options = dict(
@@ -211,6 +216,7 @@ def test_a_best_figure_that_is_never_measured_is_an_error(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_init_from_restores_the_subtrees_it_names(whole, tmp_path):
   run = tmp_path / "run"
   train_toy(run, init_from__encoder=str(whole), total_steps=1,
@@ -243,6 +249,7 @@ def damage(checkpoint):
       path.write_bytes(b"junk")
 
 
+@pytest.mark.slow
 def test_the_checkpoint_before_a_damaged_one_is_resumed(
     whole, tmp_path, capsys
 ):

@@ -69,6 +69,7 @@ def test_only_matrices_decay_and_not_those_that_are_named():
   assert mask["encoder"]["embed"] == {"kernel": False, "bias": False}
 
 
+@pytest.mark.slow
 def test_frozen_parameters_stay_and_have_no_moments():
   got, state = updated(freeze="encoder/embed|head/bias")
   plain, whole = updated()

@@ -52,6 +52,7 @@ def events_of(sample):
   )
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(
     events=_events,
@@ -84,6 +85,7 @@ def test_a_sample_holds_the_last_events_strictly_before_its_time(
   assert seen == {("a", 41), *rows}
 
 
+@pytest.mark.slow
 @given(events=_events, later=_events, time=st.integers(1, 30))
 def test_events_at_or_after_the_time_never_change_a_sample(events, later, time):
   early = [(user, seconds % time, pair) for user, seconds, pair in events]

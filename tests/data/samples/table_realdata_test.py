@@ -22,6 +22,7 @@ def history_of(events, tmp_path, **options):
   return History(log_files.prepared(log, tmp_path / "out", **options))
 
 
+@pytest.mark.slow
 def test_bots_have_1600_users_with_a_history_each(tmp_path, data_root):
   folder = data_root / "justice"
   history = history_of(
@@ -49,6 +50,7 @@ def test_bots_have_1600_users_with_a_history_each(tmp_path, data_root):
   assert early.summary["rows_before_first_event"] == 1_600
 
 
+@pytest.mark.slow
 def test_churn_has_195_labelled_users(tmp_path, data_root):
   folder = data_root / "justice"
   history = history_of(
@@ -65,6 +67,7 @@ def test_churn_has_195_labelled_users(tmp_path, data_root):
   assert table.summary["labels"]["churned"]["classes"] == 2
 
 
+@pytest.mark.slow
 def test_next_map_has_64448_transfers_to_261_maps(tmp_path, data_root):
   transfer = ["400027", "400028"]
   history = history_of(

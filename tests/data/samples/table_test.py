@@ -189,6 +189,7 @@ def test_rows_without_a_history_are_counted_and_kept_or_dropped():
   assert dropped.summary["samples"] == 1
 
 
+@pytest.mark.slow
 @given(st.permutations(range(8)))
 def test_the_table_does_not_depend_on_the_order_of_the_rows(order):
   frame = pl.DataFrame({

@@ -51,6 +51,7 @@ def tokens(tokenizer):
   return [part.tolist() for part in (found.ids, found.num_events)]
 
 
+@pytest.mark.slow
 @fuzz(150)
 @given(kind=st.sampled_from(["pair", "bpe"]), harm=damages())
 def test_a_damaged_tokenizer_reads_as_before_or_is_refused(folders, kind, harm):

@@ -79,6 +79,7 @@ def columns(log):
   return events, designs, times
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(ANY_KIND, LOG)
 def test_decoding_an_encoding_gives_the_events_back(kind, log):
@@ -88,6 +89,7 @@ def test_decoding_an_encoding_gives_the_events_back(kind, log):
   assert got == list(zip(events, designs, strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(ANY_KIND, LOG)
 def test_tokens_span_every_event_once_and_no_session_boundary(kind, log):

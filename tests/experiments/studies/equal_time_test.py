@@ -33,6 +33,7 @@ def dataset_path(tmp_path_factory):
   return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
+@pytest.mark.slow
 def test_a_plan_is_measured_and_only_once(dataset_path, tmp_path):
   config = tiny_config(dataset_path)
   make = lambda minutes: equal_time.plan_steps(

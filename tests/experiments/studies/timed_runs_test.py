@@ -16,6 +16,9 @@ from experiments.studies import timed_runs
 from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 MINUTES = 0.01
 
 

@@ -175,6 +175,7 @@ def test_a_full_server_is_one_clear_error(client, url, made, newer, tmp_path):
   assert_all_there(client, many)
 
 
+@pytest.mark.slow
 def test_a_server_that_evicts_is_noticed(client, url, made, tmp_path):
   many = make_source(tmp_path / "v.parquet", 3_000, dim=64)
   client.config_set("maxmemory-policy", "allkeys-lfu")
@@ -278,6 +279,7 @@ def test_a_second_writer_waits_and_then_has_its_turn(
   assert client.exists(f"test:model:{results['first'].version}:meta")
 
 
+@pytest.mark.slow
 def test_a_writer_that_does_not_end_is_named(client, url, made, monkeypatch):
   client.set("test:model:writer", "another")
   with pytest.raises(UserError, match="another export is writing there"):
@@ -285,6 +287,7 @@ def test_a_writer_that_does_not_end_is_named(client, url, made, monkeypatch):
   assert client.get("test:model:writer") == b"another"
 
 
+@pytest.mark.slow
 def test_a_writer_that_was_killed_is_waited_for(client, url, made):
   client.set("test:model:writer", "killed", ex=1)
   said = []

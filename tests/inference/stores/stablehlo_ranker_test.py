@@ -101,6 +101,7 @@ def of(request) -> dict:
   )
 
 
+@pytest.mark.slow
 def test_an_exported_ranker_gives_the_same_probabilities(folder, live):
   exported = Ranker.load(folder)
   assert exported.heads == ("click", "hide")
@@ -111,6 +112,7 @@ def test_an_exported_ranker_gives_the_same_probabilities(folder, live):
   assert exported.rank([], time=1).shape == (0, 2)
 
 
+@pytest.mark.slow
 def test_a_process_with_jax_and_numpy_alone_ranks_too(folder, live, tmp_path):
   env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
   done = subprocess.run(

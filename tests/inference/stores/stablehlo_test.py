@@ -73,6 +73,7 @@ def run_alone(folder, sequences, tmp_path):
   return np.load(tmp_path / "out.npy")
 
 
+@pytest.mark.slow
 def test_a_process_with_jax_and_numpy_alone_makes_the_same_vectors(
     embedder, folder, tmp_path
 ):
@@ -100,6 +101,7 @@ def test_the_manifest_says_what_it_is_and_what_made_it(embedder, folder):
   }
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_noticed_by_the_loader(embedder, tmp_path):
   from behavior_lm.inference.stores.stablehlo_loader import Encoder
 

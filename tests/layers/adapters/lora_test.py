@@ -32,6 +32,7 @@ def x():
   return np.random.default_rng(0).normal(size=(5, INPUTS)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_the_output_is_that_of_the_formula(x):
   base, made = make()
   low = x @ np.asarray(made.lora_a[...]) @ np.asarray(made.lora_b[...])
@@ -126,6 +127,7 @@ def test_a_merged_encoder_gives_the_same_states(scan):
   assert "kernel" in names and "lora" not in names
 
 
+@pytest.mark.slow
 def test_parts_of_a_fused_layer_have_updates_of_their_own(x):
   rngs = nnx.Rngs(0)
   base = Linear(INPUTS, 9, dtype=jnp.dtype("float32"), rngs=rngs)

@@ -22,6 +22,7 @@ def test_ids_behind_the_vocabulary_have_the_vectors():
     SoftPrompt(0, table, rngs=nnx.Rngs(0))
 
 
+@pytest.mark.slow
 def test_an_encoder_reads_its_soft_prompt():
   encoder = tiny_encoder(num_layers=1)
   add_soft_prompt(encoder, 2, rngs=nnx.Rngs(1))

@@ -67,6 +67,7 @@ def make_biases_count(module):
       bias[...] = 0.1 * jax.random.normal(jax.random.key(1), bias.shape)
 
 
+@pytest.mark.slow
 def test_mmoe_is_a_mixture_of_all_experts_for_each_tower(inputs):
   made = Mmoe(INPUTS, TOWERS, num_experts=2, hidden=HIDDEN, gate_inputs=GATE,
               rngs=nnx.Rngs(0))
@@ -88,6 +89,7 @@ def test_mmoe_is_a_mixture_of_all_experts_for_each_tower(inputs):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_layers", [1, 3])
 def test_ple_is_cgc_upon_cgc(inputs, num_layers):
   made = Ple(INPUTS, TOWERS, num_layers=num_layers, rngs=nnx.Rngs(0), **SIZES)
@@ -103,6 +105,7 @@ def test_ple_is_cgc_upon_cgc(inputs, num_layers):
   np.testing.assert_allclose(run(made, x, gate), want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_own_experts_take_the_gradient_of_their_tower_alone(inputs):
   made = Cgc(INPUTS, TOWERS, rngs=nnx.Rngs(0), **SIZES)
   graph, state = nnx.split(made)

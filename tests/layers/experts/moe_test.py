@@ -14,6 +14,9 @@ from behavior_lm.layers.experts.moe import MoEConfig
 from behavior_lm.training.state import merge_model
 from behavior_lm.training.state import split_model
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 DIM, EXPERTS, ROWS = 8, 5, 4
 CONFIG = MoEConfig(EXPERTS, top_k=2, mlp_dim=4, block_rows=ROWS, chunk=2)
 RNG = np.random.default_rng(0)

@@ -109,6 +109,7 @@ def test_beam_makes_the_dataset_of_the_local_path(log, local, tmp_path, flags):
   assert local[0]["quarantined_rows"] > 5 and len(local[2]) > 500
 
 
+@pytest.mark.slow
 def test_a_killed_local_run_is_continued_on_beam(
     processes, log, local, tmp_path
 ):
@@ -136,6 +137,7 @@ def test_a_killed_local_run_is_continued_on_beam(
   assert contents(out) == local
 
 
+@pytest.mark.slow
 def test_a_bad_log_is_said_as_the_local_path_says_it(tmp_path):
   folder = tmp_path / "log"
   folder.mkdir()
@@ -161,6 +163,7 @@ def test_a_bad_log_is_said_as_the_local_path_says_it(tmp_path):
   assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
+@pytest.mark.slow
 def test_a_defect_in_a_worker_keeps_what_is_done(log, tmp_path, monkeypatch):
   def broken(*args):
     raise ZeroDivisionError("a defect of ours")
@@ -176,6 +179,7 @@ def test_an_unknown_runner_is_named(log, tmp_path):
     prepare(log, tmp_path / "out", runner="NoSuchRunner")
 
 
+@pytest.mark.slow
 def test_without_apache_beam_its_absence_is_said():
   program = """
 import sys

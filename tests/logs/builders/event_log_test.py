@@ -7,6 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
+import pytest
 import tensorflow_datasets as tfds
 
 from behavior_lm.logs import schema
@@ -53,6 +54,7 @@ def write(folder, shards):
   event_log.write_metadata(folder, {"train": lengths}, _KINDS)
 
 
+@pytest.mark.slow
 @given(_EXAMPLES)
 def test_examples_come_back_in_their_order(tmp_path_factory, shards):
   folder = tmp_path_factory.mktemp("tfds")
@@ -86,6 +88,7 @@ def test_the_description_names_no_place_on_this_machine(tmp_path):
   assert str(tmp_path) not in json.dumps(info)
 
 
+@pytest.mark.slow
 def test_writing_needs_no_network_and_prints_nothing(tmp_path):
   """Sockets are forbidden in a process of its own, where TFDS is fresh."""
   program = f"""

@@ -6,6 +6,7 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
+import pytest
 
 from tests.logs.formats import reading
 
@@ -48,6 +49,7 @@ def test_words_of_days(tmp_path_factory, events):
   assert found(log, "justice_words", folder) == expected(events)
 
 
+@pytest.mark.slow
 @given(_EVENTS, st.booleans())
 def test_texts_with_levels(tmp_path_factory, events, as_list):
   folder = tmp_path_factory.mktemp("level")
@@ -61,6 +63,7 @@ def test_texts_with_levels(tmp_path_factory, events, as_list):
   assert found(folder / "logs", "justice_level", folder) == expected(events)
 
 
+@pytest.mark.slow
 @given(_EVENTS, st.sampled_from([None, 4]))
 def test_sessions_in_json(tmp_path_factory, events, indent):
   folder = tmp_path_factory.mktemp("json")

@@ -117,6 +117,7 @@ _LOGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_format", _LOGS)
 def test_a_log_that_ends_anywhere_loses_its_end_alone(tmp_path, log_format):
   log = tmp_path / "log"

@@ -31,6 +31,7 @@ def test_there_are_no_columns_to_map(tmp_path):
     reading.read(log, "sasrec", tmp_path, extras=("level",))
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_movielens_1m_is_read_whole(tmp_path, data_root):
   log = data_root / "public" / "ml1m" / "ml-1m.txt"

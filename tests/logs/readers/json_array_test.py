@@ -53,6 +53,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(
     st.lists(_JSON, max_size=12),

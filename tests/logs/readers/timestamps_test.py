@@ -143,6 +143,7 @@ def test_absurd_numbers_never_wrap_into_range(value):
   assert found[3][0] is None and found[3][1] is not None
 
 
+@pytest.mark.slow
 @given(st.lists(_MOMENTS, min_size=1))
 def test_naive_datetimes_mean_the_same_as_their_text(moments):
   as_text = [moment.isoformat(" ") for moment in moments]

@@ -87,6 +87,7 @@ def designs_of(log, out):
   return log_files.events_of(dataset)["design_id"].to_list()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "want"),
     [

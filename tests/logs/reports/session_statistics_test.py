@@ -64,6 +64,7 @@ def slow_lengths(parts, split, seconds):
   return lengths
 
 
+@pytest.mark.slow
 @given(SEQUENCES, st.integers(1, 6), st.integers(0, 1))
 def test_sessions_are_those_of_the_rule_however_blocks_are_cut(
     parts, size, split
@@ -87,6 +88,7 @@ def test_sessions_are_those_of_the_rule_however_blocks_are_cut(
         assert value == want
 
 
+@pytest.mark.slow
 @given(SEQUENCES, SEQUENCES)
 def test_counts_of_two_partitions_add_up(first, second):
   both = SessionStatistics(0)

@@ -64,6 +64,7 @@ def is_alive(pid):
   return state != "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="processes are seen in /proc"
 )

@@ -40,6 +40,7 @@ def prepared(log, out, **options):
   return dataset, report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -73,6 +74,7 @@ def test_one_giant_user_is_sorted_through_the_disk(
     assert got.sequences(split).equals(want.sequences(split))
 
 
+@pytest.mark.slow
 @settings(max_examples=6)  # Each prepares two datasets.
 @given(st.integers(0, 10**6), st.integers(40, 300), st.integers(0, 3))
 def test_the_dataset_depends_on_no_size_of_anything(
@@ -93,6 +95,7 @@ def test_the_dataset_depends_on_no_size_of_anything(
   assert got_report == want_report
 
 
+@pytest.mark.slow
 def test_the_order_of_partitions_is_that_of_the_dataset(tmp_path, monkeypatch):
   rng = np.random.default_rng(0)
   log = tmp_path / "log.parquet"

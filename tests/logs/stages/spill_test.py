@@ -52,6 +52,7 @@ def read(folder, partition):
   ], chunks
 
 
+@pytest.mark.slow
 @given(st.lists(_BATCH, max_size=5), st.sampled_from([0, 1, 7]))
 def test_partitions_hold_all_rows_in_the_order_of_the_log(
     tmp_path_factory, batches, bits

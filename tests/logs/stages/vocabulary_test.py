@@ -42,6 +42,7 @@ def shops_of(dataset, split):
   return found
 
 
+@pytest.mark.slow
 @given(_EVENTS, st.integers(1, 5), st.sampled_from(["time", "user", "last"]))
 def test_codes_are_the_ranks_of_the_values_in_train(
     tmp_path_factory, events, cap, kind
@@ -98,6 +99,7 @@ def test_test_rows_change_neither_codes_nor_vocabulary(tmp_path, late):
   assert got.meta["extras"] == want.meta["extras"]
 
 
+@pytest.mark.slow
 def test_neither_the_order_of_files_nor_the_workers_change_the_codes(tmp_path):
   rows = [(f"u{n % 5}", f"e{n % 3}", None, n * _HOUR) for n in range(60)]
   shops = [f"s{n * n % 11}" for n in range(60)]

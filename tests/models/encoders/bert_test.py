@@ -16,6 +16,7 @@ from tests.models.encoders.encoder_test import one_row
 bert = functools.partial(make, "bert")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -61,6 +62,7 @@ def test_an_unknown_choice_is_an_error_that_names_it(field):
     bert(**{field: "sundial"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position_encoding", ["learned", "sinusoid", "rotary"])
 def test_every_position_encoding_knows_the_order(position_encoding):
   model = bert(position_encoding=position_encoding)

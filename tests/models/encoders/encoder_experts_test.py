@@ -37,6 +37,7 @@ def make(name, **changes):
   return model(config(**(CONFIG | changes)), rngs=nnx.Rngs(0))
 
 
+@pytest.mark.slow
 def test_each_layer_balances_its_own_experts_and_counts_no_padding():
   graphdef, params, rest = split_model(make("bert"))
 

@@ -8,6 +8,7 @@ from tests.models.encoders.encoder_test import make
 from tests.models.encoders.encoder_test import one_row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "scan"), [("bert", False), ("reformer", True)]
 )

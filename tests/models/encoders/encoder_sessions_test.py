@@ -64,6 +64,7 @@ def test_sessions_of_all_segments_are_numbered_along_the_row():
   assert not found[1:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_packed_sequences_have_the_states_that_they_have_alone(name):
   graphdef, state = nnx.split(
@@ -82,6 +83,7 @@ def test_packed_sequences_have_the_states_that_they_have_alone(name):
     start += size
 
 
+@pytest.mark.slow
 def test_low_layers_are_those_of_sequences_that_end_with_each_session():
   """The oracle: sessions given as segments to a model that has no sessions."""
   low, plain = encoder_of("bert", session_layers=1), encoder_of("bert")
@@ -93,6 +95,7 @@ def test_low_layers_are_those_of_sequences_that_end_with_each_session():
   assert not np.allclose(encode(plain, PACKED, layer=1), want, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_gradients_cross_sessions_in_the_upper_layers_alone():
   """By the token of a last session, at the first token of its sequence."""
   encoder = encoder_of("bert", session_layers=1, session_rows=2)

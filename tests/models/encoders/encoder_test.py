@@ -96,6 +96,7 @@ def hidden_by_sequence(encode, pack):
   return found
 
 
+@pytest.mark.slow
 @EVERY_MODEL
 @pytest.mark.parametrize(
     ("time_encoding", "causal"), [("gate", False), ("bucket", True)]
@@ -122,6 +123,7 @@ def one_row(length=LENGTH, **changes):
   return {k: jnp.asarray(v, jnp.int32) for k, v in (batch | changes).items()}
 
 
+@pytest.mark.slow
 @EVERY_MODEL
 def test_a_causal_model_cannot_see_the_future(name):
   encode = compiled(name, causal=True)
@@ -132,6 +134,7 @@ def test_a_causal_model_cannot_see_the_future(name):
   assert not np.allclose(before[0, 20:], after[0, 20:])
 
 
+@pytest.mark.slow
 @EVERY_MODEL
 def test_a_bidirectional_model_sees_both_sides(name):
   encode = compiled(name)
@@ -143,6 +146,7 @@ def test_a_bidirectional_model_sees_both_sides(name):
     assert not np.allclose(before[0, place], after[0, place], atol=1e-6)
 
 
+@pytest.mark.slow
 @EVERY_MODEL
 @pytest.mark.parametrize("length", [1, 31])
 def test_any_length_is_taken(name, length):
@@ -150,6 +154,7 @@ def test_any_length_is_taken(name, length):
   assert hidden.shape == (1, length, 16) and np.isfinite(hidden).all()
 
 
+@pytest.mark.slow
 @EVERY_MODEL
 def test_logits_come_at_the_asked_positions_from_the_tied_table(name):
   model = make_with_head(name)
@@ -176,6 +181,7 @@ def packed_rows():
 ROTARY = {"position_encoding": "rotary", "norm_position": "pre"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -217,6 +223,7 @@ def test_states_at_some_places_are_those_of_all(name, options):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @EVERY_MODEL
 def test_no_layers_are_the_embeddings_at_some_places_too(name):
   encode, batch = compiled(name), packed_rows()
@@ -226,6 +233,7 @@ def test_no_layers_are_the_embeddings_at_some_places_too(name):
   np.testing.assert_allclose(got, want, atol=1e-6)
 
 
+@pytest.mark.slow
 @EVERY_MODEL
 def test_layer_gives_the_states_after_so_many_layers(name):
   encode, batch = compiled(name), one_row()
@@ -237,6 +245,7 @@ def test_layer_gives_the_states_after_so_many_layers(name):
     assert not np.allclose(a, b)
 
 
+@pytest.mark.slow
 @EVERY_MODEL
 def test_dropout_is_drawn_only_when_asked(name):
   batch = one_row()
@@ -255,6 +264,7 @@ def test_dropout_is_drawn_only_when_asked(name):
   np.testing.assert_array_equal(asked, compiled(name)(batch))
 
 
+@pytest.mark.slow
 @EVERY_MODEL
 def test_every_parameter_is_learned(name):
   model = make_with_head(name)
@@ -346,6 +356,7 @@ def test_a_layer_that_is_not_there_is_an_error(name, layer):
     make(name, num_layers=3).encode(one_row(), layer=layer)
 
 
+@pytest.mark.slow
 def test_frequent_rows_of_tables_learn_in_bfloat16_as_in_float32():
   """Sums of thousands of numbers: in bfloat16 they stop growing at 256."""
   rng = np.random.default_rng(0)

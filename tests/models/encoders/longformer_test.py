@@ -1,6 +1,7 @@
 from flax import nnx
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from tests.models.encoders.encoder_test import count_parameters
 from tests.models.encoders.encoder_test import make
@@ -16,6 +17,7 @@ def test_longformer_has_as_many_parameters_as_its_authors_published():
   assert got == want
 
 
+@pytest.mark.slow
 def test_gradients_of_global_projections_are_not_rounded():
   """In bfloat16 too, whether keys are made or few queries meet the states."""
   batch = one_row()

@@ -69,6 +69,7 @@ def test_reversible_layers_learn_what_plain_ones_learn():
   assert_near(train(scanned), want, 1e-4)
 
 
+@pytest.mark.slow
 def test_training_draws_rotations_and_evaluation_does_not():
   model = make(dropout_rate=0.0)
   outs = [train(model, seed)[1] for seed in (0, 0, 1)]
@@ -79,6 +80,7 @@ def test_training_draws_rotations_and_evaluation_does_not():
     model.encode(row(), deterministic=False)
 
 
+@pytest.mark.slow
 def test_a_local_stack_sees_its_window_and_a_hashing_one_more():
   seen = {}
   for kind in ("local", "lsh"):
@@ -91,6 +93,7 @@ def test_a_local_stack_sees_its_window_and_a_hashing_one_more():
   assert max(abs(seen["lsh"] - 60)) > 8
 
 
+@pytest.mark.slow
 def test_a_causal_model_reads_no_later_token_but_sorts_it():
   batch = row()
   other = dict(batch, tokens=batch["tokens"].at[0, 90].set(7))
@@ -106,6 +109,7 @@ def test_a_causal_model_reads_no_later_token_but_sorts_it():
   assert moved(attention_layers=("lsh",), chunk_size=4) > 1e-3
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_near_float32():
   want = make().encode(row())
   got = make(dtype="bfloat16").encode(row())

@@ -11,6 +11,9 @@ from behavior_lm.recipes.train import train
 from behavior_lm.training import loop
 from tests.tiny import tiny_config
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 SCHEDULE = "16:0.5,32:0.5"
 
 

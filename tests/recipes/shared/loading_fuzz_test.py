@@ -12,6 +12,9 @@ from tests.damage import damages
 from tests.damage import fuzz
 from tests.inference.fake_runs import make_run
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 
 def state(run):
   """The step, and everything that inference reads besides the config."""

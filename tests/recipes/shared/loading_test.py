@@ -9,6 +9,9 @@ from behavior_lm.inference.embedder import Embedder
 from tests.inference.fake_runs import make_run
 from tests.inference.fake_runs import random_sequences
 
+# All wait for what the first one makes.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def intact(tmp_path_factory):

@@ -1,6 +1,9 @@
+import pytest
+
 from experiments.benchmarks.ingest.figure import draw
 
 
+@pytest.mark.slow
 def test_the_curve_is_a_picture_whatever_was_measured(tmp_path):
   rows = [
       {

@@ -45,6 +45,7 @@ def test_a_failure_says_what_the_program_said(tmp_path):
     ingest_speed.measure(program, tmp_path)
 
 
+@pytest.mark.slow
 def test_ours_is_measured_with_its_dataset(tmp_path):
   log = log_files.write_csv(tmp_path / "log.csv", log_files.good_rows(90))
   program = [sys.executable, str(_REPO / "experiments" / "prepare.py")]

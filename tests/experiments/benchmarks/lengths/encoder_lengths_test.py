@@ -48,6 +48,7 @@ def test_growth_compares_the_longest_row_that_ran():
   assert "| albert | 900 (600 to 1,200; 3) | - | - | - |" in text
 
 
+@pytest.mark.slow
 def test_a_point_is_measured_in_a_process_of_its_own():
   case = make_case("bert", heads=["masked"], tiny=True)
   found = encoder_lengths.measure(
@@ -59,6 +60,7 @@ def test_a_point_is_measured_in_a_process_of_its_own():
   assert "tokens/s" in encoder_lengths.describe(found)
 
 
+@pytest.mark.slow
 def test_a_point_that_needs_too_much_is_told_and_not_run():
   case = make_case("bert", heads=["masked"], tiny=True)
   found = encoder_lengths.measure(case, root=REPO, repeats=2, max_bytes=1e3)

@@ -1,7 +1,10 @@
+import pytest
+
 from experiments.benchmarks.moe import moe_speed
 from experiments.benchmarks.moe import run
 
 
+@pytest.mark.slow
 def test_both_are_measured_and_shown():
   # The whole model is the same program around the layer, and takes long.
   found = moe_speed.measure(moe_speed.TINY, 2, ["layer"])

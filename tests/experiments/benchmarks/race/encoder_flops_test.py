@@ -23,6 +23,7 @@ from experiments.benchmarks.step.throughput import full_rows
 from tests.attention.comparing import hash_order
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     length=st.integers(1, 40),
@@ -89,6 +90,7 @@ def counted(settings, length=128, batch_size=2, num_predicted=40):
   return ours, xla
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "most"),
     [
@@ -108,6 +110,7 @@ def test_products_agree_with_the_compiler_where_nothing_is_wasted(
   assert 1.0 < xla / ours < most
 
 
+@pytest.mark.slow
 def test_what_a_window_wastes_is_not_counted():
   settings = dict(model="longformer", own={"window_size": 16})
   narrow, xla_narrow = counted(dict(settings), length=512)
@@ -126,6 +129,7 @@ def test_what_a_window_wastes_is_not_counted():
   assert xla_narrow / narrow < 1.2 and xla_wide / wide < 1.3
 
 
+@pytest.mark.slow
 def test_hashing_counts_its_rounds_chunks_and_rotations():
   shape = jax.ShapeDtypeStruct((1, 1024, 2, 32), jnp.float32)
   ids = jax.ShapeDtypeStruct((1, 1024), jnp.int32)

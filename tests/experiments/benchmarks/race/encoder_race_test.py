@@ -71,6 +71,7 @@ def test_each_head_is_compared_with_the_same_one_where_theirs_has_it():
   assert row["share"]["theirs_masked"] < row["share"]["theirs"]
 
 
+@pytest.mark.slow
 def test_ours_alone_has_no_ratio():
   row = encoder_race.race(
       make_case("bert", tiny=True, heads=["masked"]),

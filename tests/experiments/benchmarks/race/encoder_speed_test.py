@@ -16,6 +16,7 @@ from experiments.benchmarks.race.encoder_race import OURS
 from experiments.benchmarks.step.throughput import full_rows
 
 
+@pytest.mark.slow
 def test_a_head_on_all_positions_has_the_loss_of_one_on_masked_positions():
   """The first loss: same parameters, same masks."""
   case = make_case("bert", tiny=True)
@@ -26,6 +27,7 @@ def test_a_head_on_all_positions_has_the_loss_of_one_on_masked_positions():
   assert losses[0] == pytest.approx(np.log(case["vocab_size"]), rel=0.1)
 
 
+@pytest.mark.slow
 def test_targets_everywhere_weigh_what_was_masked():
   case = make_case("bert", tiny=True)
   objective = make_objective(case)
@@ -38,6 +40,7 @@ def test_targets_everywhere_weigh_what_was_masked():
   np.testing.assert_array_equal(at[targets["weights"] > 0], 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", model_names())
 def test_a_forward_pass_gives_logits_where_it_was_asked(model):
   case = make_case(model, mode="forward", tiny=True)
@@ -48,6 +51,7 @@ def test_a_forward_pass_gives_logits_where_it_was_asked(model):
   assert encoder_speed.num_predicted(case, "all") == 2 * 128
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_counts_three_times_the_forward_pass():
   steps = {}
   case = make_case("albert", tiny=True, heads=["all"])
@@ -63,6 +67,7 @@ def test_training_lowers_the_loss_and_counts_three_times_the_forward_pass():
   assert told["flops"]["masked"] < told["flops"]["all"]
 
 
+@pytest.mark.slow
 def test_the_process_answers_errors_too_and_prints_nothing_else():
   questions = [{"do": "dance"}, {"do": "memory"}]
   done = subprocess.run(

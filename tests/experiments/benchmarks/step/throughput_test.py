@@ -13,6 +13,7 @@ def small_config():
   return config
 
 
+@pytest.mark.slow
 def test_a_measurement_has_positive_figures_that_fit_together():
   got = measure_step(small_config(), vocab_size=300, repeats=3)
   assert got["tokens_per_second"] * got["step_ms"] == pytest.approx(

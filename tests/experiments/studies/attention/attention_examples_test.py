@@ -35,6 +35,7 @@ def weights(example):
   return np.asarray(out[0, :, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", FOUND)
 def test_what_is_drawn_is_what_the_kernel_weighs(title):
   example = FOUND[title]
@@ -62,6 +63,7 @@ def test_sorted_by_bucket_a_chunk_sees_itself_and_the_one_before():
   assert set(rows // chunk - columns // chunk) == {0, 1}
 
 
+@pytest.mark.slow
 def test_another_seed_hashes_other_events():
   other = {example.title: example for example in examples(seed=1)}
   assert np.any(other["LSH, 1 round"].mask != FOUND["LSH, 1 round"].mask)

@@ -31,6 +31,7 @@ def test_each_pair_has_the_colour_of_its_part():
   ]
 
 
+@pytest.mark.slow
 def test_panels_stand_in_rows_of_a_page_wide():
   panels = [(f"panel {n}", {"near": NEAR}) for n in range(COLUMNS + 1)]
   panels[0] = ("two parts", {"near": NEAR, "far": FAR})

@@ -1,6 +1,9 @@
+import pytest
+
 from tests.experiments.command import run
 
 
+@pytest.mark.slow
 def test_it_writes_the_picture(tmp_path):
   out = tmp_path / "attention.png"
   status, said, error = run("studies/attention/run", f"--out={out}")

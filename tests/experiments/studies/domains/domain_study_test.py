@@ -52,6 +52,7 @@ def test_figures_are_means_over_runs_with_intervals_over_users():
   assert screens.auc_intervals(runs[0]) == found["intervals"]
 
 
+@pytest.mark.slow
 def test_poolings_learn_from_fixed_states():
   rng = np.random.default_rng(0)
   lengths = rng.integers(3, 9, 80).astype(np.int32)

@@ -125,6 +125,7 @@ def test_runs_stand_beside_the_baselines_and_the_best_run(dataset, tmp_path):
   ]
 
 
+@pytest.mark.slow
 def test_chains_have_a_table_of_their_own_and_one_of_the_same_events(
     dataset, tmp_path
 ):
@@ -173,6 +174,7 @@ def test_runs_of_different_terms_share_no_table(dataset, tmp_path, what):
     tables(tmp_path, dataset, ["bert", "albert"])
 
 
+@pytest.mark.slow
 def test_baselines_are_counted_anew_for_other_hidden_events(dataset, tmp_path):
   write_run(tmp_path, "bert", dataset, 1.0)
   first, _ = tables(tmp_path, dataset, ["bert"])

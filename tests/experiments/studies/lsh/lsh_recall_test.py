@@ -12,6 +12,7 @@ SMALL = Setting(
 )
 
 
+@pytest.mark.slow
 def test_more_rounds_and_closer_vectors_find_more_than_chance():
   rows = study([0, 1], [1, 4], SMALL)
   found = {(row["vectors"], row["rounds"]): row for row in rows}
@@ -28,6 +29,7 @@ def test_more_rounds_and_closer_vectors_find_more_than_chance():
   assert by_kind == sorted(by_kind, reverse=True)
 
 
+@pytest.mark.slow
 def test_the_cosine_within_a_cluster_is_as_named():
   setting = Setting(length=512, num_heads=1, clusters=2)
   for name, noise in VECTORS.items():

@@ -16,6 +16,7 @@ def clustered(key, length=256, clusters=16):
   return centres[which] + 0.3 * jax.random.normal(noise, (1, length, 1, 16))
 
 
+@pytest.mark.slow
 def test_more_rounds_find_more_of_the_best_keys():
   vectors = clustered(jax.random.key(0))
   rotations = draw_rotations(
@@ -35,6 +36,7 @@ def test_more_rounds_find_more_of_the_best_keys():
   assert 0.08 < by_chance[0] < 0.17
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 def test_one_chunk_finds_everything_in_every_segment(causal):
   vectors = jax.random.normal(jax.random.key(0), (1, 12, 2, 4))
@@ -50,6 +52,7 @@ def test_one_chunk_finds_everything_in_every_segment(causal):
   np.testing.assert_array_equal(found, [1.0])
 
 
+@pytest.mark.slow
 def test_the_best_keys_are_counted_by_hand():
   # Along a quarter circle, the best key of a token is the other of its pair.
   angles = jnp.arange(4) * 0.3 + jnp.asarray([0, 0, 0.2, 0.2])

@@ -5,6 +5,7 @@ import pytest
 from tests.experiments.command import run
 
 
+@pytest.mark.slow
 def test_it_writes_numbers_table_and_figure(tmp_path):
   out = tmp_path / "found"
   status, said, error = run(

@@ -54,6 +54,7 @@ def test_log_normal_lengths_have_the_mean_and_sigma_asked_for():
     packing_study.log_normal_lengths(10, mean=3_000, sigma=-1, seed=0)
 
 
+@pytest.mark.slow
 def test_a_study_has_a_row_for_every_method_and_capacity():
   lengths = packing_study.log_normal_lengths(
       2_000, mean=300, sigma=0.83, seed=0

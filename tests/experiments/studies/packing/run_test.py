@@ -15,6 +15,7 @@ def run(folder, *arguments):
   )
 
 
+@pytest.mark.slow
 def test_it_writes_tables_and_figures_of_both_sets_of_lengths(tmp_path):
   rows = [
       (f"user{n % 7}", f"e{n % 3}", None, 20.0 * n) for n in range(1_000)

@@ -30,6 +30,7 @@ def test_rows_tell_rounding_from_sameness():
   assert rows[-1]["weights"] == 0 and rows[-1]["length"] is None
 
 
+@pytest.mark.slow
 def test_a_changed_weight_is_seen():
   a, b = make("bert"), make("bert")
   assert weights_differ(a, b) == 0

@@ -34,6 +34,7 @@ def test_rows_are_close_for_every_mix_and_length():
     assert 0 < row["hidden"] < 1e-4, row
 
 
+@pytest.mark.slow
 def test_a_weight_without_a_place_is_an_error():
   model = reformer.our_model(SMALL | {"attn_layers": ["local"]})
   layer = "encoder.layers.0."

@@ -1,3 +1,5 @@
+import pytest
+
 from experiments.studies.tokenizers import figure as report
 
 
@@ -48,6 +50,7 @@ def test_chains_are_listed_where_there_are_some():
   assert "- 9 times, 2 events: `a#0 b#1`" in text
 
 
+@pytest.mark.slow
 def test_the_figure_is_a_picture(tmp_path):
   report.draw(ROWS, tmp_path / "a.png")
   assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"

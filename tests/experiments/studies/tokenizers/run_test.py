@@ -16,6 +16,7 @@ def dataset(tmp_path_factory):
   return tiny_dataset(tmp_path_factory.mktemp("data"))
 
 
+@pytest.mark.slow
 def test_it_writes_a_table_a_figure_and_the_chains(dataset, tmp_path):
   out = tmp_path / "study"
   status, text, error = run(
@@ -35,11 +36,13 @@ def test_it_writes_a_table_a_figure_and_the_chains(dataset, tmp_path):
   assert (tmp_path / "study.png").stat().st_size > 1_000
 
 
+@pytest.mark.slow
 def test_without_a_dataset_it_says_what_is_missing():
   status, _, error = run()
   assert status == 2 and error.startswith("error: --data is missing")
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_is_named_before_anything_is_trained(dataset, tmp_path):
   status, _, error = run(
       f"--data={dataset}",
