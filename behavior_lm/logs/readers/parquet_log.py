@@ -101,7 +101,7 @@ def _open(source: Source) -> pq.ParquetFile:
     return pq.ParquetFile(
         source.path, pre_buffer=False, coerce_int96_timestamp_unit="us"
     )
-  except (OSError, pa.ArrowException) as error:
+  except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
     with source.path.open("rb") as file:
       whole = file.read(4) == b"PAR1"
     what = (

@@ -158,6 +158,16 @@ def test_a_cut_off_file_is_named(tmp_path, keep):
   )
 
 
+def test_a_column_whose_name_is_no_text_is_damage(tmp_path):
+  path = tmp_path / "log.parquet"
+  log_files.event_frame([("u", "e", None, 0)]).with_columns(
+      zzz=pl.lit(1)
+  ).write_parquet(path)
+  path.write_bytes(path.read_bytes().replace(b"zzz", b"z\xffz"))
+  with pytest.raises(UserError, match="cut off or damaged"):
+    read(path)
+
+
 def test_a_damaged_page_is_named_with_its_row(tmp_path):
   path = tmp_path / "log.parquet"
   log_files.event_frame(
