@@ -22,7 +22,7 @@ from behavior_lm.recipes.interest_run import load_interest_run
 from behavior_lm.recipes.train import train
 from configs.interest import get_config
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 

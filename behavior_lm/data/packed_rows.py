@@ -25,6 +25,9 @@ from behavior_lm.data.windows import mix64
 Row = dict[str, np.ndarray]
 # Numbers of windows, row after row, and where each row begins there.
 Plan = tuple[np.ndarray, np.ndarray]
+# A block of the shuffled order is so many times `rows_apart` rows. The order of
+# an epoch of millions of rows is then never made at once.
+_BLOCK = 64
 
 
 class Windows(Protocol):
@@ -70,8 +73,9 @@ class RowSource:
     of_sequences: fields of segments, [num_sequences, ...] each: what is known
       of a sequence goes with each of its windows.
     rows_apart: rows of a sequence are at least so many rows apart in the
-      shuffled order of an epoch where possible; 1 leaves the order alone. Rows
-      of different epochs may be nearer.
+      shuffled order where possible; 1 leaves the order alone. Each block of
+      `_BLOCK` times as many rows is ordered on its own, so rows of two blocks
+      or epochs may be nearer.
 
   Raises:
     UserError: if a window is longer than a row.
@@ -102,8 +106,7 @@ class RowSource:
     self.repeat = repeat
     self.rows_apart = rows_apart
     self._plans: dict[int, Plan] = {}
-    self._orders: dict[int, np.ndarray] = {}
-    self._sequences: np.ndarray | None = None
+    self._orders: dict[tuple[int, int], np.ndarray] = {}
     # Rows of all plans before each plan, as far as rows were asked for.
     self._starts = [0]
     self.rows_per_epoch = len(self._plan(0)[1]) - 1
@@ -160,27 +163,33 @@ class RowSource:
   def _shuffled(self, epoch: int, place: int) -> int:
     """The number of the row at a place of an epoch."""
     windows, bounds = self._plan(epoch % self.windows.num_plans)
+    num_rows = len(bounds) - 1
     shuffled = functools.partial(
         index_shuffle,
-        max_index=len(bounds) - 2,
+        max_index=num_rows - 1,
         seed=mix64(self.windows.seed, epoch) & 0xFFFFFFFF,
         rounds=4,
     )
     if self.rows_apart == 1:
       return shuffled(place)
-    order = self._orders.get(epoch)
+    size = _BLOCK * self.rows_apart
+    block, offset = divmod(place, size)
+    order = self._orders.get((epoch, block))
     if order is None:
-      if self._sequences is None:
-        self._sequences = np.array(
-            [self.windows.locate(0, i)[0] for i in range(len(windows))]
-        )
-      order = move_apart(
-          [shuffled(i) for i in range(len(bounds) - 1)],
-          np.split(self._sequences[windows], bounds[1:-1]),
-          self.rows_apart,
-      )
-      self._orders = dict([*self._orders.items()][-1:]) | {epoch: order}
-    return int(order[place])
+      first = block * size
+      rows = [shuffled(i) for i in range(first, min(first + size, num_rows))]
+      sequences = {
+          row: [
+              self.windows.locate(epoch, int(number))[0]
+              for number in windows[bounds[row] : bounds[row + 1]]
+          ]
+          for row in rows
+      }
+      order = move_apart(rows, sequences, self.rows_apart)
+      # Readers are in two blocks at most.
+      kept = [*self._orders.items()][-1:]
+      self._orders = dict(kept) | {(epoch, block): order}
+    return int(order[offset])
 
   def _plan(self, number: int) -> Plan:
     """The packing of an epoch; those of the last two are kept."""

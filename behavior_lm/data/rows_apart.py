@@ -5,13 +5,13 @@ in a row from a sequence, teach less.
 """
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 
 def move_apart(
-    order: Sequence[int], groups: Sequence[np.ndarray], apart: int
+    order: Sequence[int], groups: Mapping[int, Sequence[int]], apart: int
 ) -> np.ndarray:
   """Moves rows back until those that share a group are so many rows apart.
 
@@ -21,19 +21,18 @@ def move_apart(
 
   Args:
     order: of the rows; where no two are too near, it stays.
-    groups: the groups that each row belongs to, by its number.
+    groups: row -> the groups that it belongs to.
     apart: rows from one to the next of the same group, at least.
 
   Returns:
     [rows] int64, the new order.
   """
-  members = [found.tolist() for found in groups]
   last: dict[int, int] = {}
   waiting: collections.deque[int] = collections.deque()
   rest = iter(order)
   out: list[int] = []
   is_free = lambda row: all(
-      len(out) - last.get(group, -apart) >= apart for group in members[row]
+      len(out) - last.get(group, -apart) >= apart for group in groups[row]
   )
 
   def take() -> int:
@@ -51,6 +50,6 @@ def move_apart(
 
   for _ in order:
     row = take()
-    last.update(dict.fromkeys(members[row], len(out)))
+    last.update(dict.fromkeys(groups[row], len(out)))
     out.append(row)
   return np.asarray(out, np.int64)

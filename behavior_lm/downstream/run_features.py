@@ -19,7 +19,7 @@ from behavior_lm.data import time_features
 from behavior_lm.data.token_source import TokenSource
 from behavior_lm.downstream.task_data import Part
 from behavior_lm.downstream.task_data import TaskData
-from behavior_lm.evaluation.token_scores import make_gap_score
+from behavior_lm.evaluation.token_scores import event_and_gap_scores
 from behavior_lm.evaluation.token_scores import make_score
 from behavior_lm.inference.batching import Batcher
 from behavior_lm.inference.batching import Cut
@@ -172,8 +172,8 @@ def _surprise(
       tuple(dict.fromkeys((*loaded.model_fields, "tokens", "time_gaps"))),
       embedder.reader.reading.table,
   )
-  make = make_gap_score if with_gaps else make_score
-  score = jax.jit(make(loaded.graphdef))
+  scores = event_and_gap_scores if with_gaps else None
+  score = jax.jit(make_score(loaded.graphdef, scores))
   nats: list[list[np.ndarray]] = [[] for _ in range(len(source))]
   gap_nats: list[list[np.ndarray]] = [[] for _ in range(len(source))]
   for batch in _batches(source, batcher, cut, progress):

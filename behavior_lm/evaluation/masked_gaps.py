@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from behavior_lm.evaluation.masked_perplexity import MaskedPerplexity
 from behavior_lm.evaluation.table import RatioScores
+from behavior_lm.evaluation.token_scores import make_score
 from behavior_lm.evaluation.token_scores import Subject
 from behavior_lm.objectives.gap_mixture import gap_nll
 from behavior_lm.objectives.gap_mixture import mean_log_gap
-from behavior_lm.training.state import merge_model
 
 
 class MaskedGapScores:
@@ -43,7 +43,7 @@ class MaskedGapScores:
     self._events = MaskedPerplexity(subject, **settings)
     self.split, self.every = self._events.split, self._events.every
     self.settings = self._events.settings
-    self._score = jax.jit(_make_score(subject.graphdef))
+    self._score = jax.jit(make_score(subject.graphdef, _gap_scores))
 
   def run(self, state: Mapping[str, Any]) -> dict[str, float]:
     """nats_per_gap, log_gap_error."""
@@ -71,20 +71,10 @@ class MaskedGapScores:
     return {}, ()
 
 
-def _make_score(graphdef: Any) -> Any:
-  """As `token_scores.make_score`: nats, and the error in the place of hits."""
-
-  def score(
-      params: Any,
-      model_state: Any,
-      inputs: Mapping[str, jax.Array],
-      targets: Mapping[str, jax.Array],
-  ) -> tuple[jax.Array, jax.Array]:
-    with jax.default_matmul_precision("float32"):
-      model = merge_model(graphdef, params, model_state)
-      mixture = model(inputs, targets["at"])["gap_mixture"]
-      gaps = jnp.maximum(targets["time_gaps"], 0)
-      error = jnp.abs(mean_log_gap(mixture) - jnp.log1p(gaps))
-      return gap_nll(mixture, gaps), error
-
-  return score
+def _gap_scores(
+    head: Mapping[str, jax.Array], targets: Mapping[str, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+  """[batch, n] nats of the gaps, and errors of their logarithms."""
+  mixture, gaps = head["gap_mixture"], jnp.maximum(targets["time_gaps"], 0)
+  error = jnp.abs(mean_log_gap(mixture) - jnp.log1p(gaps))
+  return gap_nll(mixture, gaps), error

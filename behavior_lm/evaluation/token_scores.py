@@ -25,6 +25,10 @@ from behavior_lm.objectives.gap_mixture import gap_nll
 from behavior_lm.training.sharding import put_batch
 from behavior_lm.training.state import merge_model
 
+# (head, targets) -> arrays [batch, n].
+HeadScores = Callable[
+    [Mapping[str, jax.Array], Mapping[str, jax.Array]], tuple[jax.Array, ...]
+]
 _SLOTS = 32  # predicted positions of a row come in multiples of this
 
 
@@ -83,8 +87,8 @@ def sum_scores(
   Args:
     subject: the model.
     windows: annotated by `data.hidden_events.SpelledBits`.
-    score: of `make_score`, compiled, or another function of that form; what it
-      gives is summed as `nats` and `correct`.
+    score: of `make_score`, compiled; its two arrays are summed as `nats` and
+      `correct`.
     state: parameters and variables of the model.
     users: [num_sequences] user of each sequence.
     find: batch -> [batch, length], true where a token is scored.
@@ -158,55 +162,49 @@ def marked_offsets(marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return at, np.arange(slots) < counts[:, None]
 
 
-def make_score(graphdef: Any) -> Any:
-  """A pure function (params, model_state, inputs, targets) -> nats, hits.
+def make_score(graphdef: Any, scores: HeadScores | None = None) -> Any:
+  """A pure function (params, model_state, inputs, targets) -> arrays.
 
   Products are computed in full float32: an accelerator's shorter ones would
   make figures of machines that do not compare.
+
+  Args:
+    graphdef: of the model, which is asked at `targets["at"]`.
+    scores: what is computed of the model's head; None is `event_scores`.
   """
+  of_head = scores or event_scores
 
   def score(
       params: Any,
       model_state: Any,
       inputs: Mapping[str, jax.Array],
       targets: Mapping[str, jax.Array],
-  ) -> tuple[jax.Array, jax.Array]:
+  ) -> tuple[jax.Array, ...]:
     with jax.default_matmul_precision("float32"):
       model = merge_model(graphdef, params, model_state)
-      return _event_scores(model(inputs, targets["at"]), targets["tokens"])
+      return of_head(model(inputs, targets["at"]), targets)
 
   return score
 
 
-def make_gap_score(graphdef: Any) -> Any:
-  """A function that scores events as `make_score` does, and their gaps.
-
-  The function gives nats, hits and the nats of the gaps. Its targets have
-  `gaps` [batch, n] too, in 100 ms, and the model has a head for gaps
-  (`objectives.next_events.NextEvents.gap_weight`).
-  """
-
-  def score(
-      params: Any,
-      model_state: Any,
-      inputs: Mapping[str, jax.Array],
-      targets: Mapping[str, jax.Array],
-  ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    with jax.default_matmul_precision("float32"):
-      model = merge_model(graphdef, params, model_state)
-      head = model(inputs, targets["at"])
-      gap_nats = gap_nll(head["gap_mixture"], targets["gaps"])
-      return *_event_scores(head, targets["tokens"]), gap_nats
-
-  return score
-
-
-def _event_scores(
-    head: Mapping[str, jax.Array], tokens: jax.Array
+def event_scores(
+    head: Mapping[str, jax.Array], targets: Mapping[str, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
+  """[batch, n] nats and hits of `tokens`."""
   # A special token is never the answer, and no baseline has counted one; UNK
   # stands for events that happened and stays.
   token = jnp.arange(head["bias"].shape[0])
   special = (token < schema.NUM_SPECIAL) & (token != schema.UNK_ID)
   bias = jnp.where(special, -1e30, head["bias"])
-  return token_scores({**head, "bias": bias}, tokens)
+  return token_scores({**head, "bias": bias}, targets["tokens"])
+
+
+def event_and_gap_scores(
+    head: Mapping[str, jax.Array], targets: Mapping[str, jax.Array]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """`event_scores`, and the nats of `gaps` [batch, n], in 100 ms.
+
+  The model has a head for gaps (`objectives.next_events`, gap_weight).
+  """
+  gap_nats = gap_nll(head["gap_mixture"], targets["gaps"])
+  return *event_scores(head, targets), gap_nats

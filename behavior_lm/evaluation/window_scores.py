@@ -1,5 +1,6 @@
 """Scores of whole windows: halves that belong together, order, replacements."""
 
+import abc
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ from behavior_lm.training.state import merge_model
 _AT_ONCE = 1024
 
 
-class _WindowScores:
+class _WindowScores(abc.ABC):
   """What the evaluators of this file share.
 
   Args:
@@ -70,17 +71,17 @@ class _WindowScores:
     """The figures of `scores`."""
     return self.scores(state).summary()
 
+  @abc.abstractmethod
   def scores(self, state: Mapping[str, Any]) -> RatioScores:
     """Sums over the split."""
-    raise NotImplementedError
 
   def baselines(self) -> tuple[dict[str, RatioScores], tuple[str, ...]]:
     """There are none: by chance alone, the main figure is 0.5."""
     return {}, ()
 
+  @abc.abstractmethod
   def _measure(self, model: Any, batch: Any, number: jax.Array) -> Any:
     """What is computed of a batch and its number."""
-    raise NotImplementedError
 
   def _compute(
       self, state: Mapping[str, Any], batch: Any, number: jax.Array
@@ -129,9 +130,9 @@ def windows_of(
 
 
 class OrderAccuracy(_WindowScores):
-  """How often swapped halves are told from halves in order.
+  """The share of windows of which the model says rightly if they were swapped.
 
-  Each window of two sessions or more is shown both ways.
+  Each window of two sessions or more is shown both in order and swapped.
   """
 
   title = "Sentence order"
@@ -169,10 +170,10 @@ class OrderAccuracy(_WindowScores):
 
 
 class ReplacedDetection(_WindowScores):
-  """How well replaced events are told from true ones.
+  """The AUC with which the model separates replaced events from true ones.
 
-  The draws follow from the seed and a batch's number, so runs compare whose
-  batches have one shape.
+  The draws follow from the seed and the number of a batch, so only runs whose
+  batches have the same shape can be compared.
 
   Args:
     subject, split, every: see `_WindowScores`.

@@ -4,7 +4,8 @@ import warnings
 
 import numpy as np
 
-# Fewer events known with their design, or more unknown ones, are told.
+# A warning is given if a smaller share of the events is known with its design,
+# or a larger share is unknown.
 _FEW, _MANY = 0.2, 0.2
 
 

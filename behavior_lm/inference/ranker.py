@@ -23,6 +23,7 @@ from behavior_lm.data.samples.sample_columns import DENSE
 from behavior_lm.inference.packing import pack
 from behavior_lm.inference.packing import unpack
 from behavior_lm.inference.stores.request_arrays import RequestArrays
+from behavior_lm.inference.stores.request_arrays import RequestError
 from behavior_lm.inference.stores.request_arrays import UserActions
 from behavior_lm.recipes.ranking_run import load_ranking_run
 from behavior_lm.recipes.ranking_run import RankingRun
@@ -102,18 +103,27 @@ class RequestRanker:
         no feature.
     """
     try:
-      user = self.arrays.user(actions or UserActions(), time, user_vector)
-      shared = self.arrays.context(context or {})
-    except ValueError as error:
+      return self.arrays.rank(
+          self._score,
+          candidates,
+          sizes=list(self._programs),
+          num_heads=len(self.run.heads),
+          time=time,
+          actions=actions,
+          context=context,
+          user_vector=user_vector,
+      )
+    except RequestError as error:
       raise UserError(str(error)) from error
-    found = [np.zeros((0, len(self.run.heads)), np.float32)]
-    sizes = list(self._programs)
-    for number, arrays in self.arrays.batches(candidates, shared, sizes):
-      shapes, program = self._programs[len(arrays[IDS_ARRAY])]
-      packed = pack(arrays | user, shapes)
-      scores = program(self._weights, jax.device_put(packed))
-      found.append(np.asarray(scores)[:number])
-    return np.concatenate(found)
+
+  def _score(
+      self, arrays: dict[str, np.ndarray], user: dict[str, np.ndarray]
+  ) -> jax.Array:
+    """[rows, heads] of candidates that are a number of `sizes`."""
+    shapes, program = self._programs[len(arrays[IDS_ARRAY])]
+    packed = pack(arrays | user, shapes)
+    scores: jax.Array = program(self._weights, jax.device_put(packed))
+    return scores
 
   def _shapes(
       self, size: int

@@ -57,6 +57,13 @@ def _bucket_table(embed_dim: int, scale: float, rngs: nnx.Rngs) -> nnx.Embed:
   return nnx.Embed(NUM_BUCKETS, embed_dim, embedding_init=init, rngs=rngs)
 
 
+def _add_where_shown(
+    embeddings: jax.Array, added: jax.Array, time_gaps: jax.Array
+) -> jax.Array:
+  """Nothing is added where the gap is hidden."""
+  return embeddings + jnp.where(time_gaps[..., None] < 0, 0, added)
+
+
 class NoTime(nnx.Module):
   """Ignores time."""
 
@@ -78,7 +85,7 @@ class TimeBucket(nnx.Module):
   def __call__(self, embeddings: jax.Array, time_gaps: jax.Array) -> jax.Array:
     """[batch, length, embed_dim], [batch, length] in 100 ms -> same shape."""
     added = self.embed(gap_bucket(time_gaps))
-    return embeddings + jnp.where(time_gaps[..., None] < 0, 0, added)
+    return _add_where_shown(embeddings, added, time_gaps)
 
 
 class TimeGate(nnx.Module):
@@ -130,7 +137,7 @@ class TimeGate(nnx.Module):
     added = jax.nn.sigmoid(self.gate(embeddings)) * bank
     if self.multiplied:
       added = added * embeddings
-    return embeddings + jnp.where(time_gaps[..., None] < 0, 0, added)
+    return _add_where_shown(embeddings, added, time_gaps)
 
 
 class Mercer(nnx.Module):
@@ -160,7 +167,7 @@ class Mercer(nnx.Module):
     angles = angles.reshape(*time_gaps.shape, -1)
     bank = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
     added = self.coefficients[...] * bank[..., : embeddings.shape[-1]]
-    return embeddings + jnp.where(time_gaps[..., None] < 0, 0, added)
+    return _add_where_shown(embeddings, added, time_gaps)
 
 
 class Time2Vec(nnx.Module):
@@ -185,7 +192,7 @@ class Time2Vec(nnx.Module):
     angles = angles + self.phases[...]
     bank = jnp.sin(angles).at[..., 0].set(angles[..., 0])
     added = self.scale[...] * bank
-    return embeddings + jnp.where(time_gaps[..., None] < 0, 0, added)
+    return _add_where_shown(embeddings, added, time_gaps)
 
 
 TIME_ENCODINGS: dict[str, Callable[..., nnx.Module]] = {

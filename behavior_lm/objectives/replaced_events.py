@@ -6,8 +6,9 @@ from typing import Any
 from flax import nnx
 import jax
 import jax.numpy as jnp
-import optax
 
+from behavior_lm.objectives.detection import detection_loss
+from behavior_lm.objectives.detection import score_logits
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
 from behavior_lm.objectives.objective import Requires
@@ -59,13 +60,8 @@ class ReplacedEvents:
     found = self.logits(
         model, inputs, deterministic=False, rngs=nnx.Rngs(dropout=dropout_key)
     )
-    mean = lambda x: (x * is_event).sum() / jnp.maximum(is_event.sum(), 1)
-    loss = mean(optax.sigmoid_binary_cross_entropy(found, is_replaced))
-    metrics = {
-        "loss": loss,
-        "accuracy": mean((found > 0) == is_replaced),
-        "replaced": mean(is_replaced),
-    }
+    loss, metrics = detection_loss(found, is_replaced, is_event)
+    metrics["replaced"] = is_replaced.sum() / jnp.maximum(is_event.sum(), 1)
     return loss, metrics, state
 
   def replace(
@@ -86,5 +82,4 @@ class ReplacedEvents:
   def logits(self, model: Any, inputs: Batch, **options: Any) -> jax.Array:
     """[batch, length] float32; above 0 is "replaced"."""
     hidden = model.encoder.encode(inputs, **options)
-    scores: jax.Array = model.scores[NAME](hidden)[..., 0]
-    return scores.astype(jnp.float32)
+    return score_logits(model, NAME, hidden)

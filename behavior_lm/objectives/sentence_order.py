@@ -6,11 +6,12 @@ from typing import Any
 from flax import nnx
 import jax
 import jax.numpy as jnp
-import optax
 
 from behavior_lm.common.rows import reduce_segments
 from behavior_lm.common.rows import take_rows
 from behavior_lm.layers.pooling import MeanPooling
+from behavior_lm.objectives.detection import detection_loss
+from behavior_lm.objectives.detection import score_logits
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
 from behavior_lm.objectives.objective import Requires
@@ -58,13 +59,8 @@ class SentenceOrder:
     found = self.logits(
         model, inputs, deterministic=False, rngs=nnx.Rngs(dropout=dropout_key)
     )
-    mean = lambda x: (x * valid).sum() / jnp.maximum(valid.sum(), 1)
-    loss = mean(optax.sigmoid_binary_cross_entropy(found, swapped))
-    metrics = {
-        "loss": loss,
-        "accuracy": mean((found > 0) == swapped),
-        "windows": valid.sum().astype(jnp.float32),
-    }
+    loss, metrics = detection_loss(found, swapped, valid)
+    metrics["windows"] = valid.sum().astype(jnp.float32)
     return loss, metrics, state
 
   def swap(
@@ -126,5 +122,4 @@ class SentenceOrder:
         inputs["positions"],
         self.max_segments,
     )
-    scores: jax.Array = model.scores[NAME](pooled)[..., 0]
-    return scores.astype(jnp.float32)
+    return score_logits(model, NAME, pooled)

@@ -11,7 +11,7 @@ from tests.data.windows_test import windows_of
 
 # Groups of each row, and their order.
 ROWS = st.lists(
-    st.lists(st.integers(0, 9), min_size=1, max_size=3).map(np.array),
+    st.lists(st.integers(0, 9), min_size=1, max_size=3),
     min_size=1,
     max_size=40,
 ).flatmap(
@@ -42,14 +42,14 @@ def test_rows_come_once_each_and_stay_where_none_is_too_near(found, apart):
 
 def test_groups_of_equal_size_are_parted_to_the_end():
   # The worst order: 8 rows of each of 20 groups, one group after the other.
-  groups = np.repeat(np.arange(20), 8)[:, None]
+  groups = np.repeat(np.arange(20), 8)[:, None].tolist()
   order = np.random.default_rng(0).permutation(len(groups))
   assert too_near(order, groups, 6) > 20
   assert too_near(move_apart(order, groups, 6), groups, 6) <= 2
 
 
 def test_one_group_alone_keeps_its_order():
-  moved = move_apart([2, 0, 1], np.zeros((3, 1), int), 3)
+  moved = move_apart([2, 0, 1], [[0], [0], [0]], 3)
   assert moved.tolist() == [2, 0, 1]
 
 
@@ -88,6 +88,15 @@ def repeats(rows, batch):
 def test_a_batch_holds_a_sequence_once_where_it_can():
   assert repeats(make_rows(), 4) > 30
   assert repeats(make_rows(rows_apart=4), 4) <= 4
+
+
+def test_every_row_comes_once_in_an_epoch_of_several_blocks():
+  windows = windows_of([60] * 40, max_length=8, annotate=number_sequence)
+  rows = RowSource(windows, 8, 4, rows_apart=2)
+  assert rows.rows_per_epoch > 2 * 64 * 2
+  found = [rows._shuffled(0, place) for place in range(rows.rows_per_epoch)]
+  assert sorted(found) == list(range(rows.rows_per_epoch))
+  assert repeats(rows, 2) < repeats(RowSource(windows, 8, 4), 2) / 4
 
 
 def test_the_order_does_not_depend_on_where_reading_begins():

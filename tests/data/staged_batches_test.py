@@ -71,7 +71,7 @@ def test_any_state_brings_back_the_next_batches(whole):
 
 
 def test_a_stage_begins_with_an_epoch_of_its_own_windows(whole):
-  """As far as a stage lasts, each of its windows comes once an epoch."""
+  """Within a stage, each of its windows comes once per epoch."""
   source = RowSource(windows_of(LENGTHS, max_length=4), 4, 4)
   want = sorted(
       tuple(source.windows.read(0, i)["tokens"])

@@ -13,7 +13,7 @@ from tests.finetuning import labels_file
 from tests.finetuning import pretrained
 from tests.tiny import tiny_events
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 

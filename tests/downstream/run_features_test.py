@@ -9,7 +9,7 @@ from behavior_lm.recipes.train import train
 from tests.downstream import tiny_task
 from tests.tiny import tiny_config
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 

@@ -16,7 +16,7 @@ from behavior_lm.logs.dataset import open_dataset
 from tests import command_server
 from tests.logs import log_files
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 _REPO = Path(__file__).parents[2]

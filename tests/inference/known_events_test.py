@@ -1,4 +1,4 @@
-"""Ids that a model never saw are told, however they are given."""
+"""Events that a model never saw are named, in whatever form they come."""
 
 import warnings
 

@@ -18,7 +18,7 @@ from tests.interop.huggingface_test import leaves
 from tests.interop.huggingface_test import same
 from tests.interop.huggingface_test import weights
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 PLAIN = dict(

@@ -15,7 +15,7 @@ from tests.logs import killing
 from tests.logs import log_files
 from tests.logs.stages.sort_stage_test import giant_log
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 _EXTRAS = ("level", "shop:cat")

@@ -12,7 +12,7 @@ from behavior_lm.logs import leaks
 from behavior_lm.logs import splits
 from tests.logs import log_files
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 _HOUR = 3600

@@ -15,7 +15,7 @@ from tests.prompts import domains_config
 from tests.prompts import language_run
 from tests.prompts import prompts_config
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 

@@ -15,7 +15,7 @@ from tests.finetuning import finetune_config
 from tests.finetuning import labels_file
 from tests.finetuning import pretrained
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 

@@ -12,7 +12,7 @@ from behavior_lm.recipes.ranking_run import load_ranking_run
 from behavior_lm.recipes.train import train
 from tests.requests_shop import shop_config
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 ONE_STEP = dict(

@@ -18,7 +18,7 @@ from behavior_lm.recipes.train import train
 from experiments.benchmarks.rank.latency import measure
 from tests.requests_shop import shop_config
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 

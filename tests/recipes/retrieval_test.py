@@ -25,7 +25,7 @@ from configs.retrieval import get_config
 from configs.retrieval import OBJECTIVES
 from tests.items import item_dataset
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 

@@ -25,7 +25,7 @@ from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset
 from tests.tiny import tiny_events
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 REPO = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ from tests.artifacts import example_records
 from tests.reporting import example_run
 from tests.reporting.markup_test import read
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 EVIL = "<script>alert(1)</script>"

@@ -20,7 +20,7 @@ from behavior_lm.synthetic.generate import SyntheticConfig
 from experiments.studies.synthetic.log_statistics import compare
 from experiments.studies.synthetic.log_statistics import log_statistics
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 RESULT = (

@@ -85,11 +85,13 @@ class Ranker:
       ValueError: if an action is not before the request, or a context column
         is no feature.
     """
-    user = self._arrays.user(actions or UserActions(), time, user_vector)
-    shared = self._arrays.context(context or {})
-    found = [np.zeros((0, len(self.heads)), np.float32)]
-    sizes = self.manifest["sizes"]
-    for number, arrays in self._arrays.batches(candidates, shared, sizes):
-      scores = self._program(self._weights, arrays | user)
-      found.append(np.asarray(scores)[:number])
-    return np.concatenate(found)
+    return self._arrays.rank(
+        lambda arrays, user: self._program(self._weights, arrays | user),
+        candidates,
+        sizes=self.manifest["sizes"],
+        num_heads=len(self.heads),
+        time=time,
+        actions=actions,
+        context=context,
+        user_vector=user_vector,
+    )

@@ -4,7 +4,7 @@
 give their models the same numbers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -16,6 +16,10 @@ from behavior_lm.data.features.values import normalise
 from behavior_lm.data.features.values import NUM_SPECIAL
 from behavior_lm.data.features.values import UNKNOWN
 from behavior_lm.data.features.values import value_ids
+
+
+class RequestError(ValueError):
+  """A request that cannot be answered."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +64,41 @@ class RequestArrays:
     }
     self._numbers = list(about["schema"]["dense"])
 
+  def rank(
+      self,
+      score: Callable[[dict[str, np.ndarray], dict[str, np.ndarray]], Any],
+      candidates: Sequence[str],
+      *,
+      sizes: Sequence[int],
+      num_heads: int,
+      time: int,
+      actions: UserActions | None,
+      context: Mapping[str, Any] | None,
+      user_vector: np.ndarray | None,
+  ) -> np.ndarray:
+    """Scores candidates for one user; see `inference.ranker` for arguments.
+
+    Args:
+      score: fields of the candidates and of the user -> [rows, heads].
+      candidates, sizes: see `batches`.
+      num_heads: numbers that `score` gives per candidate.
+      time, actions, user_vector: see `user`.
+      context: see `context`.
+
+    Returns:
+      [candidates, heads] float32.
+
+    Raises:
+      RequestError: if an action is not before the request, or a context column
+        is no feature.
+    """
+    user = self.user(actions or UserActions(), time, user_vector)
+    shared = self.context(context or {})
+    found = [np.zeros((0, num_heads), np.float32)]
+    for number, arrays in self.batches(candidates, shared, sizes):
+      found.append(np.asarray(score(arrays, user))[:number])
+    return np.concatenate(found)
+
   def user(
       self,
       actions: UserActions,
@@ -69,7 +108,7 @@ class RequestArrays:
     """The fields of the user, one row each.
 
     Raises:
-      ValueError: if an action is not before the request.
+      RequestError: if an action is not before the request.
     """
     out: dict[str, np.ndarray] = {}
     if self.about["user_dim"]:
@@ -85,7 +124,7 @@ class RequestArrays:
     items = self._columns[self.about["candidate"]][1]
     times = np.asarray(actions.times, np.int64)
     if (times >= time).any():
-      raise ValueError(
+      raise RequestError(
           f"request at {time}: an action is at or after the time of its"
           " request, so it may give the answer away. Give actions strictly"
           " before the request alone."
@@ -111,7 +150,7 @@ class RequestArrays:
     """{"ids" or "dense": {column: number}} that all candidates share.
 
     Raises:
-      ValueError: if a name is no feature of one value.
+      RequestError: if a name is no feature of one value.
     """
     found: dict[str, dict[int, float]] = {"ids": {}, "dense": {}}
     for name, value in values.items():
@@ -122,7 +161,7 @@ class RequestArrays:
         found["dense"] |= self._dense(self._numbers.index(name), value)
       else:
         known = ", ".join([*self._columns, *self._numbers])
-        raise ValueError(
+        raise RequestError(
             f"context column {name!r} is no feature of one value; they are"
             f" {known}."
         )

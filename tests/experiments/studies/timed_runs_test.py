@@ -16,7 +16,7 @@ from experiments.studies import timed_runs
 from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 MINUTES = 0.01

@@ -1,9 +1,6 @@
 """The exported ranker against the live one."""
 
 import json
-import os
-import subprocess
-import sys
 
 from flax import nnx
 import jax
@@ -21,6 +18,7 @@ from behavior_lm.recipes import ranking
 from behavior_lm.recipes.ranking import Ranking
 from behavior_lm.recipes.ranking_run import RankingRun
 from behavior_lm.training.state import split_model
+from tests.inference.stores.bare_process import run_bare
 from tests.requests_shop import shop_config
 
 NOW = 1_700_100_000_000_000
@@ -114,16 +112,7 @@ def test_an_exported_ranker_gives_the_same_probabilities(folder, live):
 
 @pytest.mark.slow
 def test_a_process_with_jax_and_numpy_alone_ranks_too(folder, live, tmp_path):
-  env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-  done = subprocess.run(
-      [sys.executable, "-c", PROGRAM, folder, "out.npy"],
-      cwd=tmp_path,
-      env=env,
-      capture_output=True,
-      text=True,
-      timeout=300,
-  )
-  assert done.returncode == 0, done.stderr[-2000:]
+  run_bare(PROGRAM, folder, "out.npy", cwd=tmp_path)
   want = live.rank(REQUESTS[0][0], **of(REQUESTS[0]))
   np.testing.assert_allclose(np.load(tmp_path / "out.npy"), want, atol=1e-5)
 

@@ -1,9 +1,6 @@
 """The exported encoder against the live one, in a process of its own."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +11,7 @@ from behavior_lm.inference.stores.stablehlo import export_encoder
 from behavior_lm.inference.stores.stablehlo import ProgramSpec
 from tests.inference.fake_runs import make_run
 from tests.inference.fake_runs import random_sequences
+from tests.inference.stores.bare_process import run_bare
 
 # Everything but jax, what jax needs, and NumPy seems not to be installed.
 PROGRAM = """
@@ -60,16 +58,7 @@ def run_alone(folder, sequences, tmp_path):
     arrays[f"tokens_{n}"] = sequence["tokens"]
     arrays[f"times_{n}"] = sequence["timestamp"]
   np.savez(tmp_path / "data.npz", **arrays)
-  env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-  done = subprocess.run(
-      [sys.executable, "-c", PROGRAM, folder, "data.npz", "out.npy"],
-      cwd=tmp_path,
-      env=env,
-      capture_output=True,
-      text=True,
-      timeout=300,
-  )
-  assert done.returncode == 0, done.stderr[-2000:]
+  run_bare(PROGRAM, folder, "data.npz", "out.npy", cwd=tmp_path)
   return np.load(tmp_path / "out.npy")
 
 

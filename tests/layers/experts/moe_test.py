@@ -14,7 +14,7 @@ from behavior_lm.layers.experts.moe import MoEConfig
 from behavior_lm.training.state import merge_model
 from behavior_lm.training.state import split_model
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 DIM, EXPERTS, ROWS = 8, 5, 4

@@ -11,7 +11,7 @@ from behavior_lm.recipes.train import train
 from behavior_lm.training import loop
 from tests.tiny import tiny_config
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 SCHEDULE = "16:0.5,32:0.5"

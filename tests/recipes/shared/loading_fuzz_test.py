@@ -12,7 +12,7 @@ from tests.damage import damages
 from tests.damage import fuzz
 from tests.inference.fake_runs import make_run
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 

@@ -9,7 +9,7 @@ from behavior_lm.inference.embedder import Embedder
 from tests.inference.fake_runs import make_run
 from tests.inference.fake_runs import random_sequences
 
-# All wait for what the first one makes.
+# The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
 
 
