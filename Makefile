@@ -71,6 +71,10 @@ fuzz: .venv/.complete ## random dirt and damage for hours; FUZZ= optional
 	@BEHAVIOR_LM_FUZZ=$(or $(FUZZ),1000000) $(PYTHON) -m pytest -q \
 	  $$(find tests -name '*fuzz_test.py')
 
+.PHONY: numerics
+numerics: .venv/.complete ## all programs against safer builds; for a new jaxlib
+	@BEHAVIOR_LM_NUMERICS=all $(PYTHON) -m pytest -q tests/numerics_test.py
+
 .PHONY: peers
 peers: .venv-peers/.complete ## make .venv-peers: what we compare ourselves with
 

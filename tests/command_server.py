@@ -2,8 +2,8 @@
 
 Importing jax and its libraries takes seconds, and a test of a command that
 refuses its flags does nothing else. Of each environment one server is started;
-it forks a child per command, which runs it as `python SCRIPT` would. Tests that
-kill a command, or that are about imports, start processes of their own.
+it forks a child per command, which runs it as `python SCRIPT` would. Tests
+about imports start processes of their own.
 """
 
 import atexit
@@ -40,6 +40,11 @@ _PRELOADED = (
 )
 
 
+def environment(**more):
+  """The variables of a command: this checkout's modules, a wide terminal."""
+  return os.environ | {"PYTHONPATH": str(REPO), "COLUMNS": "120"} | more
+
+
 @functools.cache
 def _server(environment: tuple[tuple[str, str], ...]) -> subprocess.Popen:
   return subprocess.Popen(
@@ -51,8 +56,10 @@ def _server(environment: tuple[tuple[str, str], ...]) -> subprocess.Popen:
   )
 
 
-def run(script, *arguments, cwd=REPO, env=None, timeout=300):
+def run(script, *arguments, cwd=REPO, env=None, timeout=300, send=None):
   """What `python SCRIPT ARGUMENTS` ends with, a subprocess.CompletedProcess.
+
+  Of a command that a signal ends, `returncode` is minus its number.
 
   Args:
     script: path from the checkout's root.
@@ -61,8 +68,11 @@ def run(script, *arguments, cwd=REPO, env=None, timeout=300):
     env: all of its variables; None is those of this process, and this
       checkout's modules.
     timeout: seconds after which it is killed.
+    send: (signal number, path, count): the signal is sent once the file has so
+      many lines, or the folder so many files.
   """
-  env = os.environ | {"PYTHONPATH": str(REPO)} if env is None else env
+  # Each environment is another server, so the tests share one.
+  env = environment() if env is None else env
   # Which test runs is no reason for another server.
   env = {key: env[key] for key in sorted(env) if key != "PYTEST_CURRENT_TEST"}
   server = _server(tuple(env.items()))
@@ -70,7 +80,12 @@ def run(script, *arguments, cwd=REPO, env=None, timeout=300):
   with tempfile.TemporaryDirectory() as folder:
     out, error = Path(folder, "out"), Path(folder, "error")
     request = dict(
-        argv=argv, cwd=str(cwd), out=str(out), error=str(error), timeout=timeout
+        argv=argv,
+        cwd=str(cwd),
+        out=str(out),
+        error=str(error),
+        timeout=timeout,
+        send=send and (int(send[0]), str(send[1]), send[2]),
     )
     server.stdin.write(json.dumps(request) + "\n")
     server.stdin.flush()
@@ -80,19 +95,31 @@ def run(script, *arguments, cwd=REPO, env=None, timeout=300):
     )
 
 
-def _wait(child: int, timeout: float) -> int:
+def _wait(child: int, timeout: float, send) -> int:
   deadline = time.monotonic() + timeout
   while time.monotonic() < deadline:
     done, status = os.waitpid(child, os.WNOHANG)
     if done:
       return os.waitstatus_to_exitcode(status)
+    if send and _size(Path(send[1])) >= send[2]:
+      os.kill(child, send[0])
+      send = None
     time.sleep(0.01)
   os.kill(child, signal.SIGKILL)
   return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def _size(path: Path) -> int:
+  """Lines of a file, or files of a folder."""
+  if path.is_dir():
+    return len(list(path.iterdir()))
+  return path.read_text().count("\n") if path.exists() else 0
+
+
 def _become(request) -> None:
   """Runs the command in this process, which is a child."""
+  # A shell starts background jobs without it, and with them the tests.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
   for number, name in ((1, "out"), (2, "error")):
     os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT), number)
@@ -128,7 +155,7 @@ def _serve() -> None:
     child = os.fork()
     if not child:
       _become(request)
-    print(_wait(child, request["timeout"]), flush=True)
+    print(_wait(child, request["timeout"], request["send"]), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""Runs every compiled program that ships once, and saves what it returns.
+"""Runs compiled programs that ship once, and saves what they return.
 
 A process of its own, run twice by numerics_test.py: XLA reads its flags once.
 
-  python tests/numerics_programs.py OUT.npz
+  python tests/numerics_programs.py OUT.npz [all]
+
+Without `all` they are every kernel, every time encoding, and one model for
+each kind of program; `make numerics` runs all models.
 
 The shapes are those of real sizes: the known miscompile spares small arrays.
 An array of OUT.npz is named PROGRAM:PATH/TO/LEAF.
@@ -189,20 +192,24 @@ def model_programs(
   }
 
 
-def model_variants() -> dict[str, ml_collections.ConfigDict]:
+def model_variants(every: bool) -> dict[str, ml_collections.ConfigDict]:
   """Each model with masked events, one per kernel in bfloat16 too.
 
   BERT has buckets of time, next events (as a causal model), and `base`, which
   has the paper's layout, at two rows: the others share all that. Two layers
   have the programs of many, and most of the time goes into compiling.
+
+  Args:
+    every: False leaves out what shares most of its program with another: the
+      models whose kernel is dense, variants of BERT, bfloat16 but of BERT.
   """
   found = {}
-  for model in ENCODERS:
+  for model in ENCODERS if every else HALF_PRECISION:
     masked, following = "masked_events", "next_events"
     variants = [("small", masked, "gate", "float32")]
-    if model in HALF_PRECISION:
+    if model == "bert" or every and model in HALF_PRECISION:
       variants += [("small", masked, "gate", "bfloat16")]
-    if model == "bert":
+    if model == "bert" and every:
       variants += [("small", masked, "bucket", "float32")]
       variants += [("base", masked, "gate", "float32")]
       variants += [("small", following, "gate", "float32")]
@@ -221,7 +228,7 @@ def model_variants() -> dict[str, ml_collections.ConfigDict]:
   return found
 
 
-def programs() -> dict[str, Callable[[], Any]]:
+def programs(every: bool) -> dict[str, Callable[[], Any]]:
   found: dict[str, Callable[[], Any]] = {KNOWN_MISCOMPILE: miscompile}
   for kind, causal in itertools.product(KERNELS, (False, True)):
     found[f"{kind} attention, causal={causal}, float32"] = functools.partial(
@@ -229,12 +236,12 @@ def programs() -> dict[str, Callable[[], Any]]:
     )
   for name in TIME_ENCODINGS:
     found[f"time {name}, float32"] = functools.partial(time_program, name)
-  for name, config in model_variants().items():
+  for name, config in model_variants(every).items():
     # All models pool and score with the same code.
-    every = name == FULL
+    full = name == FULL
     small = "small, masked_events, gate, float32" in name
-    poolings = POOLINGS if every else ("mean",) if small else ()
-    found[name] = functools.partial(model_programs, config, poolings, every)
+    poolings = POOLINGS if full else ("mean",) if small else ()
+    found[name] = functools.partial(model_programs, config, poolings, full)
   return found
 
 
@@ -249,7 +256,7 @@ def named_leaves(name: str, tree: Any) -> dict[str, np.ndarray]:
 
 def main() -> None:
   arrays = {}
-  for name, run in programs().items():
+  for name, run in programs(every="all" in sys.argv[2:]).items():
     arrays |= named_leaves(name, run())
   np.savez(sys.argv[1], **arrays)
 

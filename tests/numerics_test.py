@@ -4,7 +4,8 @@ jaxlib 0.12.0.1 on CPU returns garbage for a dot whose right operand is a
 broadcast made inside the program and whose result feeds a reduction. The flag
 below switches the faulty fusion off, for 17 % of a training step. So programs
 that ship run once with it and once without: one difference, and the flag
-becomes the default.
+becomes the default. `make numerics` compares all programs, for a new jaxlib;
+`make test` compares one of each kind.
 """
 
 import os
@@ -33,7 +34,12 @@ Arrays = dict[str, np.ndarray]
 def start_programs(out: Path, flag: str) -> subprocess.Popen:
   # Without the flags of the other tests: programs as users compile them.
   return subprocess.Popen(
-      [sys.executable, "tests/numerics_programs.py", str(out)],
+      [
+          sys.executable,
+          "tests/numerics_programs.py",
+          str(out),
+          os.environ.get("BEHAVIOR_LM_NUMERICS", ""),
+      ],
       cwd=REPO,
       env={**os.environ, "PYTHONPATH": str(REPO), "XLA_FLAGS": flag},
       stderr=subprocess.PIPE,

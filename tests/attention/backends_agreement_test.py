@@ -137,10 +137,10 @@ def test_every_kind_is_compared_here():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("dtype", "rows"), [("float32", 6), ("bfloat16", 3)])
 @pytest.mark.parametrize("kind", SPECS)
-def test_attention_is_dense_attention_under_its_mask(kind, dtype):
-  @settings(max_examples=8)
+def test_attention_is_dense_attention_under_its_mask(kind, dtype, rows):
+  @settings(max_examples=rows)
   @given(
       seed=st.integers(0, 10**6),
       length=st.sampled_from([1, 2, 31, 64, 129, 200]),

@@ -1,42 +1,17 @@
-from pathlib import Path
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
 from behavior_lm.artifacts.vectors import read_embeddings
+from tests import command_server
 from tests.inference.dataset_embeddings_test import make_dataset
 from tests.inference.dataset_embeddings_test import make_log
 from tests.inference.fake_runs import make_run
 
-REPO = Path(__file__).resolve().parents[2]
 
-
-def start(*args):
-  return subprocess.Popen(
-      [sys.executable, "experiments/embed.py", *map(str, args)],
-      cwd=REPO,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
-  )
-
-
-def finish(process):
-  out, err = process.communicate(timeout=900)
-  return process.returncode, out, err
-
-
-def wait_for_parts(process, folder, count):
-  """Until so many parts are there; False if the process ended before."""
-  deadline = time.monotonic() + 900
-  while process.poll() is None and time.monotonic() < deadline:
-    if len(list(folder.glob("*.parquet"))) >= count:
-      return True
-    time.sleep(0.01)
-  return False
+def embed(*args, send=None):
+  done = command_server.run("experiments/embed.py", *args, send=send)
+  return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +25,6 @@ def dataset(tmp_path_factory):
   return make_dataset(tmp_path_factory.mktemp("dataset") / "a", log).path
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -62,15 +36,14 @@ def dataset(tmp_path_factory):
     ],
 )
 def test_bad_usage_ends_with_one_line(args, message):
-  code, out, err = finish(start(*args))
+  code, out, err = embed(*args)
   assert code == 2 and out == ""
   assert err.startswith("error: ") and message in err
   assert err.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_a_run_folder_that_is_none_ends_with_one_line(dataset, tmp_path):
-  code, out, err = finish(start("--run", tmp_path, "--data", dataset))
+  code, out, err = embed("--run", tmp_path, "--data", dataset)
   assert code == 2 and out == ""
   assert "no config.json, so this is no run folder" in err
   assert err.count("\n") == 1
@@ -80,18 +53,13 @@ def test_a_run_folder_that_is_none_ends_with_one_line(dataset, tmp_path):
 def test_a_killed_run_goes_on_and_gives_the_same_file(run, dataset, tmp_path):
   killed, whole = tmp_path / "k.parquet", tmp_path / "w.parquet"
   args = ["--run", run, "--data", dataset, "--part_events", 100, "--out"]
-  process = start(*args, killed)
-  assert wait_for_parts(process, tmp_path / "k.parquet.parts", 3)
-  process.kill()
-  process.communicate()
-  assert process.returncode == -signal.SIGKILL
+  parts = tmp_path / "k.parquet.parts"
+  code, _, _ = embed(*args, killed, send=(signal.SIGKILL, parts, 5))
+  assert code == -signal.SIGKILL
   assert not killed.exists()
 
-  process = start(*args, killed)
-  there = len(list((tmp_path / "k.parquet.parts").glob("*.parquet")))
-  assert wait_for_parts(process, tmp_path / "k.parquet.parts", there + 3)
-  process.send_signal(signal.SIGTERM)
-  code, out, err = finish(process)
+  more = len(list(parts.iterdir())) + 3
+  code, out, err = embed(*args, killed, send=(signal.SIGTERM, parts, more))
   assert code == 128 + signal.SIGTERM and "parts are there already" in out
   assert err.endswith(
       "stopped by SIGTERM; the same command continues from the last"
@@ -100,13 +68,13 @@ def test_a_killed_run_goes_on_and_gives_the_same_file(run, dataset, tmp_path):
   assert "Traceback" not in err
   assert not killed.exists()
 
-  code, out, err = finish(start(*args, killed))
+  code, out, err = embed(*args, killed)
   assert code == 0, err
   assert "parts are there already" in out
   assert f"embeddings: {killed} (" in out
   assert "sequences/s" in out and "events/s" in out
 
-  code, out, err = finish(start(*args, whole))
+  code, out, err = embed(*args, whole)
   assert code == 0 and "already" not in out, err
   assert killed.read_bytes() == whole.read_bytes()
   frame, _ = read_embeddings(whole)

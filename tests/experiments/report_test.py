@@ -1,5 +1,3 @@
-import os
-
 import pytest
 
 from tests import command_server
@@ -7,12 +5,8 @@ from tests.reporting import example_run
 
 
 def report(*args):
-  env = os.environ | {"PYTHONPATH": str(command_server.REPO)}
-  return command_server.run(
-      "experiments/report.py",
-      *args,
-      env=env | {"MPLBACKEND": "module://no.such.backend"},
-  )
+  env = command_server.environment(MPLBACKEND="module://no.such.backend")
+  return command_server.run("experiments/report.py", *args, env=env)
 
 
 @pytest.mark.slow

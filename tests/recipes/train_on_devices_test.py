@@ -1,32 +1,16 @@
 import json
-import os
-from pathlib import Path
-import subprocess
-import sys
 
 import pytest
 
+from tests import command_server
 from tests.devices import several_devices
-
-REPO = Path(__file__).resolve().parents[2]
 
 
 def run_on(devices, dataset, run, data, model, steps=4, architecture="bert"):
-  env = os.environ | {
-      "XLA_FLAGS": several_devices(devices),
-      "PJRT_NPROC": "16",
-      "PYTHONPATH": str(REPO),
-  }
-  done = subprocess.run(
-      [
-          sys.executable,
-          "tests/recipes/multi_device_program.py",
-          *map(str, (dataset, run, data, model, steps, architecture)),
-      ],
-      cwd=REPO,
-      env=env,
-      capture_output=True,
-      text=True,
+  done = command_server.run(
+      "tests/recipes/multi_device_program.py",
+      *(dataset, run, data, model, steps, architecture),
+      env=command_server.environment(XLA_FLAGS=several_devices(devices)),
       timeout=500,
   )
   assert done.returncode == 0, done.stderr[-3000:]

@@ -1,12 +1,7 @@
 """Whole runs over tokens; the loop itself is tested with a toy recipe."""
 
-import os
-from pathlib import Path
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -21,14 +16,13 @@ from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.recipes.evaluate import score_run
 from behavior_lm.recipes.shared import parts
 from behavior_lm.recipes.train import train
+from tests import command_server
 from tests.tiny import tiny_config
 from tests.tiny import tiny_dataset
 from tests.tiny import tiny_events
 
 # The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
-
-REPO = Path(__file__).resolve().parents[2]
 
 
 def losses(run):
@@ -79,7 +73,8 @@ def test_next_events_are_learned_by_a_causal_model(dataset_path, tmp_path):
   assert len(found) == 2 and found[1] < found[0]
 
 
-def command(dataset_path, run, *more):
+def run_command(dataset_path, run, send=None):
+  """The command that makes `whole_run`."""
   changes = {
       "data.path": dataset_path,
       "data.max_length": 32,
@@ -90,53 +85,33 @@ def command(dataset_path, run, *more):
       "checkpoint_every": 7,
       "total_steps": 50,
   }
-  return [
-      sys.executable,
+  return command_server.run(
       "experiments/train.py",
       "--config=configs/pretrain.py:size=tiny,runlocal=1",
       f"--workdir={run}",
       *(f"--config.{name}={value}" for name, value in changes.items()),
-      *more,
-  ]
-
-
-def start_and_send(dataset_path, run, number, after_step):
-  """Starts the command and signals it once it has logged `after_step`."""
-  process = subprocess.Popen(
-      command(dataset_path, run),
-      cwd=REPO,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
+      send=send,
   )
-  path, deadline = run / "metrics.jsonl", time.monotonic() + 300
-  while time.monotonic() < deadline and process.poll() is None:
-    if path.exists() and path.read_text().count("\n") >= after_step:
-      break
-    time.sleep(0.01)
-  os.kill(process.pid, number)
-  out, _ = process.communicate(timeout=300)
-  return process.returncode, out
 
 
-@pytest.mark.parametrize(
-    ("number", "after_step"),
-    [(signal.SIGKILL, 9), (signal.SIGTERM, 4), (signal.SIGINT, 4)],
-)
 def test_a_run_that_is_stopped_goes_on_bit_for_bit(
-    dataset_path, tmp_path, whole_run, number, after_step
+    dataset_path, tmp_path, whole_run
 ):
-  run = tmp_path / "run"
-  code, out = start_and_send(dataset_path, run, number, after_step)
-  stopped = max(losses(run))
-  assert stopped < 50, "stopped too late to test anything"
-  if number != signal.SIGKILL:
-    assert code == 0, out
-    assert signal.Signals(number).name in out
-    assert (run / "checkpoints" / str(stopped)).is_dir()
-  done = subprocess.run(
-      command(dataset_path, run), cwd=REPO, capture_output=True, text=True
-  )
+  """Three times: Ctrl-C, SIGTERM and kill -9."""
+  run, stopped = tmp_path / "run", 0
+  for number, more in (
+      (signal.SIGINT, 4), (signal.SIGTERM, 4), (signal.SIGKILL, 9)
+  ):
+    send = (number, run / "metrics.jsonl", stopped + more)
+    done = run_command(dataset_path, run, send)
+    assert stopped < (stopped := max(losses(run))) < 50, "it came too late"
+    if number == signal.SIGKILL:
+      assert done.returncode == -number
+    else:
+      assert done.returncode == 0, done.stderr
+      assert number.name in done.stdout + done.stderr
+      assert (run / "checkpoints" / str(stopped)).is_dir()
+  done = run_command(dataset_path, run)
   assert done.returncode == 0, done.stderr
   assert losses(run) == losses(whole_run)
 

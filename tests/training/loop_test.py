@@ -1,12 +1,8 @@
 """The loop with a recipe that knows no tokens; tests/recipes has real runs."""
 
 import json
-import os
-from pathlib import Path
 import shutil
 import signal
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -16,12 +12,12 @@ import pytest
 from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.common.errors import UserError
 from behavior_lm.training.checkpoint import Checkpoints
+from tests import command_server
 from tests.devices import several_devices
 from tests.toy_recipe import toy_config
 from tests.toy_recipe import ToyRecipe
 from tests.toy_recipe import train_toy
 
-REPO = Path(__file__).resolve().parents[2]
 DEVICE = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
 
@@ -91,21 +87,11 @@ def test_a_run_stopped_in_the_middle_goes_on_bit_for_bit(whole, tmp_path):
 
 
 def start(run, devices, kill_after=0):
-  env = os.environ | {
-      "XLA_FLAGS": several_devices(devices),
-      "PYTHONPATH": str(REPO),
-  }
-  return subprocess.run(
-      [
-          sys.executable,
-          *("-m", "tests.toy_recipe", str(run)),
-          f"--kill_after={kill_after}",
-      ],
-      cwd=REPO,
-      env=env,
-      capture_output=True,
-      text=True,
-      timeout=300,
+  return command_server.run(
+      "tests/toy_recipe.py",
+      run,
+      f"--kill_after={kill_after}",
+      env=command_server.environment(XLA_FLAGS=several_devices(devices)),
   )
 
 

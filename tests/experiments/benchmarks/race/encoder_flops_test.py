@@ -24,7 +24,7 @@ from tests.attention.comparing import hash_order
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     length=st.integers(1, 40),
     window=st.integers(1, 12),
