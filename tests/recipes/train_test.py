@@ -79,6 +79,7 @@ def run_command(dataset_path, run, send=None):
       "data.path": dataset_path,
       "data.max_length": 32,
       "data.batch_size": 4,
+      "model.num_layers": 1,
       "model.embed_dim": 16,
       "model.mlp_dim": 32,
       "log_every": 1,
