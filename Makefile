@@ -82,6 +82,9 @@ peers: .venv-peers/.complete ## make .venv-peers: what we compare ourselves with
 	@$(call find_python,3.11,3.11); "$$python" -m venv --clear .venv-peers
 	@echo "== installing torch, transformers and others into .venv-peers"
 	@.venv-peers/bin/python $(PIP_INSTALL) -r requirements-peers.txt
+	@# Its metrics run with the NumPy of the others; what it asks for is older.
+	@.venv-peers/bin/python $(PIP_INSTALL) --no-deps \
+	  RecTools==0.19.0 pm-implicit==0.7.3 typeguard==4.6.1 fastrlock==0.8.4
 	@touch $@
 
 .PHONY: clean
