@@ -8,7 +8,9 @@ model = fit(config, "logs.parquet", "labels.csv", "runs/bot")
 model.predict(logs)  # user_id, bot
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import functools
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,14 @@ import polars as pl
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.progress import CommandProgress
+from behavior_lm.data.fields import Batch
 from behavior_lm.data.reading import Reading
+from behavior_lm.data.token_source import Fields
 from behavior_lm.evaluation.label_scores import make_label_program
+from behavior_lm.inference.attribution import hide_events
+from behavior_lm.inference.attribution import make_attribution
+from behavior_lm.inference.attribution import TABLE
+from behavior_lm.inference.attribution import token_table
 from behavior_lm.inference.frames import cut_frame
 from behavior_lm.inference.inputs import groups
 from behavior_lm.inference.inputs import last_windows
@@ -51,8 +59,8 @@ class FineTuned:
     self.config, self.space, self.step = run.config, run.space, run.step
     model = merge_model(run.graphdef, run.params, run.model_state)
     merge_lora(model.encoder)
-    graphdef, *self._state = split_model(model)
-    self._program = jax.jit(make_label_program(graphdef))
+    self._graphdef, *self._state = split_model(model)
+    self._program = jax.jit(make_label_program(self._graphdef))
     self._names = run.fields
     self._reader = Reader(
         run.tokenizer, Reading.of(run.config.data), run.categories
@@ -80,6 +88,69 @@ class FineTuned:
     Raises:
       UserError: if the table cannot be read.
     """
+    table, batches = self._read(logs)
+    found = [np.empty((0, self.space.num_outputs), np.float32)]
+    for group, batch in batches:
+      # One sequence is one row, whose only segment is the first.
+      outputs = self._program(*self._state, batch)[: len(group), 0]
+      found.append(np.asarray(outputs))
+    predicted = self.space.decode(np.concatenate(found))
+    return table.select(schema.USER_ID).with_columns(
+        **{name: _column(values) for name, values in predicted.items()}
+    )
+
+  def attribute(
+      self,
+      logs: pl.DataFrame,
+      label: str = "",
+      output: int = 0,
+      steps: int = 32,
+  ) -> pl.DataFrame:
+    """Which events carry a prediction, see `inference.attribution`.
+
+    Args:
+      logs: see `predict`.
+      label: the label that is predicted; empty is the first one.
+      output: of its outputs, for a label of several classes.
+      steps: of the integral; the more, the nearer the sum of all shares is to
+        the difference that they share out.
+
+    Returns:
+      A row per token of the last window of each user: user_id, timestamp (of
+      the token's first event), token, attribution (what it adds to the logit,
+      or to the number of a regression), and the same for all tokens of a user:
+      prediction (the logit), baseline (that of the same sequence with its
+      events hidden). The attributions of a user and of CLS add up to the
+      difference of the two.
+
+    Raises:
+      UserError: if the table cannot be read, or there is no such label.
+    """
+    column = self.space.output_column(label, output)
+    program = jax.jit(make_attribution(self._graphdef, steps))
+    fields = self._reader.reading.table
+    table, batches = self._read(logs)
+    users = iter(table.rows())
+    frames: list[pl.DataFrame] = []
+    for group, batch in batches:
+      arrays = program(
+          *self._state, batch, hide_events(batch, fields), column
+      )
+      shares, ends = map(np.asarray, arrays)
+      frames.extend(
+          token_table(sequence, user, start, shares[row], ends[:, row])
+          for row, (sequence, (user, start, _)) in enumerate(
+              zip(group, itertools.islice(users, len(group)), strict=True)
+          )
+      )
+    names = pl.Series(self._reader.tokenizer.tokens)
+    found = pl.concat(frames) if frames else pl.DataFrame(schema=TABLE)
+    return found.with_columns(token=names.gather(found["token"]))
+
+  def _read(
+      self, logs: pl.DataFrame
+  ) -> tuple[pl.DataFrame, Iterator[tuple[tuple[Fields, ...], Batch]]]:
+    """A row per user; their sequences, and the last window of each, as rows."""
     excluded = [*filter(None, self.config.task.excluded.split(","))]
     if excluded and schema.EVENT_ID in logs.columns:
       logs = logs.filter(
@@ -88,22 +159,14 @@ class FineTuned:
     table, sequences = cut_frame(logs, self._reader)
     max_length = int(self.config.data.max_length)
     size = max(1, _BATCH_TOKENS // max_length)
-    found = [np.empty((0, self.space.num_outputs), np.float32)]
-    for group in groups(sequences, size):
-      batch = last_windows(
-          group,
-          self._names,
-          self._reader.reading.table,
-          max_length=max_length,
-          batch_size=size,
-      )
-      # One sequence is one row, whose only segment is the first.
-      outputs = self._program(*self._state, batch)[: len(group), 0]
-      found.append(np.asarray(outputs))
-    predicted = self.space.decode(np.concatenate(found))
-    return table.select(schema.USER_ID).with_columns(
-        **{name: _column(values) for name, values in predicted.items()}
+    read = functools.partial(
+        last_windows,
+        names=self._names,
+        table=self._reader.reading.table,
+        max_length=max_length,
+        batch_size=size,
     )
+    return table, ((group, read(group)) for group in groups(sequences, size))
 
 
 def fit(

@@ -219,7 +219,8 @@ class Encoder(nnx.Module):
     Args:
       batch: the arrays that `config.fields` names, [batch, length] each; the
         position encoding of the embeddings reads `places` instead of
-        `positions` where the batch has them.
+        `positions` where the batch has them. The result of `embedded` may
+        stand under that name: then it is not computed again.
       offsets: [batch, n] row offsets, if only those states are wanted: the
         last layer then computes no others.
       layer: 0 (embeddings) to num_layers, which is also None.
@@ -239,16 +240,9 @@ class Encoder(nnx.Module):
           " embeddings"
       )
     segment_ids, positions = batch["segment_ids"], batch["positions"]
-    hidden = self.embed(
-        batch["tokens"],
-        batch.get("places", positions) + self.first_position,
-        batch["time_gaps"],
-        segment_ids,
-        {name: batch[name] for name, _ in self.config.features},
-        sessions=batch["sessions"] if self.config.session_rows else None,
-        deterministic=deterministic,
-        rngs=rngs,
-    )
+    hidden = batch.get("embedded")
+    if hidden is None:
+      hidden = self.embedded(batch, deterministic=deterministic, rngs=rngs)
     shared: dict[str, Any] = dict(
         positions=positions, deterministic=deterministic, rngs=rngs
     )
@@ -271,6 +265,25 @@ class Encoder(nnx.Module):
           **shared,
       )
     return hidden if self.final_norm is None else self.final_norm(hidden)
+
+  def embedded(
+      self,
+      batch: Mapping[str, jax.Array],
+      *,
+      deterministic: bool = True,
+      rngs: nnx.Rngs | None = None,
+  ) -> jax.Array:
+    """[batch, length, embed_dim] that the first layer reads, see `encode`."""
+    return self.embed(
+        batch["tokens"],
+        batch.get("places", batch["positions"]) + self.first_position,
+        batch["time_gaps"],
+        batch["segment_ids"],
+        {name: batch[name] for name, _ in self.config.features},
+        sessions=batch["sessions"] if self.config.session_rows else None,
+        deterministic=deterministic,
+        rngs=rngs,
+    )
 
   def run_layers(
       self,

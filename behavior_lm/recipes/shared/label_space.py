@@ -46,6 +46,27 @@ class LabelSpace:
   def num_columns(self) -> int:
     return sum(target.columns for target in self.targets)
 
+  def output_column(self, label: str, number: int = 0) -> int:
+    """The column of the outputs that predicts a label.
+
+    Args:
+      label: its name; empty is the first.
+      number: of its outputs, for a label of several classes.
+
+    Raises:
+      UserError: if there is no such output.
+    """
+    found, at = [], 0
+    for target in self.targets:
+      if label in ("", target.name) and 0 <= number < target.outputs:
+        return at + number
+      found.append(f"{target.name} ({target.outputs})")
+      at += target.outputs
+    raise UserError(
+        f"label {label!r}, output {number}: the labels of this run, with their"
+        f" numbers of outputs, are {', '.join(found)}."
+    )
+
   def encode(self, table: SampleTable, rows: np.ndarray) -> np.ndarray:
     """[n, columns] float32 of some rows; regressions in their own units."""
     known = {LABEL + name: values for name, values in self.classes.items()}
