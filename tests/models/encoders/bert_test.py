@@ -9,9 +9,10 @@ import pytest
 from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.language_model import LanguageModel
 from tests.models.encoders.encoder_test import compiled
+from tests.models.encoders.encoder_test import full_rows
 from tests.models.encoders.encoder_test import hidden_by_sequence
 from tests.models.encoders.encoder_test import make
-from tests.models.encoders.encoder_test import one_row
+from tests.models.encoders.encoder_test import VOCAB
 
 bert = functools.partial(make, "bert")
 
@@ -66,7 +67,7 @@ def test_an_unknown_choice_is_an_error_that_names_it(field):
 @pytest.mark.parametrize("position_encoding", ["learned", "sinusoid", "rotary"])
 def test_every_position_encoding_knows_the_order(position_encoding):
   model = bert(position_encoding=position_encoding)
-  batch = one_row()
+  batch = full_rows()
   swapped = jnp.concatenate(
       [batch["tokens"][:, 1:2], batch["tokens"][:, :1], batch["tokens"][:, 2:]],
       axis=1,
@@ -79,3 +80,47 @@ def test_every_position_encoding_knows_the_order(position_encoding):
 def test_a_width_that_heads_do_not_divide_is_an_error():
   with pytest.raises(ValueError, match="not divisible"):
     bert(num_heads=3)
+
+
+@pytest.mark.slow
+def test_frequent_rows_of_tables_learn_in_bfloat16_as_in_float32():
+  """Sums of thousands of numbers: in bfloat16 they stop growing at 256."""
+  rng = np.random.default_rng(0)
+  shape = (8, 512)
+  others = rng.integers(5, VOCAB, shape)
+  batch = {
+      # Half of all tokens are one token.
+      "tokens": np.where(rng.random(shape) < 0.5, 7, others),
+      "positions": np.broadcast_to(np.arange(512), shape),
+      "segment_ids": np.ones(shape),
+      "time_gaps": rng.integers(0, 3, shape),
+      "hour": rng.integers(0, 2, shape),
+  }
+  batch = {name: jnp.asarray(x, jnp.int32) for name, x in batch.items()}
+
+  @nnx.jit
+  def gradients(embed):
+    def loss(embed):
+      names = ("tokens", "positions", "time_gaps", "segment_ids")
+      out = embed(
+          *(batch[name] for name in names),
+          {"hour": batch["hour"]},
+          deterministic=True,
+          rngs=None,
+      )
+      return (out.astype(jnp.float32) * jnp.linspace(0, 1, 16)).sum()
+
+    return nnx.grad(loss)(embed)
+
+  options = dict(
+      time_encoding="bucket", features=(("hour", 24),), max_length=512
+  )
+  got, want = (
+      gradients(make("bert", dtype=dtype, **options).embed)
+      for dtype in ("bfloat16", "float32")
+  )
+  paths = jax.tree_util.tree_leaves_with_path(want)
+  for (path, b), a in zip(paths, jax.tree.leaves(got), strict=True):
+    assert a.dtype == jnp.float32
+    error = np.linalg.norm(a - b) / np.linalg.norm(b)
+    assert error < 0.01, jax.tree_util.keystr(path)

@@ -4,8 +4,8 @@ from flax import nnx
 import jax
 import pytest
 
+from tests.models.encoders.encoder_test import full_rows
 from tests.models.encoders.encoder_test import make
-from tests.models.encoders.encoder_test import one_row
 
 
 @pytest.mark.slow
@@ -14,7 +14,7 @@ from tests.models.encoders.encoder_test import one_row
 )
 def test_each_remat_policy_keeps_less_than_the_one_before_it(name, scan):
   """That results stay the same is tested of the layers' stack."""
-  batch = one_row(256)
+  batch = full_rows(256)
   # Two periods of layers at least.
   depth = {"bert": 2, "reformer": 4}[name]
   sizes = dict(num_layers=depth, max_length=256, scan_layers=scan)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.models.encoders.encoder_test import count_parameters
+from tests.models.encoders.encoder_test import full_rows
 from tests.models.encoders.encoder_test import make
-from tests.models.encoders.encoder_test import one_row
 from tests.models.encoders.encoder_test import POOLER
 
 
@@ -20,7 +20,7 @@ def test_longformer_has_as_many_parameters_as_its_authors_published():
 @pytest.mark.slow
 def test_gradients_of_global_projections_are_not_rounded():
   """In bfloat16 too, whether keys are made or few queries meet the states."""
-  batch = one_row()
+  batch = full_rows()
   for max_segments in (2, 32):
     model = make("longformer", dtype="bfloat16", max_segments=max_segments)
     attention = model.layers[0].attention

@@ -1,0 +1,74 @@
+"""Why a fine-tuned model predicts what it does for users of a dataset."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from behavior_lm.common.errors import UserError
+from behavior_lm.data.reading import Reading
+from behavior_lm.data.samples.history import END_OF_HISTORY
+from behavior_lm.data.samples.history import History
+from behavior_lm.downstream.finetune import FineTuned
+from behavior_lm.logs import schema
+from behavior_lm.logs.dataset import open_dataset
+
+
+def user_events(
+    history: History, user: str, max_events: int | None = None
+) -> pl.DataFrame:
+  """The last events of a user as a log: user_id, event_id, design_id, ...
+
+  Args:
+    history: of the dataset.
+    user: raw id.
+    max_events: how many at most; None is all.
+
+  Raises:
+    UserError: if the dataset has no such user.
+  """
+  code = int(history.codes(pl.Series([user]))[0])
+  if code < 0:
+    raise UserError(f"user {user!r} has no events in the dataset.")
+  found = history.before(code, END_OF_HISTORY, max_events=max_events)
+  pairs = history.pairs[found.pop("pair")]
+  return pl.DataFrame({
+      schema.USER_ID: pl.Series([user] * len(pairs)),
+      schema.EVENT_ID: pairs[schema.EVENT_ID],
+      schema.DESIGN_ID: pairs[schema.DESIGN_ID],
+      **found,
+  })
+
+
+def explain_users(
+    run: str | Path,
+    data: str | Path,
+    users: Sequence[str],
+    *,
+    label: str = "",
+    output: int = 0,
+    steps: int = 32,
+) -> pl.DataFrame:
+  """What each of the last events of some users adds to a prediction.
+
+  Args:
+    run: folder of a fine-tuned run.
+    data: a prepared dataset.
+    users: raw ids.
+    label, output, steps: see `FineTuned.attribute`, which says what is
+      returned, too.
+
+  Raises:
+    UserError: if the run or the dataset cannot be read, or a user is not
+      there.
+  """
+  model = FineTuned.load(run)
+  if columns := Reading.of(model.config.data).categorical:
+    raise UserError(
+        f"{run}: this run reads the categorical columns {', '.join(columns)},"
+        " whose values a dataset keeps as codes of its own. Call"
+        " FineTuned.attribute with a table of events."
+    )
+  history = History(open_dataset(data))
+  logs = pl.concat([user_events(history, user) for user in users])
+  return model.attribute(logs, label, output, steps)

@@ -1,0 +1,71 @@
+"""A user's last events, and what each adds to a prediction."""
+
+import numpy as np
+import polars as pl
+
+from behavior_lm.logs import schema
+from behavior_lm.reporting import plots
+
+# Events that are named in the figure: those that add or take most.
+NAMED = 8
+
+
+def draw_attribution(events: pl.DataFrame, label: str) -> plots.Figure:
+  """One bar per event, in order; the largest are named.
+
+  Args:
+    events: rows of one user of `downstream.finetune.FineTuned.attribute`.
+    label: what is predicted.
+  """
+  values = events["attribution"].to_numpy()
+  names = events["token"].to_list()
+  first, last = (
+      events[schema.TIMESTAMP].dt.strftime("%Y-%m-%d %H:%M").item(place)
+      for place in (0, -1)
+  )
+  prediction = events["prediction"].item(0)
+  baseline = events["baseline"].item(0)
+
+  def paint(axes: plots.Axes) -> None:
+    x = np.arange(len(values))
+    for sign, colour, text in (
+        (1, "orange", "adds"), (-1, "blue", "takes away")
+    ):
+      own = sign * values > 0
+      axes.bar(
+          x[own],
+          values[own],
+          width=max(1.0, len(values) / 400),
+          color=plots.COLOURS[colour],
+          label=text,
+      )
+    for place in np.argsort(-np.abs(values))[:NAMED]:
+      up = values[place] >= 0
+      axes.annotate(
+          plots.label_text(names[place]),
+          (x[place], values[place]),
+          xytext=(0, 2 if up else -2),
+          textcoords="offset points",
+          ha="center",
+          va="bottom" if up else "top",
+          rotation=60 if up else -60,
+          fontsize=7,
+      )
+    axes.axhline(0, color=plots.COLOURS["faint"], linewidth=0.8)
+    axes.margins(y=0.35)
+    axes.set(
+        xlabel=f"events from {first} to {last}",
+        ylabel=f"share of {plots.label_text(label)}",
+    )
+    axes.legend(loc="best")
+
+  return plots.draw(
+      "attribution",
+      f"What carries {label}",
+      f"Integrated gradients of the output: it is {prediction:.2f} for these"
+      f" events and {baseline:.2f} with all of them hidden; the bars and the"
+      " share of CLS, the first, add up to the difference. Orange bars add to"
+      " the output, blue ones take away from it.",
+      paint,
+      size=(9.0, 3.6),
+  )
