@@ -44,6 +44,40 @@ EVALUATORS = {"ranking": NextItemRanking}
 # How a history that is longer than the model is cut while training.
 CROPS: dict[str, Any] = {"random": "crop", "windows": "windows", "tail": "last"}
 POSITIONS = ("start", "end")
+# Where a config leaves them open, see `choose_sizes`.
+STEPS_PER_EPOCH, FEWEST_ROWS, MOST_ROWS = 100, 4, 32
+SPARSE_EVENTS, SPARSE_DROPOUT, DROPOUT = 50, 0.5, 0.2
+
+
+def choose_sizes(
+    config: ml_collections.ConfigDict, lengths: np.ndarray, num_items: int
+) -> None:
+  """Writes what suits the data into the config, where it leaves it open.
+
+  A batch size of 0 becomes so many rows that an epoch has about 100 steps,
+  from 4 to 32: a small dataset in large batches makes few steps before it is
+  overfitted. A negative dropout rate becomes 0.5 where an item has fewer than
+  50 events in the mean, else 0.2, as SASRec (arXiv 1808.09781, section 4.4)
+  has for sparse and dense data.
+
+  Args:
+    config: see configs/retrieval.py.
+    lengths: [users] of the histories.
+    num_items: of the vocabulary.
+  """
+  if not config.data.batch_size:
+    longest = config.data.max_length
+    # CLS stands in front of each history.
+    rows = (
+        np.minimum(lengths + 1, longest).sum() / longest
+        if config.data.pack
+        else len(lengths)
+    )
+    wanted = int(rows) // STEPS_PER_EPOCH
+    config.data.batch_size = min(max(wanted, FEWEST_ROWS), MOST_ROWS)
+  if config.model.dropout_rate < 0:
+    sparse = lengths.sum() < SPARSE_EVENTS * num_items
+    config.model.dropout_rate = SPARSE_DROPOUT if sparse else DROPOUT
 
 
 class Retrieval:
@@ -72,12 +106,14 @@ class Retrieval:
         self.reading.features, [*self.dataset.extras, items_lib.ACTION]
     )
     self.objective = make_objective(config, self.vocabulary)
-    self._check()
+    self.dataset.check_split(config.data.split)
     found = items_lib.read_histories(
         self.dataset, [config.data.split], self.vocabulary, self.reading
     )
     items_lib.check_items(found, f"{self.dataset.path}, {config.data.split}")
     self._histories = found
+    choose_sizes(config, found.lengths, len(self.vocabulary))
+    self._check()
     spec = parts.batch_spec(config)
     windows = WindowSource(
         items_lib.ItemSource(found, self.reading),  # type: ignore[arg-type]
@@ -94,7 +130,9 @@ class Retrieval:
         f"{self.config.model.name}, {len(self.vocabulary):,} items,"
         f" {len(self._histories):,} users with"
         f" {self._histories.offsets[-1]:,} events in"
-        f" {self.rows_per_epoch:,} rows per epoch"
+        f" {self.rows_per_epoch:,} rows per epoch, batches of"
+        f" {self.config.data.batch_size} rows, dropout"
+        f" {self.config.model.dropout_rate:g}"
     )
 
   def save(self, folder: Path) -> None:
@@ -169,7 +207,6 @@ class Retrieval:
 
   def _check(self) -> None:
     config = self.config
-    self.dataset.check_split(config.data.split)
     for name, section in config.evals.items():
       parts.known(f"evals.{name}.evaluator", section.evaluator, EVALUATORS)
       if section.every:

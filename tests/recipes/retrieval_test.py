@@ -15,6 +15,7 @@ from behavior_lm.inference.stores.faiss_index import build_index
 from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.recipes.evaluate import evaluate_runs
 from behavior_lm.recipes.item_run import load_item_run
+from behavior_lm.recipes.retrieval import choose_sizes
 from behavior_lm.recipes.retrieval import make_evaluator
 from behavior_lm.recipes.retrieval import make_subject
 from behavior_lm.recipes.retrieval import Retrieval
@@ -66,6 +67,43 @@ def test_it_learns_what_comes_next(run, data):
   assert "1 of 23 held-out items are unknown" in result["notes"][0]
   assert result["counts"]["users"] == 23
   json.dumps(result, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("users", "events", "num_items", "rows", "dropout"),
+    [
+        (10, 3, 4, 4, 0.5),  # Never fewer than 4 rows.
+        (20_000, 9, 12_000, 10, 0.5),
+        (6_000, 150, 3_400, 32, 0.2),  # Never more than 32.
+        (2_000, 199, 2_000, 20, 0.2),
+    ],
+)
+def test_sizes_that_are_left_open_follow_from_the_data(
+    users, events, num_items, rows, dropout
+):
+  config = get_config()
+  choose_sizes(config, np.full(users, events), num_items)
+  assert (config.data.batch_size, config.model.dropout_rate) == (rows, dropout)
+  # What is chosen is kept, and so is what a person chose.
+  choose_sizes(config, np.full(9, 9), 9)
+  assert (config.data.batch_size, config.model.dropout_rate) == (rows, dropout)
+  # Without packing a row is a user.
+  config = get_config("objective=in_batch")
+  choose_sizes(config, np.full(1_000, 3), 10)
+  assert config.data.batch_size == 10
+
+
+def test_chosen_sizes_are_kept_in_the_run_folder(data, tmp_path):
+  def config():
+    made = item_config(data)
+    made.data.batch_size, made.model.dropout_rate = 0, -1.0
+    made.total_steps = 2
+    return made
+
+  assert train(config(), tmp_path / "run") == "finished"
+  kept = load_item_run(tmp_path / "run").config
+  assert (kept.data.batch_size, kept.model.dropout_rate) == (4, 0.5)
+  assert train(config(), tmp_path / "run") == "finished"
 
 
 def test_the_test_history_has_the_validation_item(run, data):
