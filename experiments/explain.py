@@ -58,8 +58,7 @@ def main(argv: list[str]) -> None:
   for number, events in enumerate(of_users):
     user = events["user_id"].item(0)
     path = out / f"{number}_{file_name(user)}.png"
-    figure = draw_attribution(events, _LABEL.value or "the first label")
-    write_whole(path, figure.png)
+    write_whole(path, draw_attribution(events).png)
     print(f"user {user}: {path}")
 
 

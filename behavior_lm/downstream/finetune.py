@@ -116,16 +116,17 @@ class FineTuned:
         the difference that they share out.
 
     Returns:
-      A row per token of the last window of each user: user_id, timestamp (of
-      the token's first event), token, attribution (what it adds to the logit,
-      or to the number of a regression), and the same for all tokens of a user:
-      prediction (the logit), baseline (that of the same sequence with its
-      events hidden). The attributions of a user and of CLS add up to the
+      A row per token of the last window of each user, CLS first: user_id,
+      timestamp (of the token's first event), token, label, attribution (what it
+      adds to the logit, or to the number of a regression), and the same for all
+      tokens of a user: prediction (the logit), baseline (that of the same
+      sequence with its events hidden). The attributions of a user add up to the
       difference of the two.
 
     Raises:
       UserError: if the table cannot be read, or there is no such label.
     """
+    label = label or self.space.targets[0].name
     column = self.space.output_column(label, output)
     program = jax.jit(make_attribution(self._graphdef, steps))
     fields = self._reader.reading.table
@@ -138,7 +139,9 @@ class FineTuned:
       )
       shares, ends = map(np.asarray, arrays)
       frames.extend(
-          token_table(sequence, user, start, shares[row], ends[:, row])
+          token_table(
+              sequence, user, start, label, shares[row], ends[:, row]
+          )
           for row, (sequence, (user, start, _)) in enumerate(
               zip(group, itertools.islice(users, len(group)), strict=True)
           )

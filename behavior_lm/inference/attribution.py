@@ -32,6 +32,7 @@ TABLE: dict[str, Any] = {
     schema.USER_ID: pl.String,
     schema.TIMESTAMP: schema.EVENT_SCHEMA[schema.TIMESTAMP],
     "token": pl.Int32,
+    "label": pl.String,
     "attribution": pl.Float32,
     "prediction": pl.Float32,
     "baseline": pl.Float32,
@@ -102,6 +103,7 @@ def token_table(
     sequence: Fields,
     user: str,
     start: Any,
+    label: str,
     shares: np.ndarray,
     ends: np.ndarray,
 ) -> pl.DataFrame:
@@ -111,6 +113,7 @@ def token_table(
     sequence: whose last tokens were read.
     user: whose it is.
     start: a datetime, of its first event.
+    label: that is predicted.
     shares: [length] of the row.
     ends: [2], of the baseline and of the sequence.
   """
@@ -122,6 +125,7 @@ def token_table(
           schema.USER_ID: user,
           schema.TIMESTAMP: start + pl.Series(micros).cast(pl.Duration("us")),
           "token": np.append(schema.CLS_ID, tokens),
+          "label": label,
           "attribution": shares[: len(tokens) + 1],
           "prediction": ends[1],
           "baseline": ends[0],

@@ -10,13 +10,13 @@ from behavior_lm.reporting import plots
 NAMED = 8
 
 
-def draw_attribution(events: pl.DataFrame, label: str) -> plots.Figure:
+def draw_attribution(events: pl.DataFrame) -> plots.Figure:
   """One bar per event, in order; the largest are named.
 
   Args:
     events: rows of one user of `downstream.finetune.FineTuned.attribute`.
-    label: what is predicted.
   """
+  label = events["label"].item(0)
   values = events["attribution"].to_numpy()
   names = events["token"].to_list()
   first, last = (
@@ -32,10 +32,13 @@ def draw_attribution(events: pl.DataFrame, label: str) -> plots.Figure:
         (1, "orange", "adds"), (-1, "blue", "takes away")
     ):
       own = sign * values > 0
+      if not own.any():
+        continue
       axes.bar(
           x[own],
           values[own],
-          width=max(1.0, len(values) / 400),
+          # Bars of long histories stay wide enough to be seen.
+          width=max(0.8, len(values) / 400),
           color=plots.COLOURS[colour],
           label=text,
       )
@@ -46,16 +49,17 @@ def draw_attribution(events: pl.DataFrame, label: str) -> plots.Figure:
           (x[place], values[place]),
           xytext=(0, 2 if up else -2),
           textcoords="offset points",
-          ha="center",
+          ha="left" if up else "right",
           va="bottom" if up else "top",
-          rotation=60 if up else -60,
+          rotation=60,
+          rotation_mode="anchor",
           fontsize=7,
       )
     axes.axhline(0, color=plots.COLOURS["faint"], linewidth=0.8)
     axes.margins(y=0.35)
     axes.set(
         xlabel=f"events from {first} to {last}",
-        ylabel=f"share of {plots.label_text(label)}",
+        ylabel=f"contribution to {plots.label_text(label)}",
     )
     axes.legend(loc="best")
 

@@ -15,11 +15,12 @@ def test_every_event_is_a_bar_and_the_largest_are_named():
           start + datetime.timedelta(minutes=n) for n in range(size)
       ],
       "token": [f"e{n}" for n in range(size)],
+      "label": ["bot"] * size,
       "attribution": [(-1) ** n * n / 10 for n in range(size)],
       "prediction": [1.25] * size,
       "baseline": [-0.5] * size,
   })
-  figure = draw_attribution(events, "bot")
+  figure = draw_attribution(events)
   # An event that adds nothing has no bar.
   assert len(figure.axes.patches) == size - 1
   named = [text.get_text() for text in figure.axes.texts]

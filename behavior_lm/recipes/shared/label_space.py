@@ -50,7 +50,7 @@ class LabelSpace:
     """The column of the outputs that predicts a label.
 
     Args:
-      label: its name; empty is the first.
+      label: its name.
       number: of its outputs, for a label of several classes.
 
     Raises:
@@ -58,7 +58,7 @@ class LabelSpace:
     """
     found, at = [], 0
     for target in self.targets:
-      if label in ("", target.name) and 0 <= number < target.outputs:
+      if label == target.name and 0 <= number < target.outputs:
         return at + number
       found.append(f"{target.name} ({target.outputs})")
       at += target.outputs
