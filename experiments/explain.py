@@ -15,6 +15,7 @@ from absl import flags
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
+from behavior_lm.common.lock import held
 
 _RUN = flags.DEFINE_string("run", None, "A run of configs/finetune.py.")
 _DATA = flags.DEFINE_string("data", None, "A prepared dataset.")
@@ -41,25 +42,25 @@ def main(argv: list[str]) -> None:
   from behavior_lm.reporting.attribution_figure import draw_attribution
   from behavior_lm.reporting.plots import file_name
 
-  found = explain_users(
-      _RUN.value,
-      _DATA.value,
-      _USERS.value,
-      label=_LABEL.value,
-      output=_OUTPUT.value,
-      steps=_STEPS.value,
-  )
   out = Path(_OUT.value)
-  out.mkdir(parents=True, exist_ok=True)
-  with whole_file(out / "events.parquet") as temporary:
-    found.write_parquet(temporary)
-  print(f"{len(found):,} events: {out / 'events.parquet'}")
-  of_users = found.partition_by("user_id", maintain_order=True)
-  for number, events in enumerate(of_users):
-    user = events["user_id"].item(0)
-    path = out / f"{number}_{file_name(user)}.png"
-    write_whole(path, draw_attribution(events).png)
-    print(f"user {user}: {path}")
+  with held(out, f"--out {out}"):
+    found = explain_users(
+        _RUN.value,
+        _DATA.value,
+        _USERS.value,
+        label=_LABEL.value,
+        output=_OUTPUT.value,
+        steps=_STEPS.value,
+    )
+    with whole_file(out / "events.parquet") as temporary:
+      found.write_parquet(temporary)
+    print(f"{len(found):,} events: {out / 'events.parquet'}")
+    of_users = found.partition_by("user_id", maintain_order=True)
+    for number, events in enumerate(of_users):
+      user = events["user_id"].item(0)
+      path = out / f"{number}_{file_name(user)}.png"
+      write_whole(path, draw_attribution(events).png)
+      print(f"user {user}: {path}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ works, on generated logs where no dataset is named.
 """
 
 from pathlib import Path
+import traceback
 from typing import Any
 
 from absl import flags
@@ -19,6 +20,7 @@ from absl import flags
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
+from behavior_lm.common.lock import held
 
 _REPO = Path(__file__).resolve().parents[1]
 
@@ -53,9 +55,6 @@ def main(argv: list[str]) -> None:
   """Runs what is left, writes the table after each run."""
   del argv
   # Late imports: --help and usage errors come at once.
-  from behavior_lm.artifacts.commands import code_version
-  from behavior_lm.logs.dataset import open_dataset
-  from experiments.studies import timed_runs
   from experiments.studies.sweep import sweep_file
 
   if not _SWEEP.value:
@@ -71,6 +70,19 @@ def main(argv: list[str]) -> None:
   if not steps and not minutes > 0:
     raise UserError("give --minutes or --steps; the file has no MINUTES.")
   study = Path(_WORKDIR.value or f"runs/sweep_{sweep.name}")
+  with held(study, f"--workdir {study}"):
+    _run_all(sweep, study, rows, steps, minutes)
+
+
+def _run_all(
+    sweep: Any, study: Path, rows: list[str], steps: int, minutes: float
+) -> None:
+  """Runs what is left; the table is written after each run."""
+  from behavior_lm.artifacts.commands import code_version
+  from behavior_lm.logs.dataset import open_dataset
+  from experiments.studies import timed_runs
+  from experiments.studies.sweep import sweep_file
+
   data = _data(study)
   argument = ",".join(
       text for text in (_ARG.value, "runlocal=1" * _RUNLOCAL.value) if text
@@ -101,9 +113,12 @@ def main(argv: list[str]) -> None:
           code=code,
           steps=steps,
       )
-    except UserError as error:
-      failed[name] = str(error)
-      print(f"== {name} failed: {error}", flush=True)
+    # Whatever it is: a failed run does not stop the others.
+    except Exception as error:
+      if not isinstance(error, UserError):
+        traceback.print_exc()
+      failed[name] = f"{error or type(error).__name__}"
+      print(f"== {name} failed: {failed[name]}", flush=True)
       continue
     if not done:
       print("== stopped; the same command goes on", flush=True)

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from behavior_lm.common.lock import held
 from tests.experiments import command
 
 FILE = "experiments/ablations/causal_inputs.py"
@@ -19,19 +20,35 @@ def test_wrong_usage_ends_with_one_line(args, message):
   assert status == 2 and message in error and "Traceback" not in error
 
 
+SWEEP = '''"""Which of these learns most?"""
+
+SWEEP = {
+    "none": ("objective=next_events,time=none", {}),
+    "broken": ("objective=next_events", {"model.num_heads": 3}),
+    "bucket": ("objective=next_events,time=bucket", {}),
+}
+CONTROL = "none"
+'''
+
+
 @pytest.mark.slow
-def test_rows_are_trained_once_and_compared(tmp_path):
-  flags = [f"--sweep={FILE}", "--runlocal", f"--workdir={tmp_path}"]
-  status, _, error = command.run("sweep", *flags, "--rows=none,bucket")
-  assert status == 0, error
-  first = json.loads((tmp_path / "table.json").read_text())
+def test_rows_are_trained_once_and_one_that_fails_stops_no_other(tmp_path):
+  (tmp_path / "mine.py").write_text(SWEEP)
+  out = tmp_path / "out"
+  flags = (f"--sweep={tmp_path / 'mine.py'}", "--runlocal", f"--workdir={out}")
+  status, text, error = command.run("sweep", *flags)
+  assert status == 2 and "1 of 3 runs failed: broken_seed0" in error
+  assert "== broken_seed0 failed: config.model: embed_dim" in text
+  first = json.loads((out / "table.json").read_text())
   models = [row for row in first["rows"] if row["kind"] == "model"]
   assert [row["model"] for row in models] == ["none", "bucket"]
   assert models[0]["to_control"] is None
   assert models[1]["to_control"]["p_holm"] >= models[1]["to_control"]["p"]
   for ending in (".md", ".tex", ".png", ".pdf"):
-    assert (tmp_path / f"table{ending}").stat().st_size > 100
+    assert (out / f"table{ending}").stat().st_size > 100
+  with held(out, "a test"):
+    status, _, error = command.run("sweep", *flags)
+    assert status == 2 and "is writing it" in error
   status, text, error = command.run("sweep", *flags, "--rows=none,bucket")
   assert status == 0, error
   assert text.count("done already") == 2
-  assert json.loads((tmp_path / "table.json").read_text()) == first
