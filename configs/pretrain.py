@@ -1,8 +1,8 @@
 r"""Pretrain an encoder on behaviour logs, with masked or with next events.
 
   python experiments/prepare.py --logs LOGS --split_time DATE --out DATA
-  python experiments/train.py --workdir runs/gate \
-      --config configs/pretrain.py:model=bert,size=small,time=gate \
+  python experiments/train.py --workdir runs/mine \
+      --config configs/pretrain.py:model=bert,size=small,time=bucket \
       --config.data.path=DATA
 
 `objective=next_events` trains a causal model that predicts each event from its
@@ -174,7 +174,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
       size="small",
       objective="masked_events",
       length="",
-      time="gate",
+      time="bucket",
       tokens="pair",
       runlocal="0",
       experts="0",
