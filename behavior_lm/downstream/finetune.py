@@ -59,6 +59,8 @@ class FineTuned:
     self.config, self.space, self.step = run.config, run.space, run.step
     model = merge_model(run.graphdef, run.params, run.model_state)
     merge_lora(model.encoder)
+    # Gradients of a probe's inputs pass through its encoder, see `attribute`.
+    model.frozen = False
     self._graphdef, *self._state = split_model(model)
     self._program = jax.jit(make_label_program(self._graphdef))
     self._names = run.fields
@@ -118,10 +120,10 @@ class FineTuned:
     Returns:
       A row per token of the last window of each user, CLS first: user_id,
       timestamp (of the token's first event), token, label, attribution (what it
-      adds to the logit, or to the number of a regression), and the same for all
-      tokens of a user: prediction (the logit), baseline (that of the same
-      sequence with its events hidden). The attributions of a user add up to the
-      difference of the two.
+      adds to the logit, or to the number of a regression in standard
+      deviations), and the same for all tokens of a user: prediction (the
+      logit), baseline (that of the same sequence with its events hidden). The
+      attributions of a user add up to the difference of the two.
 
     Raises:
       UserError: if the table cannot be read, or there is no such label.

@@ -6,10 +6,10 @@ over that of a baseline is shared out among the inputs,
   (x - x') * integral over a from 0 to 1 of dF(x' + a (x - x')) / dx
 
 Here x are the embeddings of a sequence, and x' those of the same sequence with
-all events hidden as masking hides them: what is left are CLS and how many
-events there are. The shares of a token's numbers are added up; the sum over all
-tokens is F(x) - F(x') but for the error of the sum that stands for the
-integral.
+all events hidden as masking hides them: what is left are CLS, and how many
+events and sessions there are. The shares of a token's numbers are added up; the
+sum over all tokens is F(x) - F(x') but for the error of the sum that stands for
+the integral.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,5 +1,8 @@
 """Integrated gradients: complete, of the definition, and for events alone."""
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +18,7 @@ from behavior_lm.logs import schema
 from behavior_lm.recipes.finetune_loading import load_finetuned
 from behavior_lm.recipes.train import train
 from behavior_lm.training.state import merge_model
+from behavior_lm.training.state import split_model
 from tests.finetuning import finetune_config
 from tests.finetuning import labels_file
 from tests.finetuning import pretrained
@@ -93,10 +97,21 @@ def test_shares_are_the_integral_along_the_way(folder):
   assert (jnp.asarray(shares)[batch["segment_ids"] == 0] == 0).all()
 
 
-def test_the_tokens_of_a_user_add_up_to_what_is_predicted(folder):
-  model = FineTuned.load(folder, best=False)
+def load_as_a_probe(folder):
+  """The model as if its encoder had been frozen while its head was trained."""
+  run = load_finetuned(folder, best=False)
+  model = merge_model(run.graphdef, run.params, run.model_state)
+  model.frozen = True
+  return FineTuned(dataclasses.replace(run, graphdef=split_model(model)[0]))
+
+
+@pytest.mark.parametrize(
+    "load", [functools.partial(FineTuned.load, best=False), load_as_a_probe]
+)
+def test_the_tokens_of_a_user_add_up_to_what_is_predicted(folder, load):
+  model = load(folder)
   logs = tiny_events()
-  found = model.attribute(logs, steps=64)
+  found = model.attribute(logs, steps=32)
   users = found.group_by("user_id", maintain_order=True).agg(
       pl.col("attribution").sum(),
       pl.col("prediction", "baseline").first(),
