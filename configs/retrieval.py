@@ -87,7 +87,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   c.data.split = "train"
   c.data.max_length = 32 if runlocal else 200
   # Rows; a packed row holds several short histories. 0 is chosen by the data:
-  # about 100 steps per epoch, from 4 to 32 rows.
+  # about 100 steps per epoch, from 4 to 32 rows, a multiple of 4.
   c.data.batch_size = 4 if runlocal else 0
   c.data.max_segments = 32
   # in_batch compares users at equal positions: a row for each of them.

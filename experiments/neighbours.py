@@ -33,8 +33,8 @@ def main(argv: list[str]) -> None:
   import polars as pl
 
   from behavior_lm.inference.embedder import Embedder
-  from behavior_lm.inference.neighbours import nearest_events
-  from behavior_lm.inference.neighbours import nearest_users
+  from behavior_lm.inference.explain.neighbours import nearest_events
+  from behavior_lm.inference.explain.neighbours import nearest_users
 
   found = {}
   if _RUN.value:

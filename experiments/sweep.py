@@ -117,7 +117,7 @@ def _run_all(
     except Exception as error:
       if not isinstance(error, UserError):
         traceback.print_exc()
-      failed[name] = f"{error or type(error).__name__}"
+      failed[name] = str(error) or type(error).__name__
       print(f"== {name} failed: {failed[name]}", flush=True)
       continue
     if not done:

@@ -14,15 +14,12 @@ from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import open_dataset
 
 
-def user_events(
-    history: History, user: str, max_events: int | None = None
-) -> pl.DataFrame:
-  """The last events of a user as a log: user_id, event_id, design_id, ...
+def user_events(history: History, user: str) -> pl.DataFrame:
+  """The events of a user as a log: user_id, event_id, design_id, ...
 
   Args:
     history: of the dataset.
     user: raw id.
-    max_events: how many at most; None is all.
 
   Raises:
     UserError: if the dataset has no such user.
@@ -30,7 +27,7 @@ def user_events(
   code = int(history.codes(pl.Series([user]))[0])
   if code < 0:
     raise UserError(f"user {user!r} has no events in the dataset.")
-  found = history.before(code, END_OF_HISTORY, max_events=max_events)
+  found = history.before(code, END_OF_HISTORY)
   pairs = history.pairs[found.pop("pair")]
   return pl.DataFrame({
       schema.USER_ID: pl.Series([user] * len(pairs)),

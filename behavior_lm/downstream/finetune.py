@@ -25,10 +25,10 @@ from behavior_lm.data.fields import Batch
 from behavior_lm.data.reading import Reading
 from behavior_lm.data.token_source import Fields
 from behavior_lm.evaluation.label_scores import make_label_program
-from behavior_lm.inference.attribution import hide_events
-from behavior_lm.inference.attribution import make_attribution
-from behavior_lm.inference.attribution import TABLE
-from behavior_lm.inference.attribution import token_table
+from behavior_lm.inference.explain.attribution import hide_events
+from behavior_lm.inference.explain.attribution import make_attribution
+from behavior_lm.inference.explain.attribution import TABLE
+from behavior_lm.inference.explain.attribution import token_table
 from behavior_lm.inference.frames import cut_frame
 from behavior_lm.inference.inputs import groups
 from behavior_lm.inference.inputs import last_windows
@@ -61,8 +61,11 @@ class FineTuned:
     merge_lora(model.encoder)
     # Gradients of a probe's inputs pass through its encoder, see `attribute`.
     model.frozen = False
-    self._graphdef, *self._state = split_model(model)
-    self._program = jax.jit(make_label_program(self._graphdef))
+    graphdef, *self._state = split_model(model)
+    self._program = jax.jit(make_label_program(graphdef))
+    self._attribute = jax.jit(
+        make_attribution(graphdef), static_argnames="steps"
+    )
     self._names = run.fields
     self._reader = Reader(
         run.tokenizer, Reading.of(run.config.data), run.categories
@@ -108,7 +111,7 @@ class FineTuned:
       output: int = 0,
       steps: int = 32,
   ) -> pl.DataFrame:
-    """Which events carry a prediction, see `inference.attribution`.
+    """Which events carry a prediction, see `inference.explain.attribution`.
 
     Args:
       logs: see `predict`.
@@ -130,14 +133,14 @@ class FineTuned:
     """
     label = label or self.space.targets[0].name
     column = self.space.output_column(label, output)
-    program = jax.jit(make_attribution(self._graphdef, steps))
     fields = self._reader.reading.table
     table, batches = self._read(logs)
     users = iter(table.rows())
     frames: list[pl.DataFrame] = []
     for group, batch in batches:
-      arrays = program(
-          *self._state, batch, hide_events(batch, fields), column
+      hidden = hide_events(batch, fields)
+      arrays = self._attribute(
+          *self._state, batch, hidden, column, steps=steps
       )
       shares, ends = map(np.asarray, arrays)
       frames.extend(

@@ -50,33 +50,29 @@ SPARSE_EVENTS, SPARSE_DROPOUT, DROPOUT = 50, 0.5, 0.2
 
 
 def choose_sizes(
-    config: ml_collections.ConfigDict, lengths: np.ndarray, num_items: int
+    config: ml_collections.ConfigDict,
+    rows_per_epoch: int,
+    events_per_item: float,
 ) -> None:
   """Writes what suits the data into the config, where it leaves it open.
 
-  A batch size of 0 becomes so many rows that an epoch has about 100 steps,
-  from 4 to 32: a small dataset in large batches makes few steps before it is
-  overfitted. A negative dropout rate becomes 0.5 where an item has fewer than
-  50 events in the mean, else 0.2, as SASRec (arXiv 1808.09781, section 4.4)
-  has for sparse and dense data.
+  A batch size of 0 becomes a multiple of 4 rows, from 4 to 32, with which an
+  epoch has about 100 steps: a small dataset in large batches makes few steps
+  before it is overfitted. A negative dropout rate becomes 0.5 where an item
+  has fewer than 50 events in the mean, else 0.2, as SASRec (arXiv 1808.09781,
+  section 4.4) has for sparse and dense data.
 
   Args:
     config: see configs/retrieval.py.
-    lengths: [users] of the histories.
-    num_items: of the vocabulary.
+    rows_per_epoch: of the training data.
+    events_per_item: of the training data, in the mean.
   """
   if not config.data.batch_size:
-    longest = config.data.max_length
-    # CLS stands in front of each history.
-    rows = (
-        np.minimum(lengths + 1, longest).sum() / longest
-        if config.data.pack
-        else len(lengths)
-    )
-    wanted = int(rows) // STEPS_PER_EPOCH
+    # A multiple divides among devices.
+    wanted = rows_per_epoch // STEPS_PER_EPOCH // FEWEST_ROWS * FEWEST_ROWS
     config.data.batch_size = min(max(wanted, FEWEST_ROWS), MOST_ROWS)
   if config.model.dropout_rate < 0:
-    sparse = lengths.sum() < SPARSE_EVENTS * num_items
+    sparse = events_per_item < SPARSE_EVENTS
     config.model.dropout_rate = SPARSE_DROPOUT if sparse else DROPOUT
 
 
@@ -112,8 +108,6 @@ class Retrieval:
     )
     items_lib.check_items(found, f"{self.dataset.path}, {config.data.split}")
     self._histories = found
-    choose_sizes(config, found.lengths, len(self.vocabulary))
-    self._check()
     spec = parts.batch_spec(config)
     windows = WindowSource(
         items_lib.ItemSource(found, self.reading),  # type: ignore[arg-type]
@@ -124,6 +118,12 @@ class Retrieval:
     )
     self._rows = RowSource(windows, spec.max_length, spec.segments)
     self.rows_per_epoch = self._rows.rows_per_epoch
+    choose_sizes(
+        config,
+        self.rows_per_epoch,
+        found.offsets[-1] / max(len(self.vocabulary), 1),
+    )
+    self._check()
 
   def describe(self) -> str:
     return (

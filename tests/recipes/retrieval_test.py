@@ -70,27 +70,24 @@ def test_it_learns_what_comes_next(run, data):
 
 
 @pytest.mark.parametrize(
-    ("users", "events", "num_items", "rows", "dropout"),
+    ("rows_per_epoch", "events_per_item", "rows", "dropout"),
     [
-        (10, 3, 4, 4, 0.5),  # Never fewer than 4 rows.
-        (20_000, 9, 12_000, 10, 0.5),
-        (6_000, 150, 3_400, 32, 0.2),  # Never more than 32.
-        (2_000, 199, 2_000, 20, 0.2),
+        (10, 49.9, 4, 0.5),  # Never fewer than 4 rows.
+        (890, 12.7, 8, 0.5),
+        (1_199, 50.0, 8, 0.2),  # A multiple of 4.
+        (1_200, 60.0, 12, 0.2),
+        (9_000, 290.0, 32, 0.2),  # Never more than 32.
     ],
 )
 def test_sizes_that_are_left_open_follow_from_the_data(
-    users, events, num_items, rows, dropout
+    rows_per_epoch, events_per_item, rows, dropout
 ):
   config = get_config()
-  choose_sizes(config, np.full(users, events), num_items)
+  choose_sizes(config, rows_per_epoch, events_per_item)
   assert (config.data.batch_size, config.model.dropout_rate) == (rows, dropout)
   # What is chosen is kept, and so is what a person chose.
-  choose_sizes(config, np.full(9, 9), 9)
+  choose_sizes(config, 2_000, 1_000.0 - 990 * (dropout == 0.2))
   assert (config.data.batch_size, config.model.dropout_rate) == (rows, dropout)
-  # Without packing a row is a user.
-  config = get_config("objective=in_batch")
-  choose_sizes(config, np.full(1_000, 3), 10)
-  assert config.data.batch_size == 10
 
 
 def test_chosen_sizes_are_kept_in_the_run_folder(data, tmp_path):

@@ -71,14 +71,18 @@ def test_statistics_stand_near_those_of_a_real_server(measured, name):
 
 
 def test_as_large_a_sample_is_within_a_quarter_of_the_server_everywhere():
-  """As experiments/studies/synthetic/run.py measured and stored it."""
+  """The study stored these figures, and the generator still makes them."""
   rows = json.loads(RESULT.read_text())["rows"]
   assert len(rows) >= 30
-  real, other = (
+  real, stored = (
       {row["statistic"]: row[kind] for row in rows}
       for kind in ("real", "other")
   )
-  assert [row for row in compare(real, other) if not row["near"]] == []
+  assert [row for row in compare(real, stored) if not row["near"]] == []
+  # Those of BPE take a minute; they are measured of the smaller sample above.
+  made = log_statistics(generate(like_server_204()).events, bpe_sizes=())
+  want = {name: value for name, value in stored.items() if "BPE" not in name}
+  assert made == pytest.approx(want, rel=1e-3)
 
 
 def test_other_worlds_are_as_hard_to_predict():

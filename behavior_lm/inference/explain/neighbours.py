@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from behavior_lm.artifacts.vectors import EMBEDDING
 from behavior_lm.artifacts.vectors import read_embeddings
 from behavior_lm.common.errors import UserError
+from behavior_lm.evaluation.ranking import top_items
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.logs import schema
 
@@ -41,8 +41,8 @@ def nearest_events(
     )
   table = embedder.run.model.encoder.embed.token.embedding[...]
   vectors = np.asarray(table)[schema.NUM_SPECIAL :]
-  place = names.index(token, schema.NUM_SPECIAL) - schema.NUM_SPECIAL
-  order, cosines = _nearest(vectors, place, k)
+  own = np.array(names[schema.NUM_SPECIAL :]) == token
+  order, cosines = _nearest(vectors, own, k)
   return pl.DataFrame({
       "token": [names[schema.NUM_SPECIAL + at] for at in order],
       COSINE: cosines,
@@ -59,7 +59,7 @@ def nearest_users(path: str | Path, user: str, k: int = 10) -> pl.DataFrame:
 
   Returns:
     The rows of the table without their vectors, and cosine, the nearest first;
-    rows of the same user are left out.
+    rows of the same user are not among them.
 
   Raises:
     UserError: if the file cannot be read, or has no such user.
@@ -68,22 +68,21 @@ def nearest_users(path: str | Path, user: str, k: int = 10) -> pl.DataFrame:
   own = (table[schema.USER_ID] == user).to_numpy()
   if not own.any():
     raise UserError(f"{path}: no vector of user {user!r}.")
-  place = int(own.argmax())
-  kept = np.flatnonzero(~own | (np.arange(len(own)) == place))
-  order, cosines = _nearest(vectors[kept], int((kept < place).sum()), k)
-  return (
-      table.drop(EMBEDDING, strict=False)[kept[order]]
-      .with_columns(pl.Series(COSINE, cosines))
-  )
+  order, cosines = _nearest(vectors, own, k)
+  return table[order].with_columns(pl.Series(COSINE, cosines))
 
 
 def _nearest(
-    vectors: np.ndarray, place: int, k: int
+    vectors: np.ndarray, own: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Rows nearest to one of them, and their cosines; equal ones in order."""
-  norms = np.linalg.norm(vectors, axis=1)
-  products = vectors @ vectors[place]
-  cosines = products / np.maximum(norms * norms[place], 1e-12)
-  order = np.argsort(-cosines, kind="stable")
-  order = order[order != place][:k]
+  """The rows nearest to the first of `own` [n] bool, without those of `own`.
+
+  Returns:
+    Their numbers and their cosines; of equal ones the lower number is first.
+  """
+  one = vectors[own.argmax()]
+  norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(one)
+  cosines = np.where(own, -np.inf, vectors @ one / np.maximum(norms, 1e-12))
+  order = top_items(cosines[None], k)[0]
+  order = order[order >= 0]
   return order, cosines[order]

@@ -22,7 +22,7 @@ import polars as pl
 
 from behavior_lm.data.fields import Batch
 from behavior_lm.data.fields import Field
-from behavior_lm.data.fields import find_field
+from behavior_lm.data.fields import hide
 from behavior_lm.data.token_source import Fields
 from behavior_lm.logs import schema
 from behavior_lm.training.state import merge_model
@@ -40,33 +40,28 @@ TABLE: dict[str, Any] = {
 
 
 def hide_events(batch: Batch, table: Mapping[str, Field]) -> Batch:
-  """The same rows with every event hidden; CLS and padding stay.
+  """The same rows in which every event is hidden; CLS and padding are kept.
 
   Args:
     batch: arrays of fields, [rows, length] each.
     table: of the fields.
   """
   events = (batch["segment_ids"] > 0) & (batch["tokens"] != schema.CLS_ID)
-  out = dict(batch)
-  for name, array in batch.items():
-    hidden = find_field(name, table).hidden
-    if hidden is not None:
-      out[name] = np.where(events, hidden, array).astype(array.dtype)
-  return out
+  return hide(batch, events, batch, table)
 
 
-def make_attribution(graphdef: Any, steps: int) -> Callable[..., Any]:
+def make_attribution(graphdef: Any) -> Callable[..., Any]:
   """The program of integrated gradients.
 
   Args:
     graphdef: of a model with an `encoder`, which gives [rows, segments,
       outputs]; rows are one segment each.
-    steps: points of the integral, by the midpoint rule.
 
   Returns:
-    a pure function (params, model_state, batch, hidden, output) -> [rows,
-    length] shares of the tokens, and [2, rows] F(x') and F(x); `output` is the
-    number of the model's output.
+    a pure function (params, model_state, batch, hidden, output, steps) ->
+    [rows, length] shares of the tokens, and [2, rows] F(x') and F(x). `output`
+    is the number of the model's output, `steps` (static) the points of the
+    integral, by the midpoint rule.
   """
 
   def program(
@@ -75,6 +70,7 @@ def make_attribution(graphdef: Any, steps: int) -> Callable[..., Any]:
       batch: Mapping[str, jax.Array],
       hidden: Mapping[str, jax.Array],
       output: jax.Array,
+      steps: int,
   ) -> tuple[jax.Array, jax.Array]:
     with jax.default_matmul_precision("float32"):
       merge = lambda: merge_model(graphdef, params, model_state)

@@ -6,8 +6,8 @@ from behavior_lm.artifacts.vectors import embedding_column
 from behavior_lm.artifacts.vectors import write_embeddings
 from behavior_lm.common.errors import UserError
 from behavior_lm.inference.embedder import Embedder
-from behavior_lm.inference.neighbours import nearest_events
-from behavior_lm.inference.neighbours import nearest_users
+from behavior_lm.inference.explain.neighbours import nearest_events
+from behavior_lm.inference.explain.neighbours import nearest_users
 from behavior_lm.logs import schema
 from tests.inference.fake_runs import make_run
 

@@ -12,8 +12,8 @@ import pytest
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.fields import FIELDS
 from behavior_lm.downstream.finetune import FineTuned
-from behavior_lm.inference.attribution import hide_events
-from behavior_lm.inference.attribution import make_attribution
+from behavior_lm.inference.explain.attribution import hide_events
+from behavior_lm.inference.explain.attribution import make_attribution
 from behavior_lm.logs import schema
 from behavior_lm.recipes.finetune_loading import load_finetuned
 from behavior_lm.recipes.train import train
@@ -73,9 +73,9 @@ def test_shares_are_the_integral_along_the_way(folder):
   run = load_finetuned(folder)
   batch, steps, output = some_rows(), 4, 1
   hidden = hide_events(batch, FIELDS)
-  program = jax.jit(make_attribution(run.graphdef, steps))
+  program = jax.jit(make_attribution(run.graphdef), static_argnames="steps")
   shares, ends = program(
-      run.params, run.model_state, batch, hidden, output
+      run.params, run.model_state, batch, hidden, output, steps=steps
   )
   model = merge_model(run.graphdef, run.params, run.model_state)
   start, end = (model.encoder.embedded(x) for x in (hidden, batch))
