@@ -13,6 +13,7 @@ from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.ngram_embedding import NgramEmbedding
 from behavior_lm.layers.position_encoding import POSITION_ENCODINGS
 from behavior_lm.layers.position_encoding import sinusoid_table
+from behavior_lm.layers.relative_time import RELATIVE_TIMES
 from behavior_lm.layers.time_encoding import TIME_CONTROLS
 from behavior_lm.layers.time_encoding import TIME_ENCODINGS
 
@@ -49,9 +50,8 @@ class EventEmbeddings(nnx.Module):
       rngs: nnx.Rngs,
   ):
     if time_encoding not in TIME_ENCODINGS:
-      raise ValueError(
-          f"time encoding {time_encoding!r}; known are {sorted(TIME_ENCODINGS)}"
-      )
+      known = sorted([*TIME_ENCODINGS, *RELATIVE_TIMES])
+      raise ValueError(f"time encoding {time_encoding!r}; known are {known}")
     if time_control not in TIME_CONTROLS:
       raise ValueError(
           f"time control {time_control!r}; known are {sorted(TIME_CONTROLS)}"

@@ -19,6 +19,10 @@ from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.adapters.prefix import Prefix
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
+from behavior_lm.layers.relative_time import BIAS
+from behavior_lm.layers.relative_time import pad_heads
+from behavior_lm.layers.relative_time import ROTARY
+from behavior_lm.layers.relative_time import TimeBias
 
 # "key" and "value", [batch, length, num_heads, head_dim] each.
 Cache = dict[str, jax.Array]
@@ -57,6 +61,7 @@ class SelfAttention(nnx.Module):
       *,
       head_dim: int | None = None,
       rotary: bool = False,
+      relative_time: str = "none",
       use_bias: bool = True,
       dtype: jnp.dtype,
       rngs: nnx.Rngs,
@@ -67,11 +72,19 @@ class SelfAttention(nnx.Module):
           " embed_dim and num_heads"
       )
     self.num_heads = num_heads
+    self.rotary_time = relative_time == ROTARY
     self.head_dim = head_dim or divide_width(
-        embed_dim, num_heads, rotary=rotary
+        embed_dim, num_heads, rotary=rotary or self.rotary_time
     )
+    if self.rotary_time and self.head_dim < 4:
+      raise ValueError(
+          f"rotary time needs a head_dim of 4 at least, got {self.head_dim}"
+      )
     self.spec = spec
     self.rotary = rotary
+    self.time_bias = (
+        TimeBias(num_heads, self.head_dim) if relative_time == BIAS else None
+    )
     project = lambda width, out: Linear(
         width, out, use_bias=use_bias, dtype=dtype, rngs=rngs
     )
@@ -89,7 +102,10 @@ class SelfAttention(nnx.Module):
     # Few global tokens need no keys and values of all the others, see below;
     # rotary keys cannot be left out.
     self.folds_globals = (
-        has_globals and not rotary and spec.max_globals < self.head_dim
+        has_globals
+        and not rotary
+        and not self.rotary_time
+        and spec.max_globals < self.head_dim
     )
 
   def __call__(
@@ -99,6 +115,7 @@ class SelfAttention(nnx.Module):
       segment_ids: jax.Array,
       positions: jax.Array,
       offsets: jax.Array | None = None,
+      clock: jax.Array | None = None,
   ) -> jax.Array:
     """Each token's mix of the tokens that it attends to.
 
@@ -106,24 +123,35 @@ class SelfAttention(nnx.Module):
       hidden: [batch, length, embed_dim].
       segment_ids, positions: [batch, length] int32.
       offsets: [batch, n] row offsets, if only those are wanted.
+      clock: [batch, length] int32, see `layers.relative_time`; needed where
+        this layer reads time.
 
     Returns:
       [batch, length or n, embed_dim].
     """
+    if not self.reads_clock:
+      clock = None
+    elif clock is None:
+      raise ValueError("this layer reads time: it needs a clock")
     # Where the kernel takes few queries, others are not even made.
     query_at = offsets if self._takes_few_queries(hidden) else None
     if query_at is None:
       query, key, value = jnp.split(self.qkv(hidden), 3, -1)
-      query_positions = positions
+      query_positions, query_clock = positions, clock
     else:
       width = self.num_heads * self.head_dim
       query = self.qkv.some(take_rows(hidden, query_at), slice(0, width))
       rest = self.qkv.some(hidden, slice(width, 3 * width))
       key, value = jnp.split(rest, 2, -1)
       query_positions = take_rows(positions, query_at)
+      query_clock = None if clock is None else take_rows(clock, query_at)
     query, key, value = map(self._heads, (query, key, value))
-    if self.rotary:
-      query, key = rotate(query, query_positions), rotate(key, positions)
+    query = self._turn(query, query_positions, query_clock)
+    key = self._turn(key, positions, clock)
+    if self.time_bias is not None:
+      assert query_clock is not None and clock is not None
+      arrays = query, key, value
+      query, key, value = self.time_bias(arrays, query_clock, clock)
     if self.prefix is not None:
       mixed = self.prefix.attend(
           query,
@@ -134,6 +162,9 @@ class SelfAttention(nnx.Module):
           spec=self.spec,
       )
     else:
+      of_globals = self._global_outputs(hidden, segment_ids, positions, clock)
+      if of_globals is not None and self.time_bias is not None:
+        of_globals = pad_heads(of_globals, query.shape[-1])
       mixed = attend(
           query,
           key,
@@ -142,18 +173,25 @@ class SelfAttention(nnx.Module):
           positions=positions,
           spec=self.spec,
           query_at=query_at,
-          global_outputs=self._global_outputs(hidden, segment_ids, positions),
+          global_outputs=of_globals,
       )
+    mixed = mixed[..., : self.head_dim]
     mixed = mixed.reshape(*mixed.shape[:2], -1)
     if query_at is None:
       mixed = take_rows_or_all(mixed, offsets)
     return self.out(mixed)
 
   @property
+  def reads_clock(self) -> bool:
+    """Whether a call needs the clock."""
+    return self.rotary_time or self.time_bias is not None
+
+  @property
   def takes_steps(self) -> bool:
     """Whether `step` serves this layer."""
     return (
         self.spec.causal
+        and not self.reads_clock
         and self.spec.kind in ("dense", "sliding_window")
         and not self.spec.max_globals
         and self.spec.dilation == 1
@@ -180,12 +218,12 @@ class SelfAttention(nnx.Module):
     if not self.takes_steps:
       raise ValueError(
           "tokens one by one need causal attention, dense or over a window"
-          f" without global tokens or prefix; this layer has {self.spec}"
+          " without global tokens or prefix, that reads no clock; this layer"
+          f" has {self.spec}"
       )
     query, key, value = map(self._heads, jnp.split(self.qkv(hidden), 3, -1))
-    if self.rotary:
-      positions = jnp.broadcast_to(place, (len(hidden), 1))
-      query, key = rotate(query, positions), rotate(key, positions)
+    positions = jnp.broadcast_to(place, (len(hidden), 1))
+    query, key = self._turn(query, positions), self._turn(key, positions)
     put = lambda all, new: jax.lax.dynamic_update_slice_in_dim(
         all, new, place, 1
     )
@@ -216,8 +254,27 @@ class SelfAttention(nnx.Module):
     """[..., num_heads * head_dim] -> [..., num_heads, head_dim]."""
     return x.reshape(*x.shape[:-1], self.num_heads, self.head_dim)
 
+  def _turn(
+      self,
+      x: jax.Array,
+      positions: jax.Array,
+      clock: jax.Array | None = None,
+  ) -> jax.Array:
+    """Queries or keys, turned by their positions and times where that is on."""
+    if not self.rotary and not self.rotary_time:
+      return x
+    return rotate(
+        x,
+        positions if self.rotary else None,
+        clock if self.rotary_time else None,
+    )
+
   def _global_outputs(
-      self, hidden: jax.Array, segment_ids: jax.Array, positions: jax.Array
+      self,
+      hidden: jax.Array,
+      segment_ids: jax.Array,
+      positions: jax.Array,
+      clock: jax.Array | None,
   ) -> jax.Array | None:
     """What each segment's first token, a global one, makes of its segment."""
     if self.global_query is None or self.global_key_value is None:
@@ -233,9 +290,9 @@ class SelfAttention(nnx.Module):
       key, value = map(
           self._heads, jnp.split(self.global_key_value(hidden), 2, -1)
       )
-      if self.rotary:
-        query = rotate(query, take_rows(positions, offsets))
-        key = rotate(key, positions)
+      query_clock = None if clock is None else take_rows(clock, offsets)
+      query = self._turn(query, take_rows(positions, offsets), query_clock)
+      key = self._turn(key, positions, clock)
       query = query * self.head_dim**-0.5
       return attend_all(query, key, value, offsets=offsets)
     # q (W x + b) = (W^T q) x + const, and the sum over p (W x + b) is W times

@@ -80,6 +80,7 @@ class TransformerLayer(nnx.Module):
       norm_position: str = "post",
       head_dim: int | None = None,
       rotary: bool = False,
+      relative_time: str = "none",
       gated: bool = False,
       residual_gates: bool = False,
       activation: str = "gelu",
@@ -112,6 +113,7 @@ class TransformerLayer(nnx.Module):
         spec,
         head_dim=head_dim,
         rotary=rotary,
+        relative_time=relative_time,
         use_bias=use_bias,
         dtype=dtype,
         rngs=rngs,
@@ -139,6 +141,7 @@ class TransformerLayer(nnx.Module):
       deterministic: bool,
       rngs: nnx.Rngs | None,
       offsets: jax.Array | None = None,
+      clock: jax.Array | None = None,
   ) -> jax.Array:
     """The states after this layer.
 
@@ -149,6 +152,7 @@ class TransformerLayer(nnx.Module):
       rngs: a `dropout` stream; needed when not deterministic.
       offsets: [batch, n] row offsets, if only those states are wanted: all
         tokens are attended to, the rest of the layer is left out elsewhere.
+      clock: [batch, length] int32, where attention reads time.
 
     Returns:
       [batch, length or n, embed_dim].
@@ -159,6 +163,7 @@ class TransformerLayer(nnx.Module):
         segment_ids=segment_ids,
         positions=positions,
         offsets=offsets,
+        clock=clock,
     )
     routed = take_rows_or_all(segment_ids, offsets) > 0
 

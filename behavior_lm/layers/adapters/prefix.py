@@ -16,6 +16,7 @@ from behavior_lm.attention.dense import dense_attention
 from behavior_lm.attention.dense import segment_mask
 from behavior_lm.attention.masks import window_mask
 from behavior_lm.attention.spec import AttentionSpec
+from behavior_lm.layers.relative_time import pad_heads
 
 # Parameters of prefixes, whose paths no pretrained run has.
 PATTERN = r"prefix/(keys|values)$"
@@ -70,9 +71,12 @@ class Prefix(nnx.Module):
           causal=spec.causal,
       )
     shape = (len(query), *self.keys.shape)
-    before = lambda own, x: jnp.concatenate(
-        [jnp.broadcast_to(own[...].astype(x.dtype), shape), x], 1
-    )
+
+    def before(param: nnx.Param[jax.Array], x: jax.Array) -> jax.Array:
+      own = jnp.broadcast_to(param[...].astype(x.dtype), shape)
+      # A bias of time widens the heads: it says nothing of a prefix.
+      return jnp.concatenate([pad_heads(own, x.shape[-1]), x], 1)
+
     seen = jnp.broadcast_to(
         (segment_ids != 0)[:, None, :, None],
         (*mask.shape[:3], self.keys.shape[0]),

@@ -14,7 +14,10 @@ import jax.numpy as jnp
 from behavior_lm.common.errors import UserError
 from behavior_lm.layers.embeddings import EventEmbeddings
 from behavior_lm.layers.experts.moe import MoEConfig
+from behavior_lm.layers.relative_time import make_clock
+from behavior_lm.layers.relative_time import split_name
 from behavior_lm.layers.stack import run_stack
+from behavior_lm.layers.time_encoding import TIME_CONTROLS
 
 # Gradients in float16 would need their loss scaled: small ones vanish.
 DTYPES = ("float32", "bfloat16")
@@ -32,9 +35,10 @@ class EncoderConfig:
     max_length: tokens of a segment at most, where positions have a table: the
       states of a longer one are NaN.
     max_segments: segments of a row at most.
-    time_encoding: key of `layers.time_encoding.TIME_ENCODINGS`.
-    time_control: key of `layers.time_encoding.TIME_CONTROLS`: what the time
-      encoding reads instead of the gaps, for experiments.
+    time_encoding: key of `layers.time_encoding.TIME_ENCODINGS`, one of
+      `layers.relative_time.RELATIVE_TIMES`, or one of each joined by a "+".
+    time_control: key of `layers.time_encoding.TIME_CONTROLS`: what is read
+      instead of the gaps, for experiments.
     features: (name, categories) of the fields of a token that are read beside
       token and time gap; 0 categories is a number.
     position_encoding: one of `layers.position_encoding.POSITION_ENCODINGS`.
@@ -162,11 +166,13 @@ class Encoder(nnx.Module):
         dtype=jnp.dtype(config.dtype),
         rngs=rngs,
     )
+    added_time, relative_time = split_name(config.time_encoding)
+    self.reads_clock = relative_time != "none"
     self.embed = EventEmbeddings(
         config.vocab_size,
         config.embed_dim,
         config.max_length,
-        config.time_encoding,
+        added_time,
         config.position_encoding,
         config.dropout_rate,
         config.features,
@@ -182,6 +188,8 @@ class Encoder(nnx.Module):
     shared["use_bias"] = config.use_bias
     if config.experts is not None:
       shared["experts"] = config.experts
+    if self.reads_clock:
+      shared["relative_time"] = relative_time
     if config.num_layers > MAX_LAYERS:
       raise UserError(
           f"num_layers is {config.num_layers}; {MAX_LAYERS:,} is the most."
@@ -246,6 +254,9 @@ class Encoder(nnx.Module):
     shared: dict[str, Any] = dict(
         positions=positions, deterministic=deterministic, rngs=rngs
     )
+    if self.reads_clock:
+      control = TIME_CONTROLS[self.config.time_control]
+      shared["clock"] = make_clock(control(batch["time_gaps"]))
     low = min(depth, self.config.session_layers)
     if low:
       hidden = self.run_layers(
@@ -296,6 +307,7 @@ class Encoder(nnx.Module):
       rngs: nnx.Rngs | None,
       offsets: jax.Array | None = None,
       first: int = 0,
+      clock: jax.Array | None = None,
   ) -> jax.Array:
     """[batch, length, embed_dim] after so many layers, before a last norm.
 
@@ -317,6 +329,7 @@ class Encoder(nnx.Module):
         offsets=offsets,
         segment_ids=segment_ids,
         positions=positions,
+        **({} if clock is None else {"clock": clock}),
     )
 
 

@@ -3,8 +3,8 @@
 Norms before each part, rotary positions, a gated feed-forward net (GeGLU,
 arXiv 2002.05202), no biases; local attention, and every third layer sees all.
 Deviations: rows are packed by our pipeline, a time encoding joins the token
-embedding (angles are those of positions, not of time), one rotary base for
-local and global layers.
+embedding (angles are those of positions, and of time where it is asked for),
+one rotary base for local and global layers.
 """
 
 import dataclasses

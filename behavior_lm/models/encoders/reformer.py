@@ -28,6 +28,7 @@ from behavior_lm.layers.reformer_layer import as_functions
 from behavior_lm.layers.reformer_layer import AttentionHalf
 from behavior_lm.layers.reformer_layer import FeedForwardHalf
 from behavior_lm.layers.reformer_layer import ReformerLayer
+from behavior_lm.layers.relative_time import split_name
 from behavior_lm.layers.reversible import Halves
 from behavior_lm.layers.reversible import last_layer
 from behavior_lm.layers.reversible import plain_stack
@@ -114,11 +115,12 @@ class Reformer(Encoder):
       rngs: nnx.Rngs | None,
       offsets: jax.Array | None = None,
       first: int = 0,
+      clock: jax.Array | None = None,
   ) -> jax.Array:
     """[batch, length, embed_dim] after so many layers, joined.
 
-    `first` is 0: no layer attends within sessions. With `offsets` [batch, n],
-    row offsets, only those states: [batch, n, embed_dim].
+    `first` is 0 and `clock` None: see what `_check` refuses. With `offsets`
+    [batch, n], row offsets, only those states: [batch, n, embed_dim].
     """
     if not deterministic and rngs is None:
       raise ValueError(
@@ -269,6 +271,12 @@ def _check(config: ReformerConfig) -> None:
         f"session_layers is {config.session_layers}: hashing sorts whole rows,"
         " and layers of the Reformer run as one. Take another model, or"
         " session_layers=0"
+    )
+  if split_name(config.time_encoding)[1] != "none":
+    raise ValueError(
+        f"time_encoding {config.time_encoding!r}: layers of the Reformer hash"
+        " what they attend to, and read no clock. Take another model, or a"
+        " time encoding that is added to the tokens (bucket, say)"
     )
   if config.num_experts:
     raise ValueError(

@@ -189,9 +189,9 @@ ROTARY = {"position_encoding": "rotary", "norm_position": "pre"}
     ("name", "options"),
     [
         ("albert", {}),
-        ("bert", ROTARY),
+        ("bert", ROTARY | {"time_encoding": "rotary"}),
         ("ligr", {}),
-        ("longformer", {}),
+        ("longformer", {"time_encoding": "bucket+attention_bias"}),
         ("longformer", ROTARY | {"remat": "dots", "causal": True}),
         ("modern", ROTARY | {"num_layers": 2}),
         ("reformer", ROTARY),
