@@ -6,6 +6,8 @@ r"""Trains the runs of an ablation and writes its table, figure and LaTeX.
 Each run is trained for the same minutes (how many steps fit is measured first)
 or, with --steps, for the same steps, and scored once. After each run the files
 OUT.json, .md, .tex, .png and .pdf are written anew from all that are finished.
+With --probe_data and --probe_labels, the vectors of each run are judged by what
+a logistic regression reads off them (an AUC, cross-validated by user).
 A run that fails is named in the table and does not stop the others. Ctrl-C or
 SIGTERM saves; the same command goes on. --runlocal shows in minutes that it
 works, on generated logs where no dataset is named.
@@ -40,6 +42,12 @@ _MINUTES = flags.DEFINE_float(
     "minutes", 0.0, "Training steps of each run; the file's if not given."
 )
 _STEPS = flags.DEFINE_integer("steps", 0, "Instead of minutes: so many steps.")
+_PROBE_DATA = flags.DEFINE_list(
+    "probe_data", [], "Datasets of users with labels, by comma."
+)
+_PROBE_LABELS = flags.DEFINE_list(
+    "probe_labels", [], "For each, a table of user_id and columns of 0 and 1."
+)
 _PROBE_STEPS = flags.DEFINE_integer(
     "probe_steps", 30, "Steps that are tried first, to know how many fit."
 )
@@ -80,10 +88,14 @@ def _run_all(
   """Runs what is left; the table is written after each run."""
   from behavior_lm.artifacts.commands import code_version
   from behavior_lm.logs.dataset import open_dataset
+  from experiments.studies import equal_time
   from experiments.studies import timed_runs
   from experiments.studies.sweep import sweep_file
+  from experiments.studies.sweep import sweep_probe
 
   data = _data(study)
+  probe = sweep_probe.SweepProbe(_PROBE_DATA.value, _PROBE_LABELS.value)
+  probes: dict[str, Any] = {}
   argument = ",".join(
       text for text in (_ARG.value, "runlocal=1" * _RUNLOCAL.value) if text
   )
@@ -113,6 +125,9 @@ def _run_all(
           code=code,
           steps=steps,
       )
+      if done:
+        folder = study / name
+        probes[name] = probe.finish(folder, folder / equal_time.RUN)
     # Whatever it is: a failed run does not stop the others.
     except Exception as error:
       if not isinstance(error, UserError):
@@ -123,7 +138,7 @@ def _run_all(
     if not done:
       print("== stopped; the same command goes on", flush=True)
       return
-    _write(sweep, study, rows, dataset, failed, steps, minutes)
+    _write(sweep, study, rows, dataset, failed, steps, minutes, probes)
   if failed:
     raise UserError(
         f"{len(failed)} of {len(runs)} runs failed: {', '.join(failed)}; see"
@@ -149,6 +164,7 @@ def _write(
     failed: dict[str, str],
     steps: int,
     minutes: float,
+    probes: dict[str, Any],
 ) -> None:
   from behavior_lm.artifacts.commands import this_command
   from experiments.studies import timed_runs
@@ -167,6 +183,7 @@ def _write(
       {row: found for row, found in runs.items() if found},
       sweep.control,
       dataset,
+      probes,
   )
   result |= {
       "name": sweep.name,

@@ -1,8 +1,10 @@
 import json
 
+import polars as pl
 import pytest
 
 from behavior_lm.common.lock import held
+from behavior_lm.logs.dataset import open_dataset
 from tests.experiments import command
 
 FILE = "experiments/ablations/causal_inputs.py"
@@ -49,6 +51,25 @@ def test_rows_are_trained_once_and_one_that_fails_stops_no_other(tmp_path):
   with held(out, "a test"):
     status, _, error = command.run("sweep", *flags)
     assert status == 2 and "is writing it" in error
-  status, text, error = command.run("sweep", *flags, "--rows=none,bucket")
+  # Probes may be asked for later.
+  data = out / "data"
+  source = open_dataset(data).source("train")
+  users = sorted({source[i]["user_id"] for i in range(len(source))})
+  table = {"user_id": users, "odd": [i % 2 for i in range(len(users))]}
+  pl.DataFrame(table).write_csv(tmp_path / "labels.csv")
+  status, text, error = command.run(
+      "sweep",
+      *flags,
+      "--rows=none,bucket",
+      f"--probe_data={data}",
+      f"--probe_labels={tmp_path / 'labels.csv'}",
+  )
   assert status == 0, error
   assert text.count("done already") == 2
+  again = json.loads((out / "table.json").read_text())
+  for row, before in zip(again["rows"], first["rows"], strict=True):
+    assert row["values"] == before["values"]
+    if row["kind"] == "model":
+      (found,) = row["probes"]
+      assert found["label"] == "odd" and found["num_users"] == len(users)
+      assert 0 < found["auc_ci"][0] <= found["auc"] <= found["auc_ci"][1] < 1

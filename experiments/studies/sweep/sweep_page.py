@@ -1,6 +1,6 @@
 """A sweep as Markdown, as a LaTeX table and as a figure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ _HEADER = (
 
 def to_markdown(result: Mapping[str, Any]) -> str:
   """The whole page."""
+  told = next((row["probes"] for row in result["rows"] if _told(row)), [])
+  header = (*_HEADER, *(f"probe {one['label']}: AUC (95 %)" for one in told))
   lines = [
       f"# Sweep {result['name']}",
       "",
@@ -35,9 +37,15 @@ def to_markdown(result: Mapping[str, Any]) -> str:
       f"{result['title']}: {result['data']}, split `{result['split']}`. Budget:"
       f" {result['budget']}. Control: {result['control']}.",
       "",
-      markdown.table(_HEADER, [_cells(row) for row in result["rows"]]),
+      markdown.table(header, [_cells(row, told) for row in result["rows"]]),
       "",
   ]
+  for one in told:
+    lines.append(
+        f"- Probe {one['label']}: a logistic regression on the mean vectors of"
+        f" {one['num_users']:,} users of {one['data']}, 5 folds, 3 seeds. On"
+        f" event counts instead it has an AUC of {one['counts_auc']:.3f}."
+    )
   for name, reason in result["failed"].items():
     lines.append(f"- {name} failed: {reason}")
   lines += [f"- {name}: {v}" for name, v in result["settings"].items()]
@@ -105,14 +113,20 @@ def draw(result: Mapping[str, Any], out: Path) -> list[Path]:
   return paths
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
+def _told(row: Mapping[str, Any]) -> bool:
+  return row["kind"] == "model" and bool(row["probes"])
+
+
+def _cells(
+    row: Mapping[str, Any], told: Sequence[Mapping[str, Any]]
+) -> list[str]:
   low, high = row.get("ci", {}).get(MAIN, (None, None))
   bits = f"{row['values'][MAIN]:.3f}"
   if low is not None:
     bits += f" ({low:.3f} to {high:.3f})"
   perplexity = f"{row['values']['perplexity']:.2f}"
   if row["kind"] != "model":
-    return [row["model"], "", bits, "", perplexity, *[""] * 5]
+    return [row["model"], "", bits, "", perplexity, *[""] * (5 + len(told))]
   spread = "" if row["spread"] is None else f"{row['spread']:.3f}"
   cost = row["cost"]
   return [
@@ -126,7 +140,13 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
       f"{cost['steps']:,.0f}",
       f"{cost['minutes']:.1f}",
       f"{cost['num_params']:,.0f}",
+      *(map(_auc, row["probes"]) if row["probes"] else [""] * len(told)),
   ]
+
+
+def _auc(found: Mapping[str, Any]) -> str:
+  low, high = found["auc_ci"]
+  return f"{found['auc']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _difference(gap: Mapping[str, Any] | None) -> str:

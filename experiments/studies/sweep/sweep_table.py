@@ -16,6 +16,7 @@ from behavior_lm.recipes.evaluate import check_alike
 from behavior_lm.recipes.evaluate import open_evaluator
 from experiments.studies import equal_time
 from experiments.studies import timed_runs
+from experiments.studies.sweep.sweep_probe import mean_probes
 
 MAIN = table.TOKEN_MAIN
 _BASELINES = "baselines.npz"
@@ -26,6 +27,7 @@ def make_table(
     runs: Mapping[str, Sequence[dict[str, Any]]],
     control: str,
     dataset: Dataset,
+    probes: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
   """Rows of a sweep beside the plain baselines.
 
@@ -39,6 +41,7 @@ def make_table(
     runs: row -> results of its finished seeds, `timed_runs.finished`.
     control: name of a row.
     dataset: that they are scored on.
+    probes: name of a run -> its probes, see `sweep_probe`.
 
   Raises:
     UserError: if runs were scored on different events.
@@ -68,6 +71,9 @@ def make_table(
       row["seeds"] = [run["seed"] for run in runs[name]]
       row["spread"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
       row["cost"] = _cost(runs[name])
+      row["probes"] = mean_probes(
+          [probes[run["name"]] for run in runs[name] if run["name"] in probes]
+      )
       row["to_control"] = None
       if control in means and name != control:
         row["to_control"] = table.difference(means[name], means[control], MAIN)
