@@ -145,7 +145,13 @@ def objective_settings(name: str, size: dict) -> dict[str, object]:
           "gap_loss": "density",
       },
       # gap_weight: of the time to the next event in the loss; 0 leaves it out.
-      "next_events": {"gap_weight": 0.0, "gap_components": 8},
+      # history_rate: of windows with a history token; vectors of the pooling
+      # "history" are then those of such a token.
+      "next_events": {
+          "gap_weight": 0.0,
+          "gap_components": 8,
+          "history_rate": 0.0,
+      },
       "contrastive": {"temperature": 0.1},
       "replaced_events": {"replace_rate": 0.15},
   }.get(name, {})

@@ -69,6 +69,7 @@ def attend(
     order: Order | None = None,
     global_tokens: jax.Array | None = None,
     global_outputs: jax.Array | None = None,
+    since: jax.Array | None = None,
 ) -> jax.Array:
   """Attention within segments.
 
@@ -87,6 +88,8 @@ def attend(
     global_outputs: [batch, max_globals, num_heads, head_dim], what global
       tokens get where they attend with projections of their own; None lets
       them use query, key and value.
+    since: [batch, length] int32, for dense causal attention: no token sees a
+      position before this one; None is all.
 
   Returns:
     The shape of query; rows of padding are zero.
@@ -109,6 +112,8 @@ def attend(
         f"attention {spec.kind!r} {'needs an' if order is None else 'takes no'}"
         " order: it is of LSH, see `attention.lsh.sort_into_chunks`"
     )
+  if since is not None and (spec.kind, spec.causal) != ("dense", True):
+    raise ValueError(f"`since` is of dense causal attention, not of {spec}")
   # Judged by all queries of the rows, whether they are there or not: so does
   # who asks whether few may be given.
   whole = jax.ShapeDtypeStruct(
@@ -130,10 +135,13 @@ def attend(
         order=order,
         global_tokens=global_tokens,
         global_outputs=global_outputs,
+        since=since,
     )
 
   target = find_target()
   name = choose_backend(spec, whole, target)
+  if since is not None:
+    name = "xla"
   if name == "xla" or spec.backend != "auto":
     return by(name)(query, key, value)
   # What either path keeps for its gradient has a place in the program of both:
@@ -264,6 +272,7 @@ def _dense(
     positions: jax.Array,
     spec: AttentionSpec,
     query_at: jax.Array | None,
+    since: jax.Array | None,
     **_: Any,
 ) -> jax.Array:
   return tiled_dense_attention(
@@ -274,6 +283,7 @@ def _dense(
       positions=positions,
       causal=spec.causal,
       query_at=query_at,
+      since=since,
   )
 
 

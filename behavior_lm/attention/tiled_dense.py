@@ -5,8 +5,10 @@ import jax.numpy as jnp
 
 from behavior_lm.attention.tiles import attend_tiles
 from behavior_lm.attention.tiles import causal_bias
+from behavior_lm.attention.tiles import MakeBias
 from behavior_lm.attention.tiles import SCORES_AT_ONCE
 from behavior_lm.attention.tiles import segment_bias
+from behavior_lm.attention.tiles import since_bias
 from behavior_lm.common.rows import take_rows
 
 # Products of fewer queries are too small to be fast.
@@ -22,6 +24,7 @@ def tiled_dense_attention(
     positions: jax.Array,
     causal: bool = False,
     query_at: jax.Array | None = None,
+    since: jax.Array | None = None,
 ) -> jax.Array:
   """`dense_attention` under `segment_mask`, a tile of queries at a time.
 
@@ -33,6 +36,8 @@ def tiled_dense_attention(
     positions: [batch, length] int32 within the segment.
     causal: a query sees no key after its own position.
     query_at: [batch, n] row offsets of the queries; None is all, in order.
+    since: [batch, length] int32, for causal attention: a query sees no key
+      before this position; None is all.
 
   Returns:
     The shape of `query` in the type of `value`; rows of padding are zero.
@@ -73,13 +78,20 @@ def tiled_dense_attention(
   of_queries = [by_tile(x[:, :, None, None]).swapaxes(2, 3) for x in theirs]
   of_keys = [x[:, None, :, None] for x in fields]
   pairs = zip(of_queries, of_keys, strict=True)
+  bias: MakeBias = causal_bias if causal else segment_bias
+  more = []
+  if since is not None:
+    bias = since_bias
+    asked_since = since if query_at is None else take_rows(since, query_at)
+    more = [by_tile(asked_since[:, :, None, None]).swapaxes(2, 3)]
   out = attend_tiles(
-      causal_bias if causal else segment_bias,
+      bias,
       batch,
       by_tile(query * head_dim**-0.5),
       key.swapaxes(1, 2),
       value.swapaxes(1, 2),
       *(x for pair in pairs for x in pair),
+      *more,
   )
   out = out.reshape(batch, tiles, heads, size, head_dim).swapaxes(2, 3)
   out = out.reshape(batch, tiles * size, heads, head_dim)[:, :length]

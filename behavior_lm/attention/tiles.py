@@ -51,6 +51,18 @@ def causal_bias(
   return mask_bias((query_ids == key_ids) & (key_places <= query_places))
 
 
+def since_bias(
+    query_ids: jax.Array,
+    key_ids: jax.Array,
+    query_places: jax.Array,
+    key_places: jax.Array,
+    query_since: jax.Array,
+) -> jax.Array:
+  """As `causal_bias`, and no key stands before the query's `since`."""
+  seen = (key_places <= query_places) & (key_places >= query_since)
+  return mask_bias((query_ids == key_ids) & seen)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def attend_tiles(
     make_bias: MakeBias,

@@ -26,6 +26,7 @@ from behavior_lm.inference.batching import row_windows
 from behavior_lm.inference.batching import WindowBatch
 from behavior_lm.inference.frames import cut_frame
 from behavior_lm.inference.inputs import last_windows
+from behavior_lm.inference.pooling import choose_pooling
 from behavior_lm.inference.pooling import find_pooling
 from behavior_lm.inference.pooling import make_program
 from behavior_lm.inference.pooling import Pooling
@@ -143,8 +144,9 @@ class Embedder:
         (without CLS); "max", over all its events; "cls", the windows' CLS
         weighted by their events; "last" and "last8", its last event or the
         mean of so many; "gaussian", attention to events near the middle of
-        each window. With a tokenizer that spans several events, read "token"
-        for "event".
+        each window; "history", of a model trained with history tokens, one
+        behind each window. With a tokenizer that spans several events, read
+        "token" for "event".
       layer: 0 (embeddings) to num_layers; negative counts from the last one,
         which is -1 and None.
       batch_size: windows computed at once; None chooses by the model's length.
@@ -239,7 +241,7 @@ class Embedder:
       [rows, embed_dim] float32.
     """
     chosen, number = self.choose_pooling(pooling), self.layer_number(layer)
-    program = make_program(self._run.graphdef, number, chosen)
+    program = self._make_program(number, chosen)
     vectors: jax.Array = program(self._run.state | {"params": params}, batch)
     return vectors
 
@@ -334,13 +336,7 @@ class Embedder:
     Raises:
       UserError: if there is none, or it would tell nothing of this model.
     """
-    chosen = find_pooling(name)
-    if name == "cls" and self.config.model.causal:
-      raise UserError(
-          "pooling 'cls': this model is causal, so its CLS, the first token,"
-          " knows no event. Take 'last' or 'mean'."
-      )
-    return chosen
+    return choose_pooling(name, self.config)
 
   def _encode_shown(
       self,
@@ -370,9 +366,14 @@ class Embedder:
     key = (layer, pooling)
     if key not in self._programs:
       self._programs[key] = jax.jit(
-          make_program(self._run.graphdef, layer, find_pooling(pooling))
+          self._make_program(layer, find_pooling(pooling))
       )
     return self._programs[key]
+
+  def _make_program(self, layer: int, pooling: Pooling) -> Any:
+    return make_program(
+        self._run.graphdef, layer, pooling, table=self.reader.reading.table
+    )
 
   def layer_number(self, layer: int | None) -> int:
     """0 .. num_layers; negative counts from the end, None is the last."""

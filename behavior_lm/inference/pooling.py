@@ -5,16 +5,20 @@ becomes one vector (`layers.pooling`); here the windows of a sequence become
 one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import dataclasses
 import operator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.data import fields
 from behavior_lm.layers import pooling as layers
+from behavior_lm.recipes.shared.parts import objective_settings
 from behavior_lm.training.state import merge_model
 
 
@@ -28,6 +32,8 @@ class Pooling:
     combine: joins the vectors of two windows of a sequence.
     by_events: windows weigh as much as they have events.
     last_only: the last window decides, others are not computed.
+    history: a history token behind the events is pooled instead of them, see
+      `objectives.history_tokens`.
   """
 
   name: str
@@ -35,6 +41,7 @@ class Pooling:
   combine: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.add
   by_events: bool = False
   last_only: bool = False
+  history: bool = False
 
   def layer(self, embed_dim: int) -> layers.Pooling:
     """What pools a window on the device; it has no parameters."""
@@ -58,6 +65,8 @@ POOLINGS = {
     # Attention to the events near the middle of each window, which weighs as
     # much as it has events.
     "gaussian": Pooling("gaussian", by_events=True),
+    # A history token behind each window, which weighs as much as it has events.
+    "history": Pooling("last", by_events=True, history=True),
 }
 
 
@@ -140,11 +149,63 @@ def find_pooling(name: str) -> Pooling:
   return POOLINGS[name]
 
 
+def choose_pooling(name: str, config: ml_collections.ConfigDict) -> Pooling:
+  """The pooling of a name, for a run with this config.
+
+  Raises:
+    UserError: if there is none, or it would tell nothing of this model.
+  """
+  chosen = find_pooling(name)
+  if name == "cls" and config.model.causal:
+    raise UserError(
+        "pooling 'cls': this model is causal, so its CLS, the first token,"
+        " knows no event. Take 'last' or 'mean'."
+    )
+  settings = objective_settings(config).values() if chosen.history else ()
+  if chosen.history and not any(one.get("history_rate") for one in settings):
+    raise UserError(
+        "pooling 'history': this model was not trained with history tokens"
+        " (objective next_events with a history_rate above 0). Take 'last' or"
+        " 'mean'."
+    )
+  return chosen
+
+
+def add_history_tokens(
+    batch: Mapping[str, jax.Array],
+    max_length: int,
+    table: Mapping[str, fields.Field],
+) -> dict[str, jax.Array]:
+  """Rows of one segment each, with a history token behind it.
+
+  Args:
+    batch: {field: [rows, length]}, all of tokens.
+    max_length: of the model; behind a full window the token has the position
+      of the last event.
+    table: of the fields.
+
+  Returns:
+    The same fields, [rows, length + 1].
+  """
+  at = (batch["segment_ids"] > 0).sum(1)
+  hidden = fields.hidden_values(batch, table)
+  own = {"segment_ids": 1, "positions": jnp.minimum(at, max_length - 1)}
+  out = {}
+  for name, x in batch.items():
+    pad = fields.find_field(name, table).pad
+    x = jnp.pad(x, ((0, 0), (0, 1)), constant_values=pad)
+    value = own.get(name, hidden.get(name, pad))
+    out[name] = x.at[jnp.arange(len(x)), at].set(value)
+  return out
+
+
 def make_program(
     graphdef: Any,
     layer: int,
     pooling: Pooling,
     encoder_of: Callable[[Any], Any] = operator.attrgetter("encoder"),
+    *,
+    table: Mapping[str, fields.Field],
 ) -> Any:
   """A pure function (state, batch) -> [batch, embed_dim] float32.
 
@@ -153,6 +214,7 @@ def make_program(
     layer: whose hidden states are pooled, 0 to num_layers.
     pooling: how.
     encoder_of: finds the encoder in the model.
+    table: of the fields of a batch.
   """
 
   def program(state: Any, batch: dict[str, jax.Array]) -> jax.Array:
@@ -160,7 +222,10 @@ def make_program(
     # that depends on the shape of the batch.
     with jax.default_matmul_precision("float32"):
       model = merge_model(graphdef, state["params"], state["model_state"])
-      hidden = encoder_of(model).encode(batch, layer=layer)
+      encoder = encoder_of(model)
+      if pooling.history:
+        batch = add_history_tokens(batch, encoder.config.max_length, table)
+      hidden = encoder.encode(batch, layer=layer)
       pool = pooling.layer(hidden.shape[-1])
       pooled = pool(hidden, batch["segment_ids"], batch["positions"], 1)
     return pooled[:, 0]

@@ -116,6 +116,7 @@ class SelfAttention(nnx.Module):
       positions: jax.Array,
       offsets: jax.Array | None = None,
       clock: jax.Array | None = None,
+      since: jax.Array | None = None,
   ) -> jax.Array:
     """Each token's mix of the tokens that it attends to.
 
@@ -125,6 +126,7 @@ class SelfAttention(nnx.Module):
       offsets: [batch, n] row offsets, if only those are wanted.
       clock: [batch, length] int32, see `layers.relative_time`; needed where
         this layer reads time.
+      since: [batch, length] int32, see `attention.backends.attend`.
 
     Returns:
       [batch, length or n, embed_dim].
@@ -153,6 +155,8 @@ class SelfAttention(nnx.Module):
       arrays = query, key, value
       query, key, value = self.time_bias(arrays, query_clock, clock)
     if self.prefix is not None:
+      if since is not None:
+        raise ValueError("history tokens do not fit a model with a prefix")
       mixed = self.prefix.attend(
           query,
           key,
@@ -174,6 +178,7 @@ class SelfAttention(nnx.Module):
           spec=self.spec,
           query_at=query_at,
           global_outputs=of_globals,
+          since=since,
       )
     mixed = mixed[..., : self.head_dim]
     mixed = mixed.reshape(*mixed.shape[:2], -1)

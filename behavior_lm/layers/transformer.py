@@ -142,6 +142,7 @@ class TransformerLayer(nnx.Module):
       rngs: nnx.Rngs | None,
       offsets: jax.Array | None = None,
       clock: jax.Array | None = None,
+      since: jax.Array | None = None,
   ) -> jax.Array:
     """The states after this layer.
 
@@ -153,6 +154,7 @@ class TransformerLayer(nnx.Module):
       offsets: [batch, n] row offsets, if only those states are wanted: all
         tokens are attended to, the rest of the layer is left out elsewhere.
       clock: [batch, length] int32, where attention reads time.
+      since: [batch, length] int32, the first position that a token sees.
 
     Returns:
       [batch, length or n, embed_dim].
@@ -164,6 +166,7 @@ class TransformerLayer(nnx.Module):
         positions=positions,
         offsets=offsets,
         clock=clock,
+        since=since,
     )
     routed = take_rows_or_all(segment_ids, offsets) > 0
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from behavior_lm.objectives.cross_entropy import token_loss
 from behavior_lm.objectives.gap_mixture import gap_nll
+from behavior_lm.objectives.history_tokens import place_history_tokens
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
 from behavior_lm.objectives.objective import Requires
@@ -27,12 +28,21 @@ class NextEvents:
       leaves it out. The event and the time to it are independent given the
       past.
     gap_components: of the mixture over gaps that the model then has.
+    history_rate: share of the windows with a history token, see
+      `history_tokens`.
+    mask_id: the token that it is.
+    hidden: (name, value) of each field that it has no value of.
+    max_segments: segments of a row at most.
   """
 
   num_special: int
   unk_id: int
   gap_weight: float = 0.0
   gap_components: int = 8
+  history_rate: float = 0.0
+  mask_id: int = -1
+  hidden: tuple[tuple[str, float], ...] = ()
+  max_segments: int = 1
 
   def __post_init__(self) -> None:
     if self.gap_weight < 0 or self.gap_components < 1:
@@ -40,11 +50,21 @@ class NextEvents:
           f"gap_weight {self.gap_weight} must be at least 0 and gap_components"
           f" {self.gap_components} at least 1"
       )
+    if not 0 <= self.history_rate <= 1:
+      raise ValueError(f"history_rate {self.history_rate} must be in 0 to 1")
 
   @property
   def requires(self) -> Requires:
-    of_gaps = ("time_gaps",) if self.gap_weight else ()
-    return Requires(("tokens", "segment_ids", *of_gaps), predicts_future=True)
+    fields = ["tokens", "segment_ids"]
+    if self.gap_weight:
+      fields.append("time_gaps")
+    if self.history_rate:
+      fields += ["positions", *(name for name, _ in self.hidden)]
+    return Requires(
+        tuple(dict.fromkeys(fields)),
+        predicts_future=True,
+        hides_past=self.history_rate > 0,
+    )
 
   def init_state(self) -> dict[str, jax.Array]:
     """Nothing is kept from step to step."""
@@ -59,8 +79,21 @@ class NextEvents:
     weight for gaps `event_loss` and `gap_loss`, the two parts in nats.
     """
     tokens, weights = next_tokens(batch, self.num_special, self.unk_id)
+    inputs = batch
+    if self.history_rate:
+      key, *keys = jax.random.split(key, 3)
+      shape = (len(batch["tokens"]), self.max_segments)
+      chance, share = (jax.random.uniform(one, shape) for one in keys)
+      inputs = place_history_tokens(
+          batch,
+          chance,
+          share,
+          rate=self.history_rate,
+          token=self.mask_id,
+          hidden=self.hidden,
+      )
     head = model(
-        batch, deterministic=False, rngs=nnx.Rngs(dropout=key)
+        inputs, deterministic=False, rngs=nnx.Rngs(dropout=key)
     )
     total = jnp.maximum(weights.sum(), 1.0)
     loss, _, correct = token_loss(head, tokens, weights / total)

@@ -19,6 +19,8 @@ class Requires:
     predicts_future: nothing that the model reads at a position may depend on
       a later event.
     hides_events: what it hides of an event must not follow from other fields.
+    hides_past: it bounds how far back a token sees, which dense attention alone
+      can.
     parts_windows: it takes windows apart, and what a model reads beside tokens
       and gaps must not tell which parts belong together.
   """
@@ -26,6 +28,7 @@ class Requires:
   fields: tuple[str, ...]
   predicts_future: bool = False
   hides_events: bool = False
+  hides_past: bool = False
   parts_windows: bool = False
 
 

@@ -49,6 +49,7 @@ class WeightedSum:
         tuple(dict.fromkeys(name for one in all_of for name in one.fields)),
         predicts_future=any(one.predicts_future for one in all_of),
         hides_events=any(one.hides_events for one in all_of),
+        hides_past=any(one.hides_past for one in all_of),
         parts_windows=any(one.parts_windows for one in all_of),
     )
 

@@ -19,8 +19,10 @@ from tests.attention.comparing import values_and_gradients
 BATCH, HEADS, HEAD_DIM = 2, 2, 8
 
 
-def oracle(query, key, value, *, segment_ids, positions, causal):
+def oracle(query, key, value, *, segment_ids, positions, causal, since=None):
   mask = segment_mask(segment_ids, positions=positions, causal=causal)
+  if since is not None:
+    mask &= (positions[:, None, :] >= since[:, :, None])[:, None]
   return dense_attention(query, key, value, mask=mask)
 
 
@@ -37,6 +39,12 @@ def rows(rng, length):
   return jnp.asarray(ids), jnp.asarray(positions)
 
 
+def bounds(rng, positions):
+  """Where each token's past begins: at 0, or at itself at the latest."""
+  since = np.asarray(positions) * rng.random(positions.shape)
+  return jnp.asarray(since * (rng.random(positions.shape) < 0.7), jnp.int32)
+
+
 @pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
@@ -45,13 +53,16 @@ def rows(rng, length):
     causal=st.booleans(),
     least=st.sampled_from([1, 7, 128]),
     bfloat=st.booleans(),
+    bounded=st.booleans(),
 )
-def test_it_equals_the_oracle(seed, length, causal, least, bfloat):
+def test_it_equals_the_oracle(seed, length, causal, least, bfloat, bounded):
   rng = np.random.default_rng(seed)
   ids, positions = rows(rng, length)
   shape = (BATCH, length, HEADS, HEAD_DIM)
   qkv = [jnp.asarray(rng.standard_normal(shape), jnp.float32) for _ in "qkv"]
   fields = dict(segment_ids=ids, positions=positions, causal=causal)
+  if causal and bounded:
+    fields["since"] = bounds(rng, positions)
   cotangent = jnp.asarray(rng.standard_normal(shape), jnp.float32)
 
   def both(run, qkv):
@@ -84,8 +95,11 @@ def test_it_equals_the_oracle(seed, length, causal, least, bfloat):
     queries=st.sampled_from([0, 1, 3, 40]),
     causal=st.booleans(),
     least=st.sampled_from([1, 7, 128]),
+    bounded=st.booleans(),
 )
-def test_few_queries_get_what_all_would(seed, length, queries, causal, least):
+def test_few_queries_get_what_all_would(
+    seed, length, queries, causal, least, bounded
+):
   """At any places, repeated and in padding; values and gradients."""
   rng = np.random.default_rng(seed)
   ids, positions = rows(rng, length)
@@ -93,6 +107,8 @@ def test_few_queries_get_what_all_would(seed, length, queries, causal, least):
   shape = (BATCH, length, HEADS, HEAD_DIM)
   inputs = [draw(rng, *shape) for _ in "qkv"]
   fields = dict(segment_ids=ids, positions=positions, causal=causal)
+  if causal and bounded:
+    fields["since"] = bounds(rng, positions)
   take = lambda x: x[jnp.arange(BATCH)[:, None], at]
 
   with pytest.MonkeyPatch.context() as patch:

@@ -6,6 +6,8 @@ import pytest
 
 from behavior_lm.artifacts.metrics import read_metrics
 from behavior_lm.common.errors import UserError
+from behavior_lm.inference.embedder import Embedder
+from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.objectives.weighted_sum import WeightedSum
 from behavior_lm.recipes.evaluate import evaluate_runs
@@ -107,6 +109,42 @@ def test_all_objectives_of_both_sides_fit_in_one_model(dataset_path):
   assert kinds == {*ALL.split("+"), "masked_events"}
 
 
+@pytest.mark.slow
+def test_a_run_with_history_tokens_goes_on_and_embeds_by_them(
+    dataset_path, tmp_path
+):
+  make = lambda **more: tiny_config(
+      dataset_path,
+      objective="next_events",
+      objective__history_rate=0.5,
+      total_steps=3,
+      **more,
+  )
+  train(make(), tmp_path / "whole")
+  assert train(make(max_minutes=1e-6), tmp_path / "parts") == "time"
+  assert train(make(), tmp_path / "parts") == "finished"
+  assert figures(tmp_path / "whole") == figures(tmp_path / "parts")
+  embedder = Embedder.load(tmp_path / "whole")
+  short = [("e1", "1"), ("e2", "2")]
+  vectors = embedder.encode([short, 40 * short], pooling="history")
+  # By hand, of the first sequence.
+  batch = embedder.inputs([short])
+  tokens = np.append(batch["tokens"][0, :3], schema.MASK_ID)[None]
+  by_hand = {
+      "tokens": tokens,
+      "time_gaps": np.full((1, 4), -1),
+      "segment_ids": np.ones((1, 4)),
+      "positions": np.arange(4)[None],
+  }
+  by_hand = {
+      name: by_hand[name].astype(np.int32)
+      for name in embedder.run.model_fields
+  }
+  hidden = embedder.run.model.encoder.encode(by_hand)
+  np.testing.assert_allclose(vectors[0], hidden[0, 3], atol=1e-5)
+  assert np.isfinite(vectors).all()
+
+
 @pytest.mark.parametrize(
     ("objective", "slip", "message"),
     [
@@ -131,6 +169,11 @@ def test_all_objectives_of_both_sides_fit_in_one_model(dataset_path):
             "contrastive",
             {"data__features": "hour"},
             "the features hour may tell which parts",
+        ),
+        (
+            "next_events",
+            {"model": "longformer", "objective__history_rate": 0.5},
+            "dense attention, but model.name is longformer",
         ),
     ],
     ids=lambda value: str(value)[:30],

@@ -94,7 +94,9 @@ def export_encoder(
   leaves, tree = jax.tree.flatten(
       {"params": params, "model_state": model_state}
   )
-  program = make_program(graphdef, layer, pooling, lambda encoder: encoder)
+  program = make_program(
+      graphdef, layer, pooling, lambda encoder: encoder, table=table
+  )
 
   def of_rows(weights: list[jax.Array], batch: dict[str, jax.Array]) -> Any:
     state = jax.tree.unflatten(tree, weights)

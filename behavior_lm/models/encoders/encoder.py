@@ -227,8 +227,9 @@ class Encoder(nnx.Module):
     Args:
       batch: the arrays that `config.fields` names, [batch, length] each; the
         position encoding of the embeddings reads `places` instead of
-        `positions` where the batch has them. The result of `embedded` may
-        stand under that name: then it is not computed again.
+        `positions` where the batch has them, and no token attends to positions
+        before its `since`, see `objectives.history_tokens`. The result of
+        `embedded` may stand under that name: then it is not computed again.
       offsets: [batch, n] row offsets, if only those states are wanted: the
         last layer then computes no others.
       layer: 0 (embeddings) to num_layers, which is also None.
@@ -257,6 +258,8 @@ class Encoder(nnx.Module):
     if self.reads_clock:
       control = TIME_CONTROLS[self.config.time_control]
       shared["clock"] = make_clock(control(batch["time_gaps"]))
+    if "since" in batch:
+      shared["since"] = batch["since"]
     low = min(depth, self.config.session_layers)
     if low:
       hidden = self.run_layers(
@@ -308,6 +311,7 @@ class Encoder(nnx.Module):
       offsets: jax.Array | None = None,
       first: int = 0,
       clock: jax.Array | None = None,
+      since: jax.Array | None = None,
   ) -> jax.Array:
     """[batch, length, embed_dim] after so many layers, before a last norm.
 
@@ -317,6 +321,7 @@ class Encoder(nnx.Module):
     drops = not deterministic and self.config.dropout_rate > 0
     if drops and rngs is None:
       raise ValueError("dropout needs rngs with a stream `dropout`")
+    more = {"clock": clock, "since": since}
     # A model without layers is the head on the embeddings.
     first %= max(len(self.layers), 1)
     return run_stack(
@@ -329,7 +334,7 @@ class Encoder(nnx.Module):
         offsets=offsets,
         segment_ids=segment_ids,
         positions=positions,
-        **({} if clock is None else {"clock": clock}),
+        **{name: x for name, x in more.items() if x is not None},
     )
 
 

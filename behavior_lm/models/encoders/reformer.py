@@ -116,11 +116,13 @@ class Reformer(Encoder):
       offsets: jax.Array | None = None,
       first: int = 0,
       clock: jax.Array | None = None,
+      since: jax.Array | None = None,
   ) -> jax.Array:
     """[batch, length, embed_dim] after so many layers, joined.
 
-    `first` is 0 and `clock` None: see what `_check` refuses. With `offsets`
-    [batch, n], row offsets, only those states: [batch, n, embed_dim].
+    `first` is 0 and `clock` and `since` are None: what needs them is refused.
+    With `offsets` [batch, n], row offsets, only those states: [batch, n,
+    embed_dim].
     """
     if not deterministic and rngs is None:
       raise ValueError(

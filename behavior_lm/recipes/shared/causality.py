@@ -13,6 +13,9 @@ from behavior_lm.data.time_features import LOOK_AHEAD
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.objectives.objective import Requires
 
+# Models whose layers all attend densely.
+_DENSE = ("albert", "bert", "ligr")
+
 
 def check_causality(
     config: ml_collections.ConfigDict, requires: Requires
@@ -31,6 +34,12 @@ def check_causality(
     )
   if not causal:
     return
+  if requires.hides_past and config.model.name not in _DENSE:
+    raise UserError(
+        "objective.history_rate bounds what a token sees of the past, which"
+        f" takes dense attention, but model.name is {config.model.name}. Take"
+        f" one of {', '.join(_DENSE)}, or set it to 0."
+    )
   if requires.predicts_future and config.model.name == "reformer":
     raise UserError(
         f"objective {config.objective.name} with model.name=reformer: its"

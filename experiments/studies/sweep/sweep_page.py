@@ -27,7 +27,9 @@ _HEADER = (
 
 def to_markdown(result: Mapping[str, Any]) -> str:
   """The whole page."""
-  told = next((row["probes"] for row in result["rows"] if _told(row)), [])
+  told: list[dict[str, Any]] = next(
+      (row["probes"] for row in result["rows"] if _told(row)), []
+  )
   header = (*_HEADER, *(f"probe {one['label']}: AUC (95 %)" for one in told))
   lines = [
       f"# Sweep {result['name']}",
@@ -42,7 +44,7 @@ def to_markdown(result: Mapping[str, Any]) -> str:
   ]
   for one in told:
     lines.append(
-        f"- Probe {one['label']}: a logistic regression on the mean vectors of"
+        f"- Probe {one['label']}: a logistic regression on the vectors of"
         f" {one['num_users']:,} users of {one['data']}, 5 folds, 3 seeds. On"
         f" event counts instead it has an AUC of {one['counts_auc']:.3f}."
     )

@@ -16,6 +16,7 @@ from behavior_lm.inference.dataset_embeddings import Request
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.logs.dataset import open_dataset
+from behavior_lm.recipes.shared.parts import objective_settings
 
 _PROBES = "probes.json"
 # Of all its probes; counts are the same for every run.
@@ -84,7 +85,11 @@ class SweepProbe:
       run: Path,
   ) -> list[dict[str, Any]]:
     name = dataset.path.resolve().name
-    request = Request(unit="user", out=str(folder / f"vectors_{name}.parquet"))
+    request = Request(
+        unit="user",
+        pooling=_pooling(embedder),
+        out=str(folder / f"vectors_{name}.parquet"),
+    )
     vectors = embed_dataset(embedder, dataset, request, run=run).path
     data = probe_files.read_input(vectors, dataset, table)
     out = []
@@ -124,6 +129,13 @@ class SweepProbe:
           "counts_auc": of_counts["auc"],
       })
     return out
+
+
+def _pooling(embedder: Embedder) -> str:
+  """Of a model with history tokens, theirs; the mean of any other."""
+  settings = objective_settings(embedder.config).values()
+  has_history = any(one.get("history_rate") for one in settings)
+  return "history" if has_history else "mean"
 
 
 def mean_probes(
