@@ -30,8 +30,9 @@ _UNIT = flags.DEFINE_string(
 _POOLING = flags.DEFINE_string(
     "pooling",
     "mean",
-    "mean or max over all events, cls (of each window, weighted by its"
-    " events), or last (event).",
+    "mean or max over all events; cls (of each window, weighted by its"
+    " events); last (event) or last8; gaussian; history (of models that were"
+    " trained with history tokens).",
 )
 _LAYER = flags.DEFINE_integer(
     "layer", -1, "0 (embeddings) to the last; negative counts from the last."
