@@ -188,6 +188,21 @@ def facts(run: str | Path) -> dict[str, float]:
   }
 
 
+def masked_share(run: str | Path) -> tuple[float, float, float] | None:
+  """Events that were hidden in training: mean, least and most of the lines.
+
+  None where none were.
+  """
+  lines = read_lines(run)
+  named = [name for name in lines[0] if name.rpartition("/")[2] == "mask_rate"]
+  if not named:
+    return None
+  shares = [line[named[0]] for line in lines]
+  spans = _spans(lines)
+  mean = sum(map(operator.mul, shares, spans)) / sum(spans)
+  return mean, min(shares), max(shares)
+
+
 def tokens_a_step(config: Any) -> int:
   """Positions of a batch, padding included."""
   return config["data"]["batch_size"] * config["data"]["max_length"]

@@ -22,6 +22,7 @@ _HEADER = (
     "steps",
     "minutes",
     "parameters",
+    "hidden in training (range over the log)",
 )
 
 
@@ -128,7 +129,7 @@ def _cells(
     bits += f" ({low:.3f} to {high:.3f})"
   perplexity = f"{row['values']['perplexity']:.2f}"
   if row["kind"] != "model":
-    return [row["model"], "", bits, "", perplexity, *[""] * (5 + len(told))]
+    return [row["model"], "", bits, "", perplexity, *[""] * (6 + len(told))]
   spread = "" if row["spread"] is None else f"{row['spread']:.3f}"
   cost = row["cost"]
   return [
@@ -142,8 +143,16 @@ def _cells(
       f"{cost['steps']:,.0f}",
       f"{cost['minutes']:.1f}",
       f"{cost['num_params']:,.0f}",
+      _share(row["masked_share"]),
       *(map(_auc, row["probes"]) if row["probes"] else [""] * len(told)),
   ]
+
+
+def _share(found: Sequence[float] | None) -> str:
+  if found is None:
+    return ""
+  mean, least, most = found
+  return f"{mean:.1%} ({least:.1%} to {most:.1%})"
 
 
 def _auc(found: Mapping[str, Any]) -> str:

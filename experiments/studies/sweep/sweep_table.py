@@ -34,7 +34,7 @@ def make_table(
   Scores of a row are the means of its seeds, user by user, before the
   bootstrap; `spread` is the standard deviation of the seeds. `to_control` is
   the paired difference to the control, with p after Holm's correction (1979)
-  for the number of rows.
+  for the number of rows; `masked_share` is that of the first seed.
 
   Args:
     study: the folder of the runs.
@@ -71,6 +71,9 @@ def make_table(
       row["seeds"] = [run["seed"] for run in runs[name]]
       row["spread"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
       row["cost"] = _cost(runs[name])
+      row["masked_share"] = equal_time.masked_share(
+          study / runs[name][0]["name"] / equal_time.RUN
+      )
       row["probes"] = mean_probes(
           [probes[run["name"]] for run in runs[name] if run["name"] in probes]
       )

@@ -128,6 +128,18 @@ def test_lines_weigh_by_their_steps(tmp_path):
   assert equal_time.facts(run)["padding_share"] == pytest.approx(0.1)
 
 
+def test_the_share_of_hidden_events_weighs_lines_by_their_steps(tmp_path):
+  shares = {10: 0.5, 40: 0.1}
+  run = run_folder(
+      tmp_path / "run",
+      [line(step, 2.0 * step, **{"x/mask_rate": s}) for step, s in
+       shares.items()],
+  )
+  assert equal_time.masked_share(run) == pytest.approx((0.2, 0.1, 0.5))
+  plain = run_folder(tmp_path / "plain", [line(10, 20.0)])
+  assert equal_time.masked_share(plain) is None
+
+
 def test_lines_of_evaluations_are_no_training(tmp_path):
   run = run_folder(tmp_path / "run", [line(10, 20.0), {"step": 10, "eval": 1}])
   assert len(equal_time.read_lines(run)) == 1
