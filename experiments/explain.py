@@ -5,7 +5,7 @@ r"""Shows which events carry the predictions of a fine-tuned model.
 
 For each user OUT gets a figure of the last events, as many as the model reads,
 with what each adds to the output (integrated gradients), and events.parquet
-has all numbers.
+has all numbers. With --causal_run both tell how unexpected each event was.
 """
 
 from pathlib import Path
@@ -24,6 +24,9 @@ _OUT = flags.DEFINE_string("out", None, "The folder to write into.")
 _LABEL = flags.DEFINE_string("label", "", "The label; empty is the first.")
 _OUTPUT = flags.DEFINE_integer(
     "output", 0, "Of its outputs, for a label of several classes."
+)
+_CAUSAL_RUN = flags.DEFINE_string(
+    "causal_run", "", "A run of objective=next_events: adds surprise in bits."
 )
 _STEPS = flags.DEFINE_integer("steps", 32, "Steps of the integral.")
 
@@ -51,6 +54,7 @@ def main(argv: list[str]) -> None:
         label=_LABEL.value,
         output=_OUTPUT.value,
         steps=_STEPS.value,
+        causal_run=_CAUSAL_RUN.value,
     )
     with whole_file(out / "events.parquet") as temporary:
       found.write_parquet(temporary)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from behavior_lm.common.errors import UserError
@@ -10,8 +11,10 @@ from behavior_lm.data.reading import Reading
 from behavior_lm.data.samples.history import END_OF_HISTORY
 from behavior_lm.data.samples.history import History
 from behavior_lm.downstream.finetune import FineTuned
+from behavior_lm.inference.explain.surprise import last_surprise
 from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import open_dataset
+from behavior_lm.recipes.shared.loading import load_run
 
 
 def user_events(history: History, user: str) -> pl.DataFrame:
@@ -45,6 +48,7 @@ def explain_users(
     label: str = "",
     output: int = 0,
     steps: int = 32,
+    causal_run: str | Path = "",
 ) -> pl.DataFrame:
   """What each of the last events of some users adds to a prediction.
 
@@ -52,8 +56,13 @@ def explain_users(
     run: folder of a fine-tuned run.
     data: a prepared dataset.
     users: raw ids.
-    label, output, steps: see `FineTuned.attribute`, which says what is
-      returned, too.
+    label, output, steps: see `FineTuned.attribute`.
+    causal_run: folder of a pretrained causal run that tells how unexpected
+      each event was; empty is none.
+
+  Returns:
+    The table of `FineTuned.attribute`; with a causal run also `surprise`, in
+    bits, which is null for CLS and for events before that model's window.
 
   Raises:
     UserError: if the run or the dataset cannot be read, or a user is not
@@ -68,4 +77,19 @@ def explain_users(
     )
   history = History(open_dataset(data))
   logs = pl.concat([user_events(history, user) for user in users])
-  return model.attribute(logs, label, output, steps)
+  found = model.attribute(logs, label, output, steps)
+  if not causal_run:
+    return found
+  bits = last_surprise(load_run(causal_run), logs)
+  parts = found.partition_by(schema.USER_ID, maintain_order=True)
+  return pl.concat([
+      part.with_columns(surprise=_at_the_end(own, len(part)))
+      for part, own in zip(parts, bits, strict=True)
+  ])
+
+
+def _at_the_end(bits: np.ndarray, rows: int) -> pl.Series:
+  """[rows] whose last are those of the events; the first row is CLS."""
+  known = bits[max(0, len(bits) - (rows - 1)) :]
+  before = [None] * (rows - len(known))
+  return pl.Series([*before, *known.tolist()], dtype=pl.Float64)

@@ -14,7 +14,8 @@ def draw_attribution(events: pl.DataFrame) -> plots.Figure:
   """One bar per event, in order; the largest are named.
 
   Args:
-    events: rows of one user of `downstream.finetune.FineTuned.attribute`.
+    events: rows of one user of `downstream.explain.explain_users`. Where they
+      have a surprise, it is a line with an axis of its own.
   """
   label = events["label"].item(0)
   values = events["attribution"].to_numpy()
@@ -62,6 +63,18 @@ def draw_attribution(events: pl.DataFrame) -> plots.Figure:
         ylabel=f"contribution to {plots.label_text(label)}",
     )
     axes.legend(loc="best")
+    if "surprise" in events:
+      of_surprise = axes.twinx()
+      of_surprise.plot(
+          x,
+          events["surprise"].to_numpy(),
+          color=plots.COLOURS["muted"],
+          linewidth=0.8,
+      )
+      of_surprise.grid(False)
+      # In the lower half, away from the names above the bars.
+      of_surprise.set(ylabel="surprise in bits (line)", ylim=(0, None))
+      of_surprise.set_ylim(top=2 * of_surprise.get_ylim()[1])
 
   return plots.draw(
       "attribution",

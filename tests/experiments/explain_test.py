@@ -8,6 +8,7 @@ from tests.experiments import command
 from tests.finetuning import finetune_config
 from tests.finetuning import labels_file
 from tests.finetuning import pretrained
+from tests.tiny import tiny_config
 
 
 @pytest.mark.slow
@@ -30,6 +31,28 @@ def test_users_get_a_table_and_a_figure_each(dataset_path, tmp_path):
       "user3", "user1",
   ]
   assert table["attribution"].is_finite().all()
+  train(
+      tiny_config(dataset_path, objective="next_events", total_steps=2),
+      tmp_path / "causal",
+  )
+  status, _, error = command.run(
+      "explain",
+      *shared,
+      "--users=user3,user1",
+      f"--causal_run={tmp_path / 'causal'}",
+      f"--out={tmp_path / 'more'}",
+  )
+  assert status == 0, error
+  more = pl.read_parquet(tmp_path / "more" / "events.parquet")
+  assert more.drop("surprise").equals(table)
+  for part in more.partition_by("user_id"):
+    assert part["surprise"][0] is None
+    assert part["surprise"][1:].is_finite().all()
+  status, _, error = command.run(
+      "explain", *shared, "--users=user1", f"--causal_run={run}",
+      f"--out={tmp_path / 'none'}",
+  )
+  assert status == 2 and "needs a causal model" in error
   status, _, error = command.run(
       "explain", *shared, "--users=nobody", f"--out={tmp_path / 'none'}"
   )
