@@ -7,6 +7,7 @@
   python experiments/benchmark.py train --models bert --dtypes float32
   python experiments/benchmark.py forward
   python experiments/benchmark.py lengths --models longformer
+  python experiments/benchmark.py serve --models bert --dtypes float32
   python experiments/benchmark.py moe
 
 The training step (the word `step` may be left out): tokens per second, and
@@ -22,6 +23,9 @@ by turn in one run (`make peers`). Results are kept row by row, so models may be
 measured one at a time. `lengths`: our training steps alone, from 1k to 32k
 tokens per row: tokens per second and memory. `rank`: milliseconds of one
 request with 1 to 1,000 candidates, of a run of configs/ranking.py.
+
+`serve`: milliseconds until the vectors of one user or several are there, cold
+and warm, beside transformers' encoder of the same shape.
 
 `moe`: a mixture of experts beside a dense net of the same active work.
 
@@ -45,6 +49,7 @@ _FOLDERS = {
     "lengths": "lengths",
     "rank": "rank",
     "moe": "moe",
+    "serve": "serve",
 }
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """The encoders of transformers at work, one step whenever it is asked.
 
 Reads one JSON object a line and answers with one: experiments/benchmark.py
-train and forward talk to it. It works only between a question and its answer,
-so that what it is compared with has the machine to itself meanwhile. Runs in
-the environment of `make peers`.
+train, forward and serve talk to it. It works only between a question and its
+answer, so that what it is compared with has the machine to itself meanwhile.
+Runs in the environment of `make peers`.
 
   {"do": "setup", "case": {...}} -> {"num_params", "heads", "versions", ...}
   {"do": "step", "head": "all"} -> {"seconds", "loss"}
@@ -125,7 +125,8 @@ def has_sparse_head(case, model):
 def make_step(case, model, batch):
   """A function that trains once, or runs forward once, and gives the loss.
 
-  It takes the positions where the head predicts, "all" or "masked".
+  It takes the positions where the head predicts, "all" or "masked". For the
+  mode "embed" it makes the mean of the last states, and no logits.
   """
   cast = (
       torch.autocast("cpu", dtype=torch.bfloat16)
@@ -138,9 +139,15 @@ def make_step(case, model, batch):
     with torch.inference_mode(), cast:
       return model(**batch).logits[0, 0, 0].item()
 
-  if case["mode"] == "forward":
+  def embed(head):
+    del head
+    with torch.inference_mode(), cast:
+      states = model.base_model(**batch).last_hidden_state
+    return states.float().mean(1).numpy()[0, 0].item()
+
+  if case["mode"] != "train":
     model.eval()
-    return forward
+    return forward if case["mode"] == "forward" else embed
   model.train()
   optimizer = torch.optim.AdamW(
       model.parameters(),

@@ -55,6 +55,20 @@ def test_encoders_are_measured_one_by_one_into_one_page(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_latency_of_vectors_is_measured(tmp_path):
+  out = tmp_path / "serve.json"
+  flags = ["--runlocal", "--peers=", "--repeats=2", "--lengths=16"]
+  status, text, error = run("serve", *flags, f"--out={out}")
+  assert status == 0, error
+  assert text.startswith("bert float32, 1 x 16: p50 ")
+  one, eight = json.loads(out.read_text())["rows"]
+  assert (one["case"]["batch_size"], eight["case"]["batch_size"]) == (1, 8)
+  assert one["cold_seconds"]["ours"] > one["p99_ms"]["ours"] / 1e3
+  assert one["p99_ms"]["ours"] >= one["p50_ms"]["ours"] > 0
+  assert "| bert, 8 x 16 | float32 |" in out.with_suffix(".md").read_text()
+
+
+@pytest.mark.slow
 def test_lengths_are_measured_and_drawn(tmp_path):
   out = tmp_path / "lengths.json"
   status, text, error = run(

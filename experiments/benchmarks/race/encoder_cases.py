@@ -13,7 +13,7 @@ from behavior_lm.objectives.masked_events import MaskedEvents
 # A setting that both sides read, as JSON; see `make_case`.
 Case = dict[str, Any]
 
-MODES = ("train", "forward")
+MODES = ("train", "forward", "embed")
 # Where our head predicts: on masked positions, as our training does, or on all,
 # as transformers' classes do.
 HEADS = ("masked", "all")
@@ -68,7 +68,7 @@ def make_case(
 
   Args:
     model: key of `ENCODERS`.
-    mode: "train" or "forward".
+    mode: "train", "forward" or "embed" (the mean of the last states).
     dtype: of the computation.
     heads: of `HEADS`, where ours predicts.
     length, batch_size: 0 takes the model's.

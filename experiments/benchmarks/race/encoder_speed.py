@@ -22,6 +22,7 @@ import flax
 from flax import nnx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from behavior_lm.layers.heads import logits
 from behavior_lm.models.language_model import LanguageModel
@@ -133,6 +134,8 @@ def make_step(case: Case, head: str) -> Step:
   """A training step, or a forward pass; compiled, not yet run."""
   if case["mode"] == "forward":
     return _make_forward(case, head)
+  if case["mode"] == "embed":
+    return _make_embed(case)
   objective = make_objective(case)
   state, step, batch = prepare_step(
       _maker(case),
@@ -172,6 +175,22 @@ def _make_forward(case: Case, head: str) -> Step:
   compiled = run.lower(variables, inputs).compile()
   forward = lambda: jax.block_until_ready(compiled(variables, inputs))
   return Step(lambda: float(forward()[0, 0, 0]), _bytes(compiled))
+
+
+def _make_embed(case: Case) -> Step:
+  """Means of the last states, from arrays on the host to arrays there."""
+  graphdef, *variables = split_model(_maker(case)(rngs=nnx.Rngs(0)))
+  batch = full_rows(case["batch_size"], case["length"], case["vocab_size"])
+
+  @jax.jit
+  def run(variables: Any, batch: Any) -> jax.Array:
+    hidden = merge_model(graphdef, *variables).encoder.encode(batch)
+    return hidden.astype(jnp.float32).mean(1)
+
+  inputs = {name: np.asarray(x) for name, x in batch.items()}
+  compiled = run.lower(variables, inputs).compile()
+  embed = lambda: np.asarray(compiled(variables, inputs))
+  return Step(lambda: float(embed()[0, 0]), _bytes(compiled))
 
 
 def describe(case: Case) -> dict[str, Any]:
