@@ -6,12 +6,17 @@ from behavior_lm.artifacts.scores import SequenceScores
 from behavior_lm.baselines.neighbour_model import NeighbourModel
 from behavior_lm.baselines.ngrams import NGramModel
 from behavior_lm.data.hidden_events import MaskedTokens
+from behavior_lm.data.reading import Reading
+from behavior_lm.data.time_gaps import GapKind
 from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.logs.dataset import Dataset
 
 UNIGRAM = "unigram"
 SAME_INFORMATION = "neighbours (masked context)"
+# Also sees the time to one of the nearest neighbours, as models that read gaps
+# do.
+WITH_GAP = "neighbours with gap (masked context)"
 # Sees the true neighbours even where they are masked: not a fair baseline,
 # but a line to know.
 FULL_CONTEXT = "neighbours (full context)"
@@ -26,6 +31,7 @@ def score_baselines(
     mask_seed: int,
     train_split: str = "train",
     spans_of: Tokenizer | None = None,
+    gap_kind: GapKind = "next",
 ) -> dict[str, SequenceScores]:
   """Counts on the training split, scores of the masked events of another.
 
@@ -37,18 +43,23 @@ def score_baselines(
     mask_seed: of the fixed mask.
     train_split: where events are counted.
     spans_of: see `MaskedTokens`.
+    gap_kind: of the gaps that models read: the one of the event before tells
+      the time to a masked event ("next"), or that of the event behind it.
 
   Returns:
     name -> scores, with the sequences in the order of the split.
   """
   source = dataset.source(train_split)
   starts = [source[i]["start"] for i in range(len(source))]
-  tokens = open_tokens(dataset, train_split, tokenizer)
-  train = [tokens[i]["tokens"] for i in range(len(tokens))]
+  reading = Reading(gap_kind=gap_kind)
+  tokens = open_tokens(dataset, train_split, tokenizer, reading)
+  found = [tokens[i] for i in range(len(tokens))]
+  train = [fields["tokens"] for fields in found]
+  train_gaps = [fields["time_gaps"] for fields in found]
   annotate = MaskedTokens(
       dataset, tokenizer, mask_rate, mask_seed, spans_of
   )
-  tokens = open_tokens(dataset, split, tokenizer, annotate=annotate)
+  tokens = open_tokens(dataset, split, tokenizer, reading, annotate)
   scored = [tokens[i] for i in range(len(tokens))]
   test = [fields["tokens"] for fields in scored]
   masks = [fields["masked"] > 0 for fields in scored]
@@ -85,4 +96,15 @@ def score_baselines(
         neighbours.log_probs_of(test, masks, hide),
         neighbours.predict_of(test, masks, hide),
     )
+  with_gap = NeighbourModel(
+      tokenizer.vocab_size,
+      hide_rate=mask_rate,
+      gap_side=-1 if gap_kind == "next" else 1,
+  )
+  with_gap.fit(train, starts, train_gaps)
+  gaps = [fields["time_gaps"] for fields in scored]
+  out[WITH_GAP] = scores(
+      with_gap.log_probs_of(test, masks, True, gaps),
+      with_gap.predict_of(test, masks, True, gaps),
+  )
   return out

@@ -2,35 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 import dataclasses
-import itertools
 
 import numpy as np
 
 from behavior_lm.baselines import count_models
 from behavior_lm.baselines.count_models import UNSEEN
-
-# Places of the neighbours, nearest first. The order fixes the codes only.
-OFFSETS = (-1, 1, -2, 2)
-# All 16 subsets; the parent (all but the last place) comes before its child.
-SUBSETS = tuple(
-    subset
-    for size in range(len(OFFSETS) + 1)
-    for subset in itertools.combinations(OFFSETS, size)
-)
-# Besides tokens, these count in how many different full contexts a token
-# stands: continuation counts, the better back-off (Kneser and Ney 1995). With
-# three neighbours the two counts hardly differ.
-CONTINUATIONS = tuple(subset for subset in SUBSETS if len(subset) <= 2)
-# The distributions that a mixture may use: token counts of each subset,
-# continuation counts of the small ones, the uniform one.
-EXPERTS = tuple((subset, False) for subset in SUBSETS) + tuple(
-    (subset, True) for subset in CONTINUATIONS
-)
-NUM_EXPERTS = len(EXPERTS) + 1
-# Experts whose contexts hold few tokens: enough to settle most predictions.
-NARROW = tuple(i for i, (subset, _) in enumerate(EXPERTS) if len(subset) > 1)
-# Row of the context of each subset, [m] int64.
-type Codes = dict[tuple[int, ...], np.ndarray]
+from behavior_lm.baselines.gap_ngrams import gap_buckets
+from behavior_lm.baselines.gap_ngrams import NUM_BUCKETS
+from behavior_lm.baselines.neighbour_contexts import Codes
+from behavior_lm.baselines.neighbour_contexts import Contexts
+from behavior_lm.baselines.neighbour_contexts import GAP
+from behavior_lm.baselines.neighbour_contexts import OFFSETS
+from behavior_lm.baselines.neighbour_contexts import PLAIN
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +22,9 @@ class Places:
 
   Attributes:
     tokens: [m] int64, the true tokens.
-    symbols: offset -> [m] int64, neighbour or the boundary symbol.
-    hidden: offset -> [m] bool, True where the neighbour must not be used.
+    symbols: offset -> [m] int64, neighbour or the boundary symbol; GAP -> the
+      bucket of the gap, where it is known.
+    hidden: offset or GAP -> [m] bool, True where it must not be used.
   """
 
   tokens: np.ndarray
@@ -60,8 +44,8 @@ class Places:
     """The places of these rows."""
     return Places(
         self.tokens[rows],
-        {offset: self.symbols[offset][rows] for offset in OFFSETS},
-        {offset: self.hidden[offset][rows] for offset in OFFSETS},
+        {place: symbols[rows] for place, symbols in self.symbols.items()},
+        {place: hidden[rows] for place, hidden in self.hidden.items()},
     )
 
   def join(self, other: "Places") -> "Places":
@@ -69,8 +53,8 @@ class Places:
     merge = np.concatenate
     return Places(
         merge([self.tokens, other.tokens]),
-        {o: merge([self.symbols[o], other.symbols[o]]) for o in OFFSETS},
-        {o: merge([self.hidden[o], other.hidden[o]]) for o in OFFSETS},
+        {o: merge([x, other.symbols[o]]) for o, x in self.symbols.items()},
+        {o: merge([x, other.hidden[o]]) for o, x in self.hidden.items()},
     )
 
 
@@ -80,6 +64,8 @@ def find_places(
     *,
     hide: bool,
     vocab_size: int,
+    gaps: Sequence[np.ndarray] | None = None,
+    gap_side: int = 0,
 ) -> Places:
   """Collects the masked events of the sequences, in order.
 
@@ -89,9 +75,13 @@ def find_places(
     hide: whether neighbours that are masked themselves are hidden. The places
       beyond the ends are known to be empty and never hidden.
     vocab_size: also the boundary symbol.
+    gaps: [n] of each sequence, in 100 ms, below 0 where unknown; read with a
+      gap_side: the neighbour on that side tells the time to the masked event,
+      and not where it is masked itself.
+    gap_side: see `Contexts`.
 
   Raises:
-    ValueError: when a mask does not fit its sequence.
+    ValueError: when a mask or gaps do not fit their sequence.
   """
   if len(sequences) != len(masks):
     raise ValueError(f"{len(sequences)} sequences but {len(masks)} masks")
@@ -113,6 +103,13 @@ def find_places(
       hidden[offset] = off[chosen].astype(bool)
     else:
       hidden[offset] = np.zeros(chosen.size, bool)
+  if gap_side:
+    shown = [np.zeros(0, np.int64), *(gaps or [])]
+    buckets = gap_buckets(np.concatenate(shown))
+    if buckets.size != tokens.size:
+      raise ValueError(f"{tokens.size} tokens but {buckets.size} gaps")
+    around = count_models.neighbours(buckets, lengths, gap_side, 0)
+    symbols[GAP], hidden[GAP] = around[chosen], hidden[gap_side]
   return Places(tokens[chosen], symbols, hidden)
 
 
@@ -180,35 +177,47 @@ def _count_subset(
 class NeighbourCounts:
   """The tables of all subsets, counted on training sequences."""
 
-  def __init__(self, sequences: Sequence[np.ndarray], vocab_size: int):
+  def __init__(
+      self,
+      sequences: Sequence[np.ndarray],
+      vocab_size: int,
+      contexts: Contexts = PLAIN,
+      gaps: Sequence[np.ndarray] | None = None,
+  ):
     """Counts every event of int sequences with values in [0, vocab_size)."""
     everything = [np.ones(np.shape(sequence), bool) for sequence in sequences]
     places = find_places(
-        sequences, everything, hide=False, vocab_size=vocab_size
+        sequences,
+        everything,
+        hide=False,
+        vocab_size=vocab_size,
+        gaps=gaps,
+        gap_side=contexts.gap_side,
     )
     if not len(places):
       raise ValueError("cannot count the neighbours of no events")
     self.vocab_size = vocab_size
-    self._num_symbols = vocab_size + 1
+    self.contexts = contexts
+    self._num_symbols = max(vocab_size + 1, NUM_BUCKETS)
     keys: Codes = {(): np.zeros(1, np.int64)}
     codes: Codes = {(): np.zeros(len(places), np.int64)}
-    for subset in SUBSETS[1:]:
+    for subset in contexts.subsets[1:]:
       keys[subset], codes[subset] = np.unique(
           self._child_keys(codes[subset[:-1]], places, subset),
           return_inverse=True,
       )
     # One event for each distinct (full context, token).
     _, first = np.unique(
-        codes[SUBSETS[-1]] * vocab_size + places.tokens, return_index=True
+        codes[OFFSETS] * vocab_size + places.tokens, return_index=True
     )
     self.tables = {}
-    for subset in SUBSETS:
+    for subset in contexts.subsets:
       self.tables[subset] = _count_subset(
           codes.pop(subset), places.tokens, keys.pop(subset), first, vocab_size
       )
     self._peaks = {}
-    for i, (subset, continuation) in enumerate(EXPERTS):
-      if i not in NARROW:
+    for i, (subset, continuation) in enumerate(contexts.experts):
+      if i not in contexts.narrow:
         table = self.tables[subset]
         totals, counts = table.of_kind(continuation)
         highest = np.maximum.reduceat(counts, table.row_starts[:-1])
@@ -217,7 +226,7 @@ class NeighbourCounts:
   def codes(self, places: Places) -> Codes:
     """Rows of each subset's context [m], UNSEEN where unseen or hidden."""
     codes: Codes = {(): np.zeros(len(places), np.int64)}
-    for subset in SUBSETS[1:]:
+    for subset in self.contexts.subsets[1:]:
       parent = codes[subset[:-1]]
       found = count_models.find(
           self.tables[subset].context_keys,
@@ -233,12 +242,12 @@ class NeighbourCounts:
     """How well each expert knows each place.
 
     Returns:
-      Totals and distinct tokens of the contexts, [m, NUM_EXPERTS] float32
+      Totals and distinct tokens of the contexts, [m, num_experts] float32
       each; 0 where unseen or hidden. The uniform expert's are 1.
     """
-    totals = np.ones((codes[()].size, NUM_EXPERTS), np.float32)
+    totals = np.ones((codes[()].size, self.contexts.num_experts), np.float32)
     types = np.ones_like(totals)
-    for i, (subset, continuation) in enumerate(EXPERTS):
+    for i, (subset, continuation) in enumerate(self.contexts.experts):
       code, table = codes[subset], self.tables[subset]
       of_kind, _ = table.of_kind(continuation)
       totals[:, i] = np.where(code == UNSEEN, 0, of_kind[code])
@@ -250,11 +259,11 @@ class NeighbourCounts:
       codes: Codes,
       tokens: np.ndarray,
   ) -> np.ndarray:
-    """Relative frequency of tokens [m] by expert, [m, NUM_EXPERTS] float32.
+    """Relative frequency of tokens [m] by expert, [m, num_experts] float32.
 
     0 where the expert does not know the context.
     """
-    out = np.zeros((tokens.size, NUM_EXPERTS), np.float32)
+    out = np.zeros((tokens.size, self.contexts.num_experts), np.float32)
     out[:, -1] = 1.0 / self.vocab_size
     pairs = {}
     for subset, table in self.tables.items():
@@ -262,7 +271,7 @@ class NeighbourCounts:
       pairs[subset] = count_models.find(
           table.pair_keys, codes[subset] * self.vocab_size + tokens
       )
-    for i, (subset, continuation) in enumerate(EXPERTS):
+    for i, (subset, continuation) in enumerate(self.contexts.experts):
       totals, counts = self.tables[subset].of_kind(continuation)
       pair = pairs[subset]
       share = counts[pair] / totals[codes[subset]]
@@ -273,19 +282,22 @@ class NeighbourCounts:
       self,
       codes: Codes,
       weights: np.ndarray,
-      experts: Iterable[int] = range(NUM_EXPERTS),
+      experts: Iterable[int] | None = None,
   ) -> np.ndarray:
-    """Whole distributions: [m, NUM_EXPERTS] weights -> [m, vocab_size] f64.
+    """Whole distributions: [m, num_experts] weights -> [m, vocab_size] f64.
 
-    Only these experts take part, with their weights as they are.
+    Only these experts take part, with their weights as they are; None is all.
     """
+    if experts is None:
+      experts = range(self.contexts.num_experts)
+    known = self.contexts.experts
     out = np.zeros((weights.shape[0], self.vocab_size))
     flat = out.reshape(-1)
     for i in experts:
-      if i == len(EXPERTS):
+      if i == len(known):
         out += weights[:, i, None] / self.vocab_size
         continue
-      subset, continuation = EXPERTS[i]
+      subset, continuation = known[i]
       code, table = codes[subset], self.tables[subset]
       totals, counts = table.of_kind(continuation)
       if not subset:
@@ -315,14 +327,14 @@ class NeighbourCounts:
     the runner-up, could not change the winner; the rest is mixed in full.
     """
     rows = np.arange(weights.shape[0])
-    narrow = self.mix(codes, weights, NARROW)
+    narrow = self.mix(codes, weights, self.contexts.narrow)
     best = narrow.argmax(axis=1)
     lead = narrow[rows, best]
     narrow[rows, best] = -1.0
     lead = lead - narrow.max(axis=1)
     slack = weights[:, -1] / self.vocab_size
-    for i, (subset, continuation) in enumerate(EXPERTS):
-      if i not in NARROW:
+    for i, (subset, continuation) in enumerate(self.contexts.experts):
+      if i not in self.contexts.narrow:
         code = codes[subset]
         peaks = self._peaks[subset, continuation]
         slack += np.where(code == UNSEEN, 0, weights[:, i] * peaks[code])

@@ -26,7 +26,10 @@ import numpy as np
 
 from behavior_lm.baselines import neighbour_counts
 from behavior_lm.baselines.mixture_gate import MixtureGate
-from behavior_lm.baselines.neighbour_counts import Codes
+from behavior_lm.baselines.neighbour_contexts import Codes
+from behavior_lm.baselines.neighbour_contexts import Contexts
+from behavior_lm.baselines.neighbour_contexts import GAP
+from behavior_lm.baselines.neighbour_contexts import OFFSETS
 from behavior_lm.baselines.neighbour_counts import NeighbourCounts
 from behavior_lm.baselines.neighbour_counts import Places
 
@@ -71,10 +74,17 @@ class NeighbourModel:
     hide_rate: how often a neighbour is hidden when the model is scored; the
       weights are chosen under the same rate.
     seed: of what is hidden.
+    gap_side: the time to the next neighbour on this side, -1 or 1, is known
+      where that is not masked: methods then need gaps. 0 knows no time.
   """
 
   def __init__(
-      self, vocab_size: int, *, hide_rate: float = 0.15, seed: int = 0
+      self,
+      vocab_size: int,
+      *,
+      hide_rate: float = 0.15,
+      seed: int = 0,
+      gap_side: int = 0,
   ):
     if vocab_size < 1:
       raise ValueError(f"vocab_size is at least 1, not {vocab_size}")
@@ -82,20 +92,24 @@ class NeighbourModel:
     self.hide_rate = hide_rate
     self.seed = seed
     self._counts: NeighbourCounts | None = None
+    self.contexts = Contexts(gap_side)
+    # The gap is hidden with its neighbour, and makes no pattern of its own.
     self._gate = MixtureGate(
-        neighbour_counts.NUM_EXPERTS, 1 << len(neighbour_counts.OFFSETS)
+        self.contexts.num_experts, 1 << len(OFFSETS)
     )
 
   def fit(
       self,
       sequences: Sequence[np.ndarray],
       starts: Sequence[int] | np.ndarray | None = None,
+      gaps: Sequence[np.ndarray] | None = None,
   ) -> "NeighbourModel":
     """Counts; chooses the weights on the latest sequences, then adds those.
 
     Args:
       sequences: int arrays with values in [0, vocab_size).
       starts: when each sequence begins; without it, they come in time order.
+      gaps: of each sequence, see `find_places`.
 
     Raises:
       ValueError: for fewer than two sequences that hold events, a token
@@ -108,13 +122,22 @@ class NeighbourModel:
       raise ValueError(f"{len(starts)} starts, {len(sequences)} sequences")
     # In order of time, so that the order they came in changes nothing.
     order = np.argsort(starts, kind="stable")
-    sequences = [sequences[i] for i in order if sequences[i].size]
+    filled = [int(i) for i in order if sequences[i].size]
+    sequences = [sequences[i] for i in filled]
+    gaps = None if gaps is None else [gaps[i] for i in filled]
     lengths = np.array([sequence.size for sequence in sequences], np.int64)
     chosen = latest(lengths)
-    earlier = [sequences[i] for i in np.flatnonzero(~chosen)]
-    later = [sequences[i] for i in np.flatnonzero(chosen)]
-    self._fit_gate(NeighbourCounts(earlier, self.vocab_size), later)
-    self._counts = NeighbourCounts(sequences, self.vocab_size)
+    take = lambda arrays, which: [arrays[i] for i in np.flatnonzero(which)]
+    gaps_of = lambda which: None if gaps is None else take(gaps, which)
+    count = lambda arrays, gaps: NeighbourCounts(
+        arrays, self.vocab_size, self.contexts, gaps
+    )
+    self._fit_gate(
+        count(take(sequences, ~chosen), gaps_of(~chosen)),
+        take(sequences, chosen),
+        gaps_of(chosen),
+    )
+    self._counts = count(sequences, gaps)
     return self
 
   def log_probs_of(
@@ -122,6 +145,7 @@ class NeighbourModel:
       sequences: Sequence[np.ndarray],
       masks: Sequence[np.ndarray],
       hide_masked_neighbours: bool,
+      gaps: Sequence[np.ndarray] | None = None,
   ) -> np.ndarray:
     """Natural log p(x_i | neighbours) of all masked events, joined, float64.
 
@@ -130,8 +154,11 @@ class NeighbourModel:
       masks: [n] bool each, which events to predict.
       hide_masked_neighbours: True: neighbours that are masked are unknown
         ("masked context"). False: all are seen ("full context").
+      gaps: [n] each, see `find_places`.
     """
-    counts, places = self._places(sequences, masks, hide_masked_neighbours)
+    counts, places = self._places(
+        sequences, masks, hide_masked_neighbours, gaps
+    )
     out = np.zeros(len(places))
     for first in range(0, len(places), SCORE_BLOCK):
       block = slice(first, first + SCORE_BLOCK)
@@ -145,9 +172,15 @@ class NeighbourModel:
       sequence: np.ndarray,
       masked: np.ndarray,
       hide_masked_neighbours: bool,
+      gaps: np.ndarray | None = None,
   ) -> np.ndarray:
     """Whole distributions of the masked events, [num_masked, vocab_size]."""
-    counts, places = self._places([sequence], [masked], hide_masked_neighbours)
+    counts, places = self._places(
+        [sequence],
+        [masked],
+        hide_masked_neighbours,
+        None if gaps is None else [gaps],
+    )
     return counts.mix(*self._mixture(counts, places))
 
   def predict_of(
@@ -155,13 +188,16 @@ class NeighbourModel:
       sequences: Sequence[np.ndarray],
       masks: Sequence[np.ndarray],
       hide_masked_neighbours: bool,
+      gaps: Sequence[np.ndarray] | None = None,
   ) -> np.ndarray:
     """The most probable token at each masked event, joined, int64.
 
     The arguments are those of `log_probs_of`. Memory does not grow with the
     number of sequences.
     """
-    counts, places = self._places(sequences, masks, hide_masked_neighbours)
+    counts, places = self._places(
+        sequences, masks, hide_masked_neighbours, gaps
+    )
     size = max(1, BLOCK_CELLS // self.vocab_size)
     best = [np.zeros(0, np.int64)]
     for first in range(0, len(places), size):
@@ -174,37 +210,55 @@ class NeighbourModel:
       sequences: Sequence[np.ndarray],
       masks: Sequence[np.ndarray],
       hide: bool,
+      gaps: Sequence[np.ndarray] | None,
   ) -> tuple[NeighbourCounts, Places]:
     if self._counts is None:
       raise ValueError("this neighbour model has no counts; call fit first")
-    return self._counts, neighbour_counts.find_places(
-        sequences, masks, hide=hide, vocab_size=self.vocab_size
+    return self._counts, self._find(sequences, masks, hide, gaps)
+
+  def _find(
+      self,
+      sequences: Sequence[np.ndarray],
+      masks: Sequence[np.ndarray],
+      hide: bool,
+      gaps: Sequence[np.ndarray] | None,
+  ) -> Places:
+    return neighbour_counts.find_places(
+        sequences,
+        masks,
+        hide=hide,
+        vocab_size=self.vocab_size,
+        gaps=gaps,
+        gap_side=self.contexts.gap_side,
     )
 
   def _mixture(
       self, counts: NeighbourCounts, places: Places
   ) -> tuple[Codes, np.ndarray]:
-    """Context codes and mixture weights [m, NUM_EXPERTS] of the places."""
+    """Context codes and mixture weights [m, num_experts] of the places."""
     codes = counts.codes(places)
     totals, types = counts.evidence(codes)
     return codes, self._gate.weights(totals, types, places.patterns)
 
   def _fit_gate(
-      self, counts: NeighbourCounts, sequences: Sequence[np.ndarray]
+      self,
+      counts: NeighbourCounts,
+      sequences: Sequence[np.ndarray],
+      gaps: Sequence[np.ndarray] | None,
   ) -> None:
     rng = np.random.default_rng(self.seed)
     everything = [np.ones(sequence.size, bool) for sequence in sequences]
-    places = neighbour_counts.find_places(
-        sequences, everything, hide=False, vocab_size=self.vocab_size
-    )
+    places = self._find(sequences, everything, False, gaps)
     if len(places) > MAX_SELECTION_EVENTS:
       rows = rng.choice(len(places), MAX_SELECTION_EVENTS, replace=False)
       places = places.take(np.sort(rows))
     # Every place twice: once with all neighbours, once as under a mask.
     hidden = {
         offset: rng.random(len(places)) < self.hide_rate
-        for offset in neighbour_counts.OFFSETS
+        for offset in OFFSETS
     }
+    if self.contexts.gap_side:
+      hidden[GAP] = hidden[self.contexts.gap_side]
     both = places.join(Places(places.tokens, places.symbols, hidden))
     codes = counts.codes(both)
     totals, types = counts.evidence(codes)

@@ -127,6 +127,7 @@ class MaskedPerplexity:
         self.subject.tokenizer,
         split=self.split,
         spans_of=self.spans_of,
+        gap_kind=self.subject.reading.gap_kind,
         **self.settings,
     )
     return found, (FULL_CONTEXT,)

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from behavior_lm.baselines import neighbour_counts
-from behavior_lm.baselines.neighbour_counts import EXPERTS
+from behavior_lm.baselines.gap_ngrams import gap_buckets
+from behavior_lm.baselines.neighbour_contexts import Contexts
+from behavior_lm.baselines.neighbour_contexts import GAP
+from behavior_lm.baselines.neighbour_contexts import OFFSETS
 from behavior_lm.baselines.neighbour_counts import find_places
 from behavior_lm.baselines.neighbour_counts import NeighbourCounts
-from behavior_lm.baselines.neighbour_counts import OFFSETS
 
 VOCAB = 4
 SEQUENCES = st.lists(
@@ -22,21 +23,35 @@ SEQUENCES = st.lists(
 )
 
 
-def around(sequence, i, subset):
-  """The neighbours, None beyond the ends."""
-  places = [i + offset for offset in subset]
-  return tuple(
-      int(sequence[p]) if 0 <= p < len(sequence) else None for p in places
-  )
+SIDES = st.sampled_from([0, -1, 1])
 
 
-def slow_probs(train, sequence, i, subset, continuation):
+def gaps_of(sequences):
+  """Some gaps for each event, the same for the same sequence."""
+  return [7 * sequence**2 - 1 for sequence in sequences]
+
+
+def around(sequence, i, subset, side=0):
+  """The neighbours, None beyond the ends; for GAP the bucket of the gap."""
+  found = []
+  for place in subset:
+    at = i + (side if place == GAP else place)
+    inside = 0 <= at < len(sequence)
+    if place == GAP:
+      (gaps,) = gaps_of([sequence])
+      found.append(int(gap_buckets(gaps)[at]) if inside else 0)
+    else:
+      found.append(int(sequence[at]) if inside else None)
+  return tuple(found)
+
+
+def slow_probs(train, sequence, i, subset, continuation, side):
   """Distribution over tokens by going through all training events."""
   counts, seen = Counter(), set()
   for other in train:
     for j in range(len(other)):
       full = (around(other, j, OFFSETS), int(other[j]))
-      if around(other, j, subset) != around(sequence, i, subset):
+      if around(other, j, subset, side) != around(sequence, i, subset, side):
         continue
       if continuation and full in seen:
         continue
@@ -51,20 +66,26 @@ def everywhere(sequences):
 
 
 @pytest.mark.slow
-@given(SEQUENCES, st.data())
-def test_every_expert_gives_the_relative_frequencies(train, data):
+@given(SEQUENCES, SIDES, st.data())
+def test_every_expert_gives_the_relative_frequencies(train, side, data):
   sequence = data.draw(SEQUENCES)[0]
-  counts = NeighbourCounts(train, VOCAB)
+  contexts = Contexts(side)
+  counts = NeighbourCounts(train, VOCAB, contexts, gaps_of(train))
   places = find_places(
-      [sequence], everywhere([sequence]), hide=False, vocab_size=VOCAB
+      [sequence],
+      everywhere([sequence]),
+      hide=False,
+      vocab_size=VOCAB,
+      gaps=gaps_of([sequence]),
+      gap_side=side,
   )
   codes = counts.codes(places)
   got = counts.probs(codes, places.tokens)
-  for column, (subset, continuation) in enumerate(EXPERTS):
+  for column, (subset, continuation) in enumerate(contexts.experts):
     for i, token in enumerate(sequence):
-      want = slow_probs(train, sequence, i, subset, continuation)
+      want = slow_probs(train, sequence, i, subset, continuation, side)
       assert got[i, column] == pytest.approx(want[token], abs=1e-6)
-      weights = np.zeros((len(sequence), neighbour_counts.NUM_EXPERTS))
+      weights = np.zeros((len(sequence), contexts.num_experts))
       weights[i, column] = 1
       np.testing.assert_allclose(
           counts.mix(codes, weights)[i], want, atol=1e-6
@@ -78,7 +99,7 @@ def test_evidence_counts_the_context(train):
   places = find_places(train, everywhere(train), hide=False, vocab_size=VOCAB)
   totals, types = counts.evidence(counts.codes(places))
   contexts = [(s, i) for s in train for i in range(len(s))]
-  for column, (subset, continuation) in enumerate(EXPERTS):
+  for column, (subset, continuation) in enumerate(counts.contexts.experts):
     events = defaultdict(list)
     for s, i in contexts:
       full = (around(s, i, OFFSETS), int(s[i]))
@@ -106,7 +127,18 @@ def test_places_are_hidden_where_the_mask_says(sequences, data):
           for ok, o in zip(inside, OFFSETS, strict=True)
       ])
   got = np.stack([places.hidden[o] for o in OFFSETS], axis=1)
+  assert GAP not in places.hidden
   np.testing.assert_array_equal(got, np.reshape(expected, (-1, 4)))
+  # The gap to a neighbour is hidden with it.
+  with_gap = find_places(
+      sequences,
+      masks,
+      hide=True,
+      vocab_size=VOCAB,
+      gaps=gaps_of(sequences),
+      gap_side=1,
+  )
+  np.testing.assert_array_equal(with_gap.hidden[GAP], places.hidden[1])
   seen = find_places(sequences, masks, hide=False, vocab_size=VOCAB)
   assert not any(hidden.any() for hidden in seen.hidden.values())
 
@@ -118,7 +150,7 @@ def test_fast_predictions_are_the_winners_of_the_whole_mixture(train, seed):
   places = find_places(train, masks, hide=False, vocab_size=VOCAB)
   codes = counts.codes(places)
   rng = np.random.default_rng(seed)
-  size = (len(places), neighbour_counts.NUM_EXPERTS)
+  size = (len(places), counts.contexts.num_experts)
   weights = rng.dirichlet(np.full(size[1], 0.1), size[0])
   whole = counts.mix(codes, weights)
   best = counts.predict(codes, weights)

@@ -9,6 +9,7 @@ from behavior_lm.baselines.count_baselines import FULL_CONTEXT
 from behavior_lm.baselines.count_baselines import SAME_INFORMATION
 from behavior_lm.baselines.count_baselines import score_baselines
 from behavior_lm.baselines.count_baselines import UNIGRAM
+from behavior_lm.baselines.count_baselines import WITH_GAP
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.fixed_mask import fixed_mask
 from behavior_lm.data.hidden_events import MaskedTokens
@@ -89,7 +90,9 @@ def test_baselines_are_scored_on_the_very_same_events(dataset_path):
   baselines = score_baselines(
       dataset, tokenizer, split="test", mask_rate=0.15, mask_seed=0
   )
-  assert set(baselines) == {UNIGRAM, SAME_INFORMATION, FULL_CONTEXT}
+  assert set(baselines) == {
+      UNIGRAM, SAME_INFORMATION, WITH_GAP, FULL_CONTEXT,
+  }
   for baseline in baselines.values():
     np.testing.assert_array_equal(baseline.count, scores.count)
     np.testing.assert_array_equal(baseline.users, scores.users)
