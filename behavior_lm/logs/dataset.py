@@ -270,14 +270,19 @@ def prepare_command(meta: dict[str, Any]) -> str:
 
 def _check_meta(folder: pathlib.Path, meta: dict[str, Any]) -> None:
   version = meta["schema_version"]
+  changed = UserError(
+      f"{folder / META_FILE}: its content has changed since it was written."
+      f" The dataset is damaged. {AGAIN}"
+  )
   if version != schema.SCHEMA_VERSION:
+    try:
+      command = prepare_command(meta)
+    except (KeyError, TypeError, AttributeError) as error:
+      raise changed from error
     raise UserError(
         f"{folder}: was prepared as schema version {version!r}, and this"
         f" program reads version {schema.SCHEMA_VERSION}. Prepare the log again"
-        f" (folders are left out here): {prepare_command(meta)} --overwrite"
+        f" (folders are left out here): {command} --overwrite"
     )
   if meta.get(integrity.SELF_HASH) != integrity.self_hash(meta):
-    raise UserError(
-        f"{folder / META_FILE}: its content has changed since it was written."
-        f" The dataset is damaged. {AGAIN}"
-    )
+    raise changed

@@ -165,6 +165,19 @@ def test_another_schema_version_names_the_command(copy, changes, command):
   )
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"extras": {"level": {}}}, {"extras": {"level": None}}, {"sources": [3]},
+     {"columns": 7}],
+)  # fmt: skip
+def test_a_damaged_description_of_another_version_is_refused(copy, changes):
+  meta = json.loads((copy / "dataset.json").read_text())
+  meta |= {"schema_version": None} | changes
+  (copy / "dataset.json").write_text(json.dumps(meta))
+  with pytest.raises(UserError, match="dataset.json: its content has changed"):
+    open_dataset(copy)
+
+
 def files():
   return [
       "pairs.parquet",
