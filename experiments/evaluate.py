@@ -19,6 +19,7 @@ from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
 from behavior_lm.common.lock import held
+from behavior_lm.common.lock import held_beside
 
 _RUN = flags.DEFINE_list("run", [], "Run folders of train.py, by comma.")
 flags.DEFINE_alias("runs", "run")
@@ -70,6 +71,8 @@ def main(argv: list[str]) -> None:
     for run in dict.fromkeys(_RUN.value):
       load_run_config(run)  # Nothing is made where there is no run.
       alone.enter_context(held(Path(run) / FOLDER, f"--run {run}"))
+    if _OUT.value:
+      alone.enter_context(held_beside(Path(_OUT.value), f"--out {_OUT.value}"))
     for name in names:
       print(f"{name}: scoring {', '.join(_RUN.value)}", flush=True)
       if ranks:

@@ -23,6 +23,7 @@ A folder of a language model, with its tokenizer of text, becomes a run folder
 that configs/prompts.py starts from. See docs/domains.md.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from absl import flags
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
+from behavior_lm.common.lock import held_beside
 from behavior_lm.common.signals import exit_when_stopped
 
 _RUN = flags.DEFINE_string(
@@ -129,7 +131,13 @@ def main(argv: list[str]) -> None:
         f"--to {_TO.value!r}: give parquet:DIR, faiss:DIR, stablehlo:DIR or"
         " redis://host:port/."
     )
-  with exit_when_stopped("the same command continues"):
+  # Redis has a lock of its own, which other machines see too.
+  alone = (
+      contextlib.nullcontext()
+      if kind.startswith("redis")
+      else held_beside(Path(place), f"--to {_TO.value}")
+  )
+  with exit_when_stopped("the same command continues"), alone:
     TARGETS[kind](place)
 
 
@@ -321,6 +329,15 @@ def _huggingface() -> None:
           f"--step {_STEP.value!r}: a step of --run to export, or latest."
       )
     step = int(_STEP.value)
+  made = out or run
+  with held_beside(Path(made), f"--{'out' if out else 'run'} {made}"):
+    _convert(run, out, source, step)
+
+
+def _convert(
+    run: str, out: str | None, source: str | None, step: int | None
+) -> None:
+  """Makes a Hugging Face folder of a run, or a run folder of one."""
   # Late imports: --help and usage errors come at once.
   from behavior_lm.interop import runs
   from behavior_lm.interop.language_models import import_language_model

@@ -68,20 +68,20 @@ def main(argv: list[str]) -> None:
     raise UserError("--data and --out are both needed; see --help.")
   if Path(_OUT.value).is_file():
     raise UserError(f"--out {_OUT.value} is a file; give a folder.")
-  dataset = open_dataset(_DATA.value)
-  tokenizer = train_tokenizer(
-      dataset,
-      _KIND.value,
-      vocab_size=_VOCAB_SIZE.value,
-      alphabet_size=_ALPHABET_SIZE.value,
-      max_piece_events=_MAX_PIECE_EVENTS.value,
-      segmentation=_SEGMENTATION.value,
-      sessions=_SESSIONS.value,
-      sep_tokens=_SEP_TOKENS.value,
-      collapse_repeats=_COLLAPSE_REPEATS.value,
-      seed=_SEED.value,
-  )
   with held(Path(_OUT.value), f"--out {_OUT.value}"):
+    dataset = open_dataset(_DATA.value)
+    tokenizer = train_tokenizer(
+        dataset,
+        _KIND.value,
+        vocab_size=_VOCAB_SIZE.value,
+        alphabet_size=_ALPHABET_SIZE.value,
+        max_piece_events=_MAX_PIECE_EVENTS.value,
+        segmentation=_SEGMENTATION.value,
+        sessions=_SESSIONS.value,
+        sep_tokens=_SEP_TOKENS.value,
+        collapse_repeats=_COLLAPSE_REPEATS.value,
+        seed=_SEED.value,
+    )
     tokenizer.save(_OUT.value)
   pairs, alphabet = dataset.pairs, tokenizer.alphabet
   print(

@@ -13,6 +13,7 @@ With --requests DIR it writes tables of shown items instead, for
 configs/ranking.py.
 """
 
+import contextlib
 from pathlib import Path
 import time
 
@@ -20,6 +21,7 @@ from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.lock import held_beside
 from behavior_lm.synthetic import files as synthetic_files
 from behavior_lm.synthetic import generate as synthetic
 from behavior_lm.synthetic import requests
@@ -111,6 +113,21 @@ _OVERWRITE = flags.DEFINE_bool("overwrite", True, "Replace existing files.")
 def main(argv: list[str]) -> None:
   """Writes what the flags say."""
   del argv
+  written = {
+      "requests": _REQUESTS.value,
+      "out": _OUT.value,
+      "labels": _LABELS.value,
+      "truth": _TRUTH.value,
+  }
+  with contextlib.ExitStack() as alone:
+    # By path: one that is named twice is refused where it is written.
+    places = {path: flag for flag, path in written.items() if path}
+    for path, flag in places.items():
+      alone.enter_context(held_beside(Path(path), f"--{flag} {path}"))
+    _generate()
+
+
+def _generate() -> None:
   if _REQUESTS.value:
     rows = requests.write_requests(
         Path(_REQUESTS.value),

@@ -9,11 +9,14 @@ table with the probability of each head, their sum, and the rank inside each
 request (the rows of one user and time).
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
+from behavior_lm.common.lock import held_beside
 
 _RUN = flags.DEFINE_string("run", None, "The run folder.")
 _REQUESTS = flags.DEFINE_string("requests", None, "The table of candidates.")
@@ -31,9 +34,10 @@ def main(argv: list[str]) -> None:
   # Late imports: --help and usage errors come at once.
   from behavior_lm.inference.rank_table import rank_table
 
-  done = rank_table(
-      _RUN.value, _REQUESTS.value, _OUT.value, best=_BEST.value
-  )
+  with held_beside(Path(_OUT.value), f"--out {_OUT.value}"):
+    done = rank_table(
+        _RUN.value, _REQUESTS.value, _OUT.value, best=_BEST.value
+    )
   print(
       f"{done['rows']:,} candidates of {done['requests']:,} requests scored,"
       f" {done['set_aside']:,} rows set aside: {_OUT.value}"

@@ -7,11 +7,14 @@ top.parquet (user_id, rank, design_id, score), users.parquet and items.parquet
 with the vectors, the same in vectors.npz, and the FAISS index.
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
+from behavior_lm.common.lock import held_beside
 
 _RUN = flags.DEFINE_string("run", None, "The run folder.")
 _DATA = flags.DEFINE_string(
@@ -46,19 +49,20 @@ def main(argv: list[str]) -> None:
   from behavior_lm.inference.recall_dataset import RecallRequest
   from behavior_lm.logs.dataset import open_dataset
 
-  recall = Recall.load(_RUN.value, best=_BEST.value)
-  about = recall_dataset(
-      recall,
-      open_dataset(_DATA.value or recall.run.config.data.path),
-      _OUT.value,
-      RecallRequest(
-          tuple(_SPLITS.value),
-          _TOP.value,
-          _INDEX.value,
-          _SEEN.value,
-          _OVERWRITE.value,
-      ),
-  )
+  with held_beside(Path(_OUT.value), f"--out {_OUT.value}"):
+    recall = Recall.load(_RUN.value, best=_BEST.value)
+    about = recall_dataset(
+        recall,
+        open_dataset(_DATA.value or recall.run.config.data.path),
+        _OUT.value,
+        RecallRequest(
+            tuple(_SPLITS.value),
+            _TOP.value,
+            _INDEX.value,
+            _SEEN.value,
+            _OVERWRITE.value,
+        ),
+    )
   print(
       f"{about['users']:,} users encoded in {about['seconds_encode']:.2f} s,"
       f" their top {about['k']} of {about['items']:,} items found by"

@@ -8,11 +8,13 @@ command for it.
 """
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.lock import held_beside
 
 _RUN = flags.DEFINE_string("run", None, "A run folder of train.py.")
 _LABELS = flags.DEFINE_string(
@@ -36,6 +38,16 @@ def main(argv: list[str]) -> None:
   if not _RUN.value:
     raise UserError("--run is missing: name a run folder; see --help.")
   # Late imports: --help and usage errors come at once.
+  from behavior_lm.reporting.run import read_run
+
+  run = read_run(_RUN.value)
+  out = Path(_OUT.value) if _OUT.value else run.folder / "report"
+  with held_beside(out, f"--out {out}"):
+    _make(run, out)
+
+
+def _make(run: Any, out: Path) -> None:
+  """Draws and writes the report of a run that was read."""
   import ml_collections
 
   from behavior_lm.artifacts.commands import this_command
@@ -43,13 +55,10 @@ def main(argv: list[str]) -> None:
   from behavior_lm.artifacts.run_folder import config_hash
   from behavior_lm.downstream.labels import read_labels
   from behavior_lm.reporting.model_card import model_card
-  from behavior_lm.reporting.run import read_run
   from behavior_lm.reporting.vectors import read_vectors
   from behavior_lm.reporting.writer import make_report
   from behavior_lm.reporting.writer import write_report
 
-  run = read_run(_RUN.value)
-  out = Path(_OUT.value) if _OUT.value else run.folder / "report"
   embeddings = Path(_EMBEDDINGS.value) if _EMBEDDINGS.value else None
   if embeddings is None and run.embeddings:
     embeddings = run.embeddings[0]

@@ -23,6 +23,7 @@ from behavior_lm.common.errors import run_command
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.host_memory import keep_freed_memory
 from behavior_lm.common.lock import held
+from behavior_lm.common.lock import held_beside
 
 _REPO = Path(__file__).resolve().parents[1]
 
@@ -78,7 +79,8 @@ def main(argv: list[str]) -> None:
   if not steps and not minutes > 0:
     raise UserError("give --minutes or --steps; the file has no MINUTES.")
   study = Path(_WORKDIR.value or f"runs/sweep_{sweep.name}")
-  with held(study, f"--workdir {study}"):
+  out = Path(_OUT.value) if _OUT.value else study / "table"
+  with held(study, f"--workdir {study}"), held_beside(out, f"--out {out}"):
     _run_all(sweep, study, rows, steps, minutes)
 
 

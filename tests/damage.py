@@ -35,11 +35,13 @@ _ACT = st.one_of(
     st.tuples(st.just("cut"), _PLACE),
     st.tuples(st.just("bytes"), _PLACE, _BYTES, st.integers(0, 6)),
     st.tuples(st.just("file"), st.sampled_from([
-        "delete", "empty", "folder", "broken link", "swap", "twice",
+        "delete", "empty", "folder", "broken link", "loop", "swap", "twice",
+        "extra",
     ])),
     st.tuples(st.just("value"), _PLACE, st.sampled_from(_ODD)),
     st.tuples(st.just("value"), _PLACE, st.sampled_from(_ODD)),
     st.tuples(st.just("key"), _PLACE),
+    st.tuples(st.just("flip"), _PLACE, st.integers(0, 7)),
 )  # fmt: skip
 
 
@@ -89,6 +91,13 @@ def _harm(path, act, files):
     place, put, instead = how
     at = int(place * len(data))
     path.write_bytes(data[:at] + put + data[at + instead :])
+  elif what == "flip":
+    place, bit = how
+    at = int(place * len(data))
+    path.write_bytes(
+        data[:at] + bytes(byte ^ 1 << bit for byte in data[at : at + 1])
+        + data[at + 1 :]
+    )
   else:
     path.write_bytes(_edited(path, data, how))
   return None
@@ -99,11 +108,16 @@ def _replace(path, how, files):
     path.write_bytes(files[0].read_bytes() if files[0].is_file() else b"")
     return
   data = path.read_bytes()
+  if how == "extra":
+    path.with_name(f"{path.name}.bak").write_bytes(data)
+    return
   path.unlink()
   if how == "folder":
     path.mkdir()
   elif how == "broken link":
     path.symlink_to("nowhere")
+  elif how == "loop":
+    path.symlink_to(path.name)
   elif how == "empty":
     path.touch()
   elif how == "twice":

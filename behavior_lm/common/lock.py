@@ -1,4 +1,4 @@
-"""A folder that one process at a time writes."""
+"""A folder or a file that one process at a time writes."""
 
 from collections.abc import Iterator
 import contextlib
@@ -57,3 +57,31 @@ def held(folder: Path, where: str) -> Iterator[None]:
       path.unlink(missing_ok=True)
       if made and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+@contextlib.contextmanager
+def held_beside(out: Path, where: str) -> Iterator[None]:
+  """Context in which no other process may write a file, or replace a folder.
+
+  For results that appear as a whole: the lock lies beside them, in the folder
+  .OUT.writing, which goes with the context, as do parents that were made for it
+  and stayed empty. What a kill leaves of it is taken over by the next one.
+
+  Args:
+    out: the file or folder; it may be absent.
+    where: what messages begin with.
+
+  Raises:
+    UserError: if another process holds it, or it cannot be written.
+  """
+  out = out.absolute()
+  folder = out.parent / f".{out.name}.writing"
+  made = [parent for parent in folder.parents if not parent.exists()]
+  try:
+    with held(folder, where):
+      yield
+  finally:
+    for path in (folder, *made):
+      # A folder that is not empty stays.
+      with contextlib.suppress(OSError):
+        path.rmdir()

@@ -11,6 +11,7 @@ import polars as pl
 from behavior_lm.artifacts import vectors as stores
 from behavior_lm.common import resumable
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.lock import held_beside
 from behavior_lm.common.progress import Bar
 from behavior_lm.data.items.histories import Histories
 from behavior_lm.data.items.histories import ItemSource
@@ -81,26 +82,27 @@ def embed_users(
     rows = pl.scan_parquet(path).select(pl.len()).collect().item()
     say(f"{path} is there already, with these settings; nothing was computed")
     return Outcome(path, int(rows), 0, 0, 0, 0.0)
-  subject = run.subject(dataset, make_mesh())
-  found = subject.histories(names)
-  users = np.flatnonzero(found.lengths > 0)
-  if not len(users):
-    raise UserError(
-        f"{dataset.path}: no user has an event with an item in"
-        f" {', '.join(names)}."
-    )
-  bar = Bar(len(users))
-  try:
-    vectors = user_vectors(run, subject, found, users, bar)
-  finally:
-    bar.close()
-  first = found.offsets[users]
-  table = pl.DataFrame({
-      "user_id": [found.users[user] for user in users],
-      "start": pl.Series(found.times[first]).cast(pl.Datetime("us", "UTC")),
-      "num_events": found.lengths[users],
-  }).with_columns(stores.embedding_column(vectors))
-  stores.write_embeddings(path, table, settings)
+  with held_beside(path, f"--out {path}"):
+    subject = run.subject(dataset, make_mesh())
+    found = subject.histories(names)
+    users = np.flatnonzero(found.lengths > 0)
+    if not len(users):
+      raise UserError(
+          f"{dataset.path}: no user has an event with an item in"
+          f" {', '.join(names)}."
+      )
+    bar = Bar(len(users))
+    try:
+      vectors = user_vectors(run, subject, found, users, bar)
+    finally:
+      bar.close()
+    first = found.offsets[users]
+    table = pl.DataFrame({
+        "user_id": [found.users[user] for user in users],
+        "start": pl.Series(found.times[first]).cast(pl.Datetime("us", "UTC")),
+        "num_events": found.lengths[users],
+    }).with_columns(stores.embedding_column(vectors))
+    stores.write_embeddings(path, table, settings)
   events = int(found.lengths.sum())
   return Outcome(
       path, len(users), events, len(users), events, max(bar.seconds, 1e-9)

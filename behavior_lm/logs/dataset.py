@@ -148,10 +148,20 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
 
   Raises:
     UserError: if the folder is missing, unfinished, of another schema
-      version, or lacks a file or a part of one. Damage inside of a large file
-      is found when it is read, or by `verify`.
+      version, lacks a file or a part of one, or has one of another dataset.
+      Damage inside of a large file is found when it is read, or by `verify`.
   """
-  folder = pathlib.Path(path)
+  folder, meta = _described(pathlib.Path(path))
+  for name, recorded in meta["files"].items():
+    if name.endswith(_CHECKED_AT_OPENING):
+      integrity.check_file(folder, name, recorded)
+    else:
+      integrity.check_sample(folder, name, recorded)
+  return Dataset(folder, meta)
+
+
+def _described(folder: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any]]:
+  """A dataset folder and its description, after checking that one alone."""
   if not folder.exists():
     raise UserError(f"{folder}: no such dataset folder. {AGAIN}")
   if not folder.is_dir():
@@ -166,12 +176,7 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     )
   meta = _read_meta(folder)
   _check_meta(folder, meta)
-  for name, recorded in meta["files"].items():
-    if name.endswith(_CHECKED_AT_OPENING):
-      integrity.check_file(folder, name, recorded)
-    else:
-      integrity.check_size(folder, name, recorded)
-  return Dataset(folder, meta)
+  return folder, meta
 
 
 def verify(path: str | os.PathLike[str], progress: CommandProgress) -> Dataset:
@@ -185,20 +190,20 @@ def verify(path: str | os.PathLike[str], progress: CommandProgress) -> Dataset:
     The dataset, if it is whole.
 
   Raises:
-    UserError: names the files that are damaged.
+    UserError: names all files that are damaged.
   """
-  dataset = open_dataset(path)
-  files = dataset.meta["files"]
+  folder, meta = _described(pathlib.Path(path))
+  files = meta["files"]
   damaged = []
   for number, (name, recorded) in enumerate(files.items()):
     progress.stage("verifying files", number, len(files))
     try:
-      integrity.check_file(dataset.path, name, recorded)
+      integrity.check_file(folder, name, recorded)
     except UserError as error:
       damaged.append(str(error))
   if damaged:
     raise UserError("\n".join(damaged))
-  return dataset
+  return Dataset(folder, meta)
 
 
 def is_dataset(path: pathlib.Path) -> bool:
@@ -265,14 +270,19 @@ def prepare_command(meta: dict[str, Any]) -> str:
 
 def _check_meta(folder: pathlib.Path, meta: dict[str, Any]) -> None:
   version = meta["schema_version"]
+  changed = UserError(
+      f"{folder / META_FILE}: its content has changed since it was written."
+      f" The dataset is damaged. {AGAIN}"
+  )
   if version != schema.SCHEMA_VERSION:
+    try:
+      command = prepare_command(meta)
+    except (KeyError, TypeError, AttributeError) as error:
+      raise changed from error
     raise UserError(
         f"{folder}: was prepared as schema version {version!r}, and this"
         f" program reads version {schema.SCHEMA_VERSION}. Prepare the log again"
-        f" (folders are left out here): {prepare_command(meta)} --overwrite"
+        f" (folders are left out here): {command} --overwrite"
     )
   if meta.get(integrity.SELF_HASH) != integrity.self_hash(meta):
-    raise UserError(
-        f"{folder / META_FILE}: its content has changed since it was written."
-        f" The dataset is damaged. {AGAIN}"
-    )
+    raise changed

@@ -1,13 +1,13 @@
 """Checkpoints with Orbax: parameters, optimiser, data iterator, meta.
 
 The model (parameters and its other variables) is an item of its own, so that
-inference reads nothing else.
+inference reads nothing else. An item of checksums says whether what is read is
+what was saved; checkpoints of older versions lack it and are not checked.
 Restores go into the shardings of the running mesh, never the saved ones.
 """
 
 from collections.abc import Callable
 import copy
-import logging
 from pathlib import Path
 import re
 import sys
@@ -19,6 +19,8 @@ import orbax.checkpoint as ocp
 
 from behavior_lm.common.errors import first_line
 from behavior_lm.common.errors import UserError
+from behavior_lm.training import checksums
+from behavior_lm.training.orbax_traces import hide_traces
 from behavior_lm.training.state import TrainState
 
 _MODEL = ("params", "model_state")
@@ -28,6 +30,7 @@ _UNREADABLE = (
 )  # fmt: skip
 _Read = TypeVar("_Read")
 _REST = ("opt_state", "objective_state", "step")
+_SUMS = "checksums"
 
 
 class Checkpoints:
@@ -46,9 +49,7 @@ class Checkpoints:
   def __init__(
       self, folder: str | Path, *, keep: int | None = 2, leave_out: str = ""
   ) -> None:
-    # Of a write that the disk refuses, Orbax raises the first error; asyncio
-    # would print a trace of each of the others.
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    hide_traces()
     self.folder = Path(folder).absolute()
     self._leave_out = leave_out
     try:
@@ -82,13 +83,17 @@ class Checkpoints:
       return
     # Orbax copies arrays before it returns; JSON it writes some time later.
     data, meta = copy.deepcopy((data, meta))
+    model, rest = self._saved(state), {name: state[name] for name in _REST}
+    sums = checksums.of_arrays(model | rest)
+    sums |= {"data": checksums.of_json(data), "meta": checksums.of_json(meta)}
     self._manager.save(
         step,
         args=ocp.args.Composite(
-            model=ocp.args.StandardSave(self._saved(state)),
-            rest=ocp.args.StandardSave({name: state[name] for name in _REST}),
+            model=ocp.args.StandardSave(model),
+            rest=ocp.args.StandardSave(rest),
             data=ocp.args.JsonSave(data),
             meta=ocp.args.JsonSave(meta),
+            **{_SUMS: ocp.args.JsonSave(sums)},
         ),
     )
 
@@ -126,8 +131,14 @@ class Checkpoints:
           ),
       )
       out = {**restored["model"], **restored["rest"]}
+      data, meta = restored["data"], restored["meta"]
+      self._check(
+          step,
+          checksums.of_arrays(out)
+          | {"data": checksums.of_json(data), "meta": checksums.of_json(meta)},
+      )
       out["params"] = _joined(state["params"], out["params"])
-      return out, restored["data"], restored["meta"]
+      return out, data, meta
 
     last = self.latest_step()
     found, restored = self._read(step, read)
@@ -193,7 +204,22 @@ class Checkpoints:
   def _item(self, step: int, args: Any) -> dict[str, Any]:
     restored = self._manager.restore(step, args=ocp.args.Composite(model=args))
     found: dict[str, Any] = {name: restored["model"][name] for name in _MODEL}
+    self._check(step, checksums.of_arrays(found))
     return found
+
+  def _check(self, step: int, found: dict[str, list[Any]]) -> None:
+    """Raises ValueError where what was found is not what was saved."""
+    if not (self.folder / str(step) / _SUMS).exists():
+      return
+    saved = self._manager.restore(
+        step, args=ocp.args.Composite(**{_SUMS: ocp.args.JsonRestore()})
+    )[_SUMS]
+    if other := checksums.changed(saved, found):
+      more = f" and {len(other) - 1} more" * (len(other) > 1)
+      raise ValueError(
+          f"what is in its files has changed since it was saved ({other[0]}"
+          f"{more})"
+      )
 
   def _read(
       self, step: int | None, read: Callable[[int], _Read]

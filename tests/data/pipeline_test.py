@@ -12,6 +12,7 @@ from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
 from behavior_lm.logs import schema
 from tests.data.windows_test import windows_of
+from tests.logs.fakes import FakeSource
 
 ONCE = dict(repeat=False, drop_remainder=False)
 SPEC = BatchSpec(batch_size=4, max_length=16, max_segments=4)
@@ -125,3 +126,22 @@ def test_windows_that_do_not_fit_in_a_row_are_refused():
 def test_more_hosts_than_windows_are_refused():
   with pytest.raises(UserError, match="some would get none"):
     loader_of(windows_of([5]), host_index=0, num_hosts=2)
+
+
+class DamagedSource(FakeSource):
+  """As a dataset whose third sequence was changed on the disk."""
+
+  def __getitem__(self, index):
+    if index == 2:
+      raise UserError("shard-0: sequence 2 of train is damaged")
+    return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_damaged_sequence_ends_the_batches_in_one_error(prefetch):
+  """Whatever thread met it: it is neither left out nor wrapped."""
+  windows = windows_of([5, 5, 5, 5], max_length=16)
+  windows.tokens.source = DamagedSource([5, 5, 5, 5])
+  spec = BatchSpec(batch_size=1, max_length=16, prefetch=prefetch)
+  with pytest.raises(UserError, match="^shard-0: sequence 2 of train is dam"):
+    list(batches_of(windows, spec, **ONCE))

@@ -47,7 +47,7 @@ def written(folder, rows, kind, separator):
 
 def read(folder):
   """The labels; None if the table is refused."""
-  [path] = folder.iterdir()
+  [path] = [path for path in folder.iterdir() if path.suffix != ".bak"]
   try:
     return read_labels(path, _USERS, drop_contradictions=True)
   except UserError as error:

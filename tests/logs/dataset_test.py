@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset as dataset_lib
 from behavior_lm.logs.dataset import open_dataset
 from tests.logs import log_files
@@ -164,6 +165,19 @@ def test_another_schema_version_names_the_command(copy, changes, command):
   )
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"extras": {"level": {}}}, {"extras": {"level": None}}, {"sources": [3]},
+     {"columns": 7}],
+)  # fmt: skip
+def test_a_damaged_description_of_another_version_is_refused(copy, changes):
+  meta = json.loads((copy / "dataset.json").read_text())
+  meta |= {"schema_version": None} | changes
+  (copy / "dataset.json").write_text(json.dumps(meta))
+  with pytest.raises(UserError, match="dataset.json: its content has changed"):
+    open_dataset(copy)
+
+
 def files():
   return [
       "pairs.parquet",
@@ -213,3 +227,26 @@ def test_the_leftover_of_a_run_is_never_opened(copy):
   leftover = copy.rename(copy.with_name("out.building-123"))
   with pytest.raises(UserError, match="is the leftover of an unfinished exper"):
     open_dataset(leftover)
+
+
+def test_verify_names_every_damaged_file_not_the_first_alone(copy):
+  names = ["report.md", *files()]
+  for name in names:
+    with (copy / name).open("ab") as file:
+      file.write(b" ")
+  with pytest.raises(UserError) as caught:
+    dataset_lib.verify(copy, CommandProgress(quiet=True))
+  for name in names:
+    assert str(copy / name) in str(caught.value)
+
+
+def test_a_shard_of_another_dataset_is_refused_when_it_is_opened(copy):
+  """Its records are whole, and it is as long: the sample tells."""
+  name = files()[-1]
+  shard = copy / name
+  data = bytearray(shard.read_bytes())
+  data[::7] = bytes(len(data[::7]))
+  shard.write_bytes(data)
+  with pytest.raises(UserError, match="bytes have changed") as caught:
+    open_dataset(copy)
+  assert str(shard) in str(caught.value)

@@ -36,21 +36,6 @@ def folder(tmp_path_factory):
   return path / "out"
 
 
-def contents(dataset):
-  """Everything that can be read of a dataset, as something comparable."""
-  found = [dataset.pairs.rows()]
-  for split in dataset.splits:
-    found.append(dataset.sequences(split).rows())
-    source = dataset.source(split)
-    for index in range(len(source)):
-      example = source[index]
-      found.append([
-          value.tobytes() if isinstance(value, np.ndarray) else value
-          for value in example.values()
-      ])
-  return found
-
-
 def test_extra_columns_come_with_each_sequence(folder):
   dataset = dataset_lib.open_dataset(folder)
   assert list(dataset.extras) == ["level"] == list(dataset.meta["extras"])
@@ -84,7 +69,7 @@ def damaged_files(folder):
 def test_a_flipped_bit_anywhere_is_found_and_named_or_harmless(
     folder, tmp_path
 ):
-  want = contents(dataset_lib.open_dataset(folder))
+  want = log_files.contents(dataset_lib.open_dataset(folder))
   copy = shutil.copytree(folder, tmp_path / "copy")
   choose = random.Random(1)
   named = {}
@@ -95,7 +80,8 @@ def test_a_flipped_bit_anywhere_is_found_and_named_or_harmless(
       bad[place] ^= 1 << choose.randrange(8)
       (copy / name).write_bytes(bad)
       try:
-        assert contents(dataset_lib.open_dataset(copy)) == want, (name, place)
+        found = log_files.contents(dataset_lib.open_dataset(copy))
+        assert found == want, (name, place)
       except UserError as error:
         assert str(copy / name) in str(error), (name, place)
         named[name] = named.get(name, 0) + 1

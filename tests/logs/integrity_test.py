@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from behavior_lm.common.errors import UserError
@@ -11,9 +12,43 @@ def test_files_are_described_by_size_and_hash(tmp_path):
   (tmp_path / "c").write_bytes(b"")
   found = integrity.describe_files(tmp_path, {"c": "known before"})
   assert found == {
-      "a/b": {"bytes": 3, "sha256": sha256(tmp_path / "a" / "b")},
-      "c": {"bytes": 0, "sha256": "known before"},
+      "a/b": {
+          "bytes": 3,
+          "sha256": sha256(tmp_path / "a" / "b"),
+          "sample": integrity.sample_sha256(tmp_path / "a" / "b"),
+      },
+      "c": {
+          "bytes": 0,
+          "sha256": "known before",
+          "sample": integrity.sample_sha256(tmp_path / "c"),
+      },
   }
+
+
+def test_a_file_of_one_size_with_other_bytes_is_told_by_its_sample(tmp_path):
+  rng = np.random.default_rng(0)
+  file = tmp_path / "shard"
+  file.write_bytes(rng.bytes(300_000))
+  recorded = integrity.describe_files(tmp_path)["shard"]
+  integrity.check_sample(tmp_path, "shard", recorded)
+  file.write_bytes(rng.bytes(300_000))
+  with pytest.raises(UserError, match="shard: its bytes have changed"):
+    integrity.check_sample(tmp_path, "shard", recorded)
+  # Older datasets have none.
+  del recorded["sample"]
+  integrity.check_sample(tmp_path, "shard", recorded)
+
+
+def test_the_first_and_the_last_byte_are_in_the_sample(tmp_path):
+  file = tmp_path / "shard"
+  found = set()
+  for place in (None, 0, 299_999):
+    data = bytearray(300_000)
+    if place is not None:
+      data[place] = 1
+    file.write_bytes(data)
+    found.add(integrity.sample_sha256(file))
+  assert len(found) == 3
 
 
 @pytest.mark.parametrize(

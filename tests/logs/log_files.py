@@ -4,6 +4,7 @@ import datetime
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from behavior_lm.common.progress import CommandProgress
@@ -102,6 +103,26 @@ def events_of(dataset: Dataset, split: str | None = None) -> pl.DataFrame:
           )
       )
   return pl.concat(parts)
+
+
+def contents(dataset: Dataset) -> list:
+  """Everything that can be read of a dataset, as something comparable."""
+  found = [dataset.pairs.rows()]
+  found += [
+      dataset.categories(name).rows()
+      for name, extra in dataset.extras.items()
+      if extra.categories
+  ]
+  for split in dataset.splits:
+    found.append(dataset.sequences(split).rows())
+    source = dataset.source(split)
+    for index in range(len(source)):
+      example = source[index]
+      found.append([
+          value.tobytes() if isinstance(value, np.ndarray) else value
+          for value in example.values()
+      ])
+  return found
 
 
 def quarantined(dataset: Dataset) -> list[dict]:

@@ -2,6 +2,7 @@ import shutil
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from behavior_lm.common.errors import UserError
@@ -107,6 +108,80 @@ def test_the_checkpoint_before_a_damaged_one_is_taken(tmp_path, capsys, damage):
   restored, _, _ = checkpoints.restore(state, shardings_of(state))
   assert int(restored["step"]) == 2
   checkpoints.close()
+
+
+def flip_bit(folder, name):
+  """In the middle of the largest file of an item."""
+  files = [path for path in (folder / name).rglob("*") if path.is_file()]
+  file = max(files, key=lambda path: path.stat().st_size)
+  data = bytearray(file.read_bytes())
+  data[len(data) // 2] ^= 4
+  file.write_bytes(data)
+
+
+def random_state(step):
+  """Of numbers that zstd does not compress: each bit is one of a number."""
+  numbers = jax.random.bits(jax.random.key(step), (3, 1_000)).view(jnp.float32)
+  return state_of(step) | {
+      "params": {"a": numbers[0], "b": {"c": numbers[1]}},
+      "opt_state": {"mu": numbers[2]},
+  }
+
+
+@pytest.fixture(scope="module")
+def random_checkpoints(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("random") / "checkpoints"
+  checkpoints = Checkpoints(folder, keep=None)
+  for step in (1, 2):
+    checkpoints.save(random_state(step), {"at": step}, {"loss": 0.1 * step})
+  checkpoints.close()
+  return folder
+
+
+@pytest.mark.parametrize("item", ["model", "rest"])
+def test_a_flipped_bit_is_found_and_the_checkpoint_before_is_taken(
+    random_checkpoints, tmp_path, capsys, item
+):
+  folder = shutil.copytree(random_checkpoints, tmp_path / "checkpoints")
+  flip_bit(folder / "2", item)
+  want = random_state(1)
+  checkpoints = Checkpoints(folder, keep=None)
+  if item == "model":
+    with pytest.raises(UserError, match=r"has changed .* \(params/.*damaged"):
+      checkpoints.restore_anything(2)
+    found = checkpoints.restore_anything()
+    np.testing.assert_array_equal(found["a"], want["params"]["a"])
+  found, data, _ = checkpoints.restore(want, shardings_of(want))
+  checkpoints.close()
+  assert (int(found["step"]), data) == (1, {"at": 1})
+  assert "continuing with checkpoint 1 instead" in capsys.readouterr().err
+
+
+def test_a_changed_state_of_the_data_is_found(random_checkpoints, tmp_path):
+  folder = shutil.copytree(random_checkpoints, tmp_path / "checkpoints")
+  file = folder / "2" / "data" / "metadata"
+  file.write_text(file.read_text().replace("2", "3"))
+  state = random_state(2)
+  checkpoints = Checkpoints(folder, keep=None)
+  with pytest.raises(UserError, match="has changed since it was saved"):
+    checkpoints.restore(state, shardings_of(state), 2)
+  checkpoints.close()
+
+
+def test_a_checkpoint_without_checksums_is_read_as_before(
+    random_checkpoints, tmp_path
+):
+  folder = shutil.copytree(random_checkpoints, tmp_path / "checkpoints")
+  shutil.rmtree(folder / "2" / "checksums")
+  state = random_state(2)
+  checkpoints = Checkpoints(folder, keep=None)
+  restored, data, meta = checkpoints.restore(state, shardings_of(state), 2)
+  checkpoints.close()
+  assert (data, meta) == ({"at": 2}, {"loss": 0.2})
+  for one, other in zip(
+      jax.tree.leaves(restored), jax.tree.leaves(state), strict=True
+  ):
+    np.testing.assert_array_equal(one, other)
 
 
 def test_a_model_of_another_shape_is_refused_and_nothing_is_moved(tmp_path):
