@@ -1,6 +1,7 @@
 """Multi-head self-attention around the pure kernels."""
 
 import functools
+from typing import Any
 
 from flax import nnx
 import jax
@@ -14,6 +15,7 @@ from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.sliding_window import global_offsets
 from behavior_lm.attention.spec import AttentionSpec
+from behavior_lm.attention.weights import kernel_weights
 from behavior_lm.common.rows import take_rows
 from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.adapters.prefix import Prefix
@@ -149,6 +151,44 @@ class SelfAttention(nnx.Module):
       mixed = take_rows_or_all(mixed, offsets)
     return self.out(mixed)
 
+  def weights(
+      self,
+      hidden: jax.Array,
+      *,
+      segment_ids: jax.Array,
+      positions: jax.Array,
+  ) -> jax.Array:
+    """How much each token weighs in what each token gets.
+
+    Args:
+      hidden, segment_ids, positions: see `__call__`.
+
+    Returns:
+      [batch, num_heads, length, length] float32: queries down, keys across.
+
+    Raises:
+      ValueError: if trained keys stand before those of the tokens.
+    """
+    if self.prefix is not None:
+      raise ValueError("a layer with a prefix weighs more than its tokens")
+    query, key, value = map(self._heads, jnp.split(self.qkv(hidden), 3, -1))
+    if self.rotary:
+      query, key = rotate(query, positions), rotate(key, positions)
+    row: Any = dict(segment_ids=segment_ids, positions=positions)
+
+    def mix(value: jax.Array) -> jax.Array:
+      own = self._global_outputs(hidden, **row, value=value)
+      return attend(
+          query,
+          key,
+          value.astype(query.dtype),
+          spec=self.spec,
+          global_outputs=own,
+          **row,
+      )
+
+    return kernel_weights(mix, value.shape)
+
   @property
   def takes_steps(self) -> bool:
     """Whether `step` serves this layer."""
@@ -217,9 +257,16 @@ class SelfAttention(nnx.Module):
     return x.reshape(*x.shape[:-1], self.num_heads, self.head_dim)
 
   def _global_outputs(
-      self, hidden: jax.Array, segment_ids: jax.Array, positions: jax.Array
+      self,
+      hidden: jax.Array,
+      segment_ids: jax.Array,
+      positions: jax.Array,
+      value: jax.Array | None = None,
   ) -> jax.Array | None:
-    """What each segment's first token, a global one, makes of its segment."""
+    """What each segment's first token, a global one, makes of its segment.
+
+    `value` stands in for the projected values, if given.
+    """
     if self.global_query is None or self.global_key_value is None:
       return None
     most = self.spec.max_globals
@@ -229,10 +276,11 @@ class SelfAttention(nnx.Module):
     attend_all = functools.partial(
         attend_globally, segment_ids=segment_ids, causal=self.spec.causal
     )
-    if not self.folds_globals:
-      key, value = map(
+    if value is not None or not self.folds_globals:
+      key, projected = map(
           self._heads, jnp.split(self.global_key_value(hidden), 2, -1)
       )
+      value = projected if value is None else value.astype(projected.dtype)
       if self.rotary:
         query = rotate(query, take_rows(positions, offsets))
         key = rotate(key, positions)

@@ -234,9 +234,56 @@ class Encoder(nnx.Module):
       ValueError: if there is no such layer, or dropout has no rngs.
     """
     depth = self.config.num_layers if layer is None else layer
+    hidden = self._states(
+        batch, offsets, depth, deterministic=deterministic, rngs=rngs
+    )
+    return hidden if self.final_norm is None else self.final_norm(hidden)
+
+  def attention_weights(
+      self, batch: Mapping[str, jax.Array], layer: int
+  ) -> jax.Array:
+    """How much each token weighs in what a layer's attention gives each.
+
+    Quadratic in the length: for pictures of few rows.
+
+    Args:
+      batch: see `encode`.
+      layer: from 1 to num_layers.
+
+    Returns:
+      [batch, num_heads, length, length] float32, queries down, keys across; a
+      row sums to 1, or to 0 at padding.
+
+    Raises:
+      ValueError: if there is no such layer.
+    """
+    if not 1 <= layer <= self.config.num_layers:
+      raise ValueError(
+          f"layer {layer}: this model has {self.config.num_layers}, from 1 on"
+      )
+    hidden = self._states(batch, None, layer - 1)
+    segment_ids = batch["segment_ids"]
+    if layer <= self.config.session_layers:
+      segment_ids = session_segments(segment_ids, batch["sessions"])
+    own: Any = self.layers[(layer - 1) % len(self.layers)]
+    weights: jax.Array = own.attention_weights(
+        hidden, segment_ids=segment_ids, positions=batch["positions"]
+    )
+    return weights
+
+  def _states(
+      self,
+      batch: Mapping[str, jax.Array],
+      offsets: jax.Array | None,
+      depth: int,
+      *,
+      deterministic: bool = True,
+      rngs: nnx.Rngs | None = None,
+  ) -> jax.Array:
+    """What `encode` gives, before a last norm."""
     if not 0 <= depth <= self.config.num_layers:
       raise ValueError(
-          f"layer {layer}: this model has {self.config.num_layers}; 0 is the"
+          f"layer {depth}: this model has {self.config.num_layers}; 0 is the"
           " embeddings"
       )
     segment_ids, positions = batch["segment_ids"], batch["positions"]
@@ -264,7 +311,7 @@ class Encoder(nnx.Module):
           offsets=offsets,
           **shared,
       )
-    return hidden if self.final_norm is None else self.final_norm(hidden)
+    return hidden
 
   def embedded(
       self,
