@@ -27,15 +27,18 @@ REPO = Path(__file__).resolve().parents[1]
 # With what they import. None of them starts a thread that a child would miss,
 # or looks for devices.
 _PRELOADED = (
+    "IPython.core.interactiveshell",
     "behavior_lm.downstream.run",
     "behavior_lm.inference.embedder",
     "behavior_lm.logs.ingest",
     "behavior_lm.recipes.evaluate",
     "behavior_lm.recipes.train",
     "behavior_lm.reporting.writer",
-    "matplotlib.figure",
+    "matplotlib.pyplot",
     "ml_collections.config_flags",
+    "nbformat",
     "scipy.stats",
+    "sklearn.decomposition",
     "tensorflow_datasets",
 )
 
