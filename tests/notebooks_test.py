@@ -83,9 +83,7 @@ def test_outputs_are_found():
 
 def run(path: Path, cwd: Path = REPO) -> subprocess.CompletedProcess:
   """Runs all cells in a copy of a process that has imported what they need."""
-  return command_server.run(
-      "tests/run_notebook.py", path, cwd=cwd, timeout=SECONDS
-  )
+  return command_server.run(path, cwd=cwd, timeout=SECONDS)
 
 
 def run_cells(folder: Path, *sources: str) -> subprocess.CompletedProcess:

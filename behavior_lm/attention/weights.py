@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 
 def kernel_weights(
-    mix: Callable[[jax.Array], jax.Array], shape: tuple[int, int, int, int]
+    mix: Callable[[jax.Array], jax.Array], shape: tuple[int, ...]
 ) -> jax.Array:
   """The weights of all pairs, in length / head_dim calls of a kernel.
 

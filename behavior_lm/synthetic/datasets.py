@@ -84,7 +84,7 @@ def _last_day_apart(folder: Path, events: pl.DataFrame) -> dict[str, Any]:
 
 _KINDS: dict[str, Callable[[Path, dict[str, int]], dict[str, Any]]] = {
     "game": _game,
-    "visits": _visits,
     "shop": _held_out,
     "orders": _orders,
+    "visits": _visits,
 }

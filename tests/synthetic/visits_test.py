@@ -1,7 +1,6 @@
 import numpy as np
 import polars as pl
 
-from behavior_lm.synthetic.datasets import make_dataset
 from behavior_lm.synthetic.visits import visit_log
 
 
@@ -31,10 +30,3 @@ def test_nothing_but_the_gap_tells_how_a_fight_ends():
   # Of 18 fair draws the share varies by 0.12.
   assert by_user["event_id"].std() < 0.2
   assert abs(np.corrcoef(won[1:], won[:-1])[0, 1]) < 0.1
-
-
-def test_it_is_prepared_with_the_last_day_to_test_on(tmp_path):
-  data = make_dataset("visits", tmp_path / "visits", num_users=3, visits=2)
-  assert (data / "dataset.json").exists()
-  log = pl.read_parquet(tmp_path / "visits_log.parquet")
-  assert log["user_id"].n_unique() == 3

@@ -42,18 +42,22 @@ def draw_masks(
     [num_draws, rows, length] bool.
   """
 
-  def draw(key: jax.Array) -> jax.Array:
-    _, targets = objective.corrupt(batch, key, dict(state))
-    chosen = jnp.zeros(batch["tokens"].shape, jnp.int32)
-    rows = jnp.arange(len(chosen))[:, None]
-    weights = (targets["weights"] > 0).astype(jnp.int32)
-    # Places that are not chosen are all written as the first one, with 0.
-    return chosen.at[rows, targets["at"]].max(weights) > 0
+  # The batch is an argument: as a constant it would be sorted by the compiler.
+  @jax.jit
+  def draw_all(keys: jax.Array, batch: Any, state: Any) -> jax.Array:
+    def draw(key: jax.Array) -> jax.Array:
+      _, targets = objective.corrupt(batch, key, state)
+      chosen = jnp.zeros(batch["tokens"].shape, jnp.int32)
+      rows = jnp.arange(len(chosen))[:, None]
+      weights = (targets["weights"] > 0).astype(jnp.int32)
+      # Places that are not chosen are all written as the first one, with 0.
+      return chosen.at[rows, targets["at"]].max(weights) > 0
+
+    masks: jax.Array = jax.lax.map(draw, keys)
+    return masks
 
   keys = jax.random.split(jax.random.key(seed), num_draws)
-  state = {name: jnp.asarray(value) for name, value in state.items()}
-  batch = {name: jnp.asarray(value) for name, value in batch.items()}
-  return np.asarray(jax.jit(lambda keys: jax.lax.map(draw, keys))(keys))
+  return np.asarray(draw_all(keys, dict(batch), dict(state)))
 
 
 def token_confidence(
