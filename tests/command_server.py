@@ -1,9 +1,10 @@
-"""Runs commands in copies of a process that has done the large imports.
+"""Runs commands and notebooks in copies of a process with the large imports.
 
 Importing jax and its libraries takes seconds, and a test of a command that
 refuses its flags does nothing else. Of each environment one server is started;
-it forks a child per command, which runs it as `python SCRIPT` would. Tests
-about imports start processes of their own.
+it forks a child per command, which runs it as `python SCRIPT` would, or the
+cells of a notebook as a kernel would. Tests about imports start processes of
+their own.
 """
 
 import atexit
@@ -27,15 +28,18 @@ REPO = Path(__file__).resolve().parents[1]
 # With what they import. None of them starts a thread that a child would miss,
 # or looks for devices.
 _PRELOADED = (
+    "IPython.core.interactiveshell",
     "behavior_lm.downstream.run",
     "behavior_lm.inference.embedder",
     "behavior_lm.logs.ingest",
     "behavior_lm.recipes.evaluate",
     "behavior_lm.recipes.train",
     "behavior_lm.reporting.writer",
-    "matplotlib.figure",
+    "matplotlib.pyplot",
     "ml_collections.config_flags",
+    "nbformat",
     "scipy.stats",
+    "sklearn.decomposition",
     "tensorflow_datasets",
 )
 
@@ -62,7 +66,7 @@ def run(script, *arguments, cwd=REPO, env=None, timeout=300, send=None):
   Of a command that a signal ends, `returncode` is minus its number.
 
   Args:
-    script: path from the checkout's root.
+    script: path from the checkout's root, of a script or a notebook.
     *arguments: of the command line.
     cwd: the folder that it runs in.
     env: all of its variables; None is those of this process, and this
@@ -128,7 +132,10 @@ def _become(request) -> None:
   sys.path[0] = str(Path(sys.argv[0]).parent)
   status = 0
   try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    if sys.argv[0].endswith(".ipynb"):
+      _run_notebook(sys.argv[0])
+    else:
+      runpy.run_path(sys.argv[0], run_name="__main__")
   except SystemExit as end:
     status = end.code if isinstance(end.code, int) else int(bool(end.code))
     if not isinstance(end.code, int | None):
@@ -143,6 +150,27 @@ def _become(request) -> None:
   sys.stdout.flush()
   sys.stderr.flush()
   os._exit(status)
+
+
+def _run_notebook(path: str) -> None:
+  """Raises the first error of a cell; prints what each cell took."""
+  from IPython.core.interactiveshell import InteractiveShell
+  import nbformat
+
+  class Shell(InteractiveShell):
+    def enable_gui(self, gui=None):
+      """There is no window."""
+
+  shell = Shell.instance()
+  shell.history_manager.enabled = False
+  # As in a kernel: a figure is drawn when the cell that made it ends.
+  shell.enable_matplotlib("inline")
+  for number, cell in enumerate(nbformat.read(path, as_version=4).cells):
+    if cell.cell_type == "code":
+      start = time.process_time()
+      shell.run_cell(cell.source, store_history=True).raise_error()
+      spent = time.process_time() - start
+      print(f"cell {number}: {spent:.1f} s of CPU", flush=True)
 
 
 def _serve() -> None:

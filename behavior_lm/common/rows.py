@@ -45,3 +45,15 @@ def reduce_segments(
   """
   row = lambda x, ids: reduce(x, ids, num_segments=num_segments + 1)
   return jax.vmap(row)(x, segment_ids)
+
+
+def session_segments(
+    segment_ids: jax.Array, sessions: jax.Array
+) -> jax.Array:
+  """[batch, length] int32 each -> ids of the sessions of all segments.
+
+  They count from 1 along the row; padding keeps 0.
+  """
+  starts = lambda ids: jnp.diff(ids, axis=1, prepend=ids[:, :1] - 1) != 0
+  numbers = jnp.cumsum(starts(segment_ids) | starts(sessions), 1)
+  return jnp.where(segment_ids > 0, numbers, 0)

@@ -10,6 +10,7 @@ from behavior_lm.attention.hashing import hash_vectors
 from behavior_lm.attention.hashing import Order
 from behavior_lm.attention.lsh import sort_into_chunks
 from behavior_lm.attention.spec import AttentionSpec
+from behavior_lm.attention.weights import kernel_weights
 from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.linear import Linear
 from behavior_lm.layers.position_encoding import rotate
@@ -78,26 +79,73 @@ class LshSelfAttention(nnx.Module):
       ValueError: if there is nothing to hash by, or the backend that is asked
         for cannot hash.
     """
-    query, value = (
-        x.reshape(*x.shape[:-1], self.num_heads, self.head_dim)
-        for x in jnp.split(self.query_value(hidden), 2, -1)
-    )
-    if self.rotary:
-      query = rotate(query, positions)
-    spec = self.spec
+    query, value = self._query_value(hidden, positions)
     if order is None:
-      if rotations is None:
-        raise ValueError("hashing needs rotations: see `draw_rotations`")
-      buckets = hash_vectors(query, rotations, spec.buckets(hidden.shape[1]))
-      order = sort_into_chunks(buckets, segment_ids, spec.chunk_size)
+      order = self._sorted(query, segment_ids, rotations)
     mixed = attend(
         query,
         None,
         value,
         segment_ids=segment_ids,
         positions=positions,
-        spec=spec,
+        spec=self.spec,
         order=order,
     )
     mixed = take_rows_or_all(mixed.reshape(hidden.shape), offsets)
     return self.out(mixed), order
+
+  def weights(
+      self,
+      hidden: jax.Array,
+      *,
+      segment_ids: jax.Array,
+      positions: jax.Array,
+      rotations: jax.Array | None,
+  ) -> jax.Array:
+    """How much each token weighs in what each token gets.
+
+    Args:
+      hidden, segment_ids, positions, rotations: see `__call__`.
+
+    Returns:
+      [batch, num_heads, length, length] float32: queries down, keys across.
+
+    Raises:
+      ValueError: if there is nothing to hash by.
+    """
+    query, value = self._query_value(hidden, positions)
+    order = self._sorted(query, segment_ids, rotations)
+    mix = lambda value: attend(
+        query,
+        None,
+        value.astype(query.dtype),
+        segment_ids=segment_ids,
+        positions=positions,
+        spec=self.spec,
+        order=order,
+    )
+    return kernel_weights(mix, value.shape)
+
+  def _query_value(
+      self, hidden: jax.Array, positions: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """[batch, length, num_heads, head_dim] each."""
+    query, value = (
+        x.reshape(*x.shape[:-1], self.num_heads, self.head_dim)
+        for x in jnp.split(self.query_value(hidden), 2, -1)
+    )
+    return (rotate(query, positions) if self.rotary else query), value
+
+  def _sorted(
+      self,
+      query: jax.Array,
+      segment_ids: jax.Array,
+      rotations: jax.Array | None,
+  ) -> Order:
+    """How hashing sorts the tokens of each row."""
+    if rotations is None:
+      raise ValueError("hashing needs rotations: see `draw_rotations`")
+    buckets = hash_vectors(
+        query, rotations, self.spec.buckets(query.shape[1])
+    )
+    return sort_into_chunks(buckets, segment_ids, self.spec.chunk_size)

@@ -95,6 +95,26 @@ class AttentionHalf(nnx.Module):
     return _drop(self.dropout, out, dropout_key), ()
 
 
+  def weights(
+      self,
+      hidden: jax.Array,
+      *,
+      rotations: jax.Array | None,
+      **row: jax.Array,
+  ) -> jax.Array:
+    """How much each token weighs, see `SelfAttention.weights`.
+
+    Args:
+      hidden: [batch, length, embed_dim].
+      rotations: as `draw_rotations` gives them.
+      **row: segment_ids and positions, [batch, length] int32.
+    """
+    hidden = self.norm(hidden)
+    if isinstance(self.attention, LshSelfAttention):
+      return self.attention.weights(hidden, rotations=rotations, **row)
+    return self.attention.weights(hidden, **row)
+
+
 class FeedForwardHalf(nnx.Module):
   """dropout(W2 activation(W1 norm(x))), a piece of the length at once."""
 

@@ -1,6 +1,7 @@
 """Multi-head self-attention around the pure kernels."""
 
 import functools
+from typing import Any
 
 from flax import nnx
 import jax
@@ -14,6 +15,7 @@ from behavior_lm.attention.sliding_window import bound_globals
 from behavior_lm.attention.sliding_window import first_tokens
 from behavior_lm.attention.sliding_window import global_offsets
 from behavior_lm.attention.spec import AttentionSpec
+from behavior_lm.attention.weights import kernel_weights
 from behavior_lm.common.rows import take_rows
 from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.adapters.prefix import Prefix
@@ -150,10 +152,7 @@ class SelfAttention(nnx.Module):
     query, key, value = map(self._heads, (query, key, value))
     query = self._turn(query, query_positions, query_clock)
     key = self._turn(key, positions, clock)
-    if self.time_bias is not None:
-      assert query_clock is not None and clock is not None
-      arrays = query, key, value
-      query, key, value = self.time_bias(arrays, query_clock, clock)
+    query, key, value = self._widen((query, key, value), clock, query_clock)
     if self.prefix is not None:
       if since is not None:
         raise ValueError("history tokens do not fit a model with a prefix")
@@ -167,7 +166,7 @@ class SelfAttention(nnx.Module):
       )
     else:
       of_globals = self._global_outputs(hidden, segment_ids, positions, clock)
-      if of_globals is not None and self.time_bias is not None:
+      if of_globals is not None:
         of_globals = pad_heads(of_globals, query.shape[-1])
       mixed = attend(
           query,
@@ -185,6 +184,41 @@ class SelfAttention(nnx.Module):
     if query_at is None:
       mixed = take_rows_or_all(mixed, offsets)
     return self.out(mixed)
+
+  def weights(
+      self,
+      hidden: jax.Array,
+      *,
+      segment_ids: jax.Array,
+      positions: jax.Array,
+      clock: jax.Array | None = None,
+  ) -> jax.Array:
+    """How much each token weighs in what each token gets.
+
+    Args:
+      hidden, segment_ids, positions, clock: see `__call__`.
+
+    Returns:
+      [batch, num_heads, length, length] float32: queries down, keys across.
+
+    Raises:
+      ValueError: if trained keys stand before those of the tokens.
+    """
+    if self.prefix is not None:
+      raise ValueError("a layer with a prefix weighs more than its tokens")
+    query, key, value = map(self._heads, jnp.split(self.qkv(hidden), 3, -1))
+    query, key = (self._turn(x, positions, clock) for x in (query, key))
+    row: Any = dict(segment_ids=segment_ids, positions=positions)
+
+    def mix(value: jax.Array) -> jax.Array:
+      own = self._global_outputs(hidden, **row, clock=clock, value=value)
+      arrays = self._widen((query, key, value.astype(query.dtype)), clock)
+      if own is not None:
+        own = pad_heads(own, arrays[0].shape[-1])
+      mixed = attend(*arrays, spec=self.spec, global_outputs=own, **row)
+      return mixed[..., : self.head_dim]
+
+    return kernel_weights(mix, value.shape)
 
   @property
   def reads_clock(self) -> bool:
@@ -274,14 +308,31 @@ class SelfAttention(nnx.Module):
         clock if self.rotary_time else None,
     )
 
+  def _widen(
+      self,
+      arrays: tuple[jax.Array, jax.Array, jax.Array],
+      clock: jax.Array | None,
+      query_clock: jax.Array | None = None,
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Query, key and value with the numbers of the bias of time, if any."""
+    if self.time_bias is None:
+      return arrays
+    assert clock is not None
+    asked = clock if query_clock is None else query_clock
+    return self.time_bias(arrays, asked, clock)
+
   def _global_outputs(
       self,
       hidden: jax.Array,
       segment_ids: jax.Array,
       positions: jax.Array,
       clock: jax.Array | None,
+      value: jax.Array | None = None,
   ) -> jax.Array | None:
-    """What each segment's first token, a global one, makes of its segment."""
+    """What each segment's first token, a global one, makes of its segment.
+
+    `value` stands in for the projected values, if given.
+    """
     if self.global_query is None or self.global_key_value is None:
       return None
     most = self.spec.max_globals
@@ -291,10 +342,11 @@ class SelfAttention(nnx.Module):
     attend_all = functools.partial(
         attend_globally, segment_ids=segment_ids, causal=self.spec.causal
     )
-    if not self.folds_globals:
-      key, value = map(
+    if value is not None or not self.folds_globals:
+      key, projected = map(
           self._heads, jnp.split(self.global_key_value(hidden), 2, -1)
       )
+      value = projected if value is None else value.astype(projected.dtype)
       query_clock = None if clock is None else take_rows(clock, offsets)
       query = self._turn(query, take_rows(positions, offsets), query_clock)
       key = self._turn(key, positions, clock)

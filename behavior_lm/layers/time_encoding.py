@@ -134,10 +134,14 @@ class TimeGate(nnx.Module):
       bank = sinusoid(time_gaps, embeddings.shape[-1])
     if self.scale is not None:
       bank = self.scale[...] * bank
-    added = jax.nn.sigmoid(self.gate(embeddings)) * bank
+    added = self.opening(embeddings) * bank
     if self.multiplied:
       added = added * embeddings
     return _add_where_shown(embeddings, added, time_gaps)
+
+  def opening(self, embeddings: jax.Array) -> jax.Array:
+    """[..., embed_dim] -> the same shape, from 0 (closed) to 1 (open)."""
+    return jax.nn.sigmoid(self.gate(embeddings))
 
 
 class Mercer(nnx.Module):

@@ -179,6 +179,14 @@ class TransformerLayer(nnx.Module):
 
     return self._join(take_rows_or_all(hidden, offsets), drop(attended), mlp)
 
+  def attention_weights(
+      self, hidden: jax.Array, **row: jax.Array
+  ) -> jax.Array:
+    """See `SelfAttention.weights`."""
+    if self.pre_norm:
+      hidden = self.attention_norm(hidden)
+    return self.attention.weights(hidden, **row)
+
   @property
   def takes_steps(self) -> bool:
     """Whether `step` serves this layer: its attention does, without experts."""

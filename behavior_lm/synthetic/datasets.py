@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.files import whole_file
 from behavior_lm.common.files import write_whole
@@ -13,14 +15,16 @@ from behavior_lm.logs.dataset import is_dataset
 from behavior_lm.synthetic.generate import generate
 from behavior_lm.synthetic.generate import SyntheticConfig
 from behavior_lm.synthetic.shop import shop_rows
+from behavior_lm.synthetic.visits import visit_log
 
 
 def make_dataset(kind: str, folder: Path, **sizes: int) -> Path:
   """A prepared dataset, made once.
 
   Args:
-    kind: "game", days of players with later days to test on; "shop", users with
-      others held out; "orders", the same users with their last items held out.
+    kind: "game", days of players with later days to test on; "visits", the
+      same with rules that a small model finds; "shop", users with others held
+      out; "orders", the same users with their last items held out.
     folder: the dataset's; one that is there is taken as it is. The log lies
       beside it.
     **sizes: of the generator.
@@ -63,10 +67,18 @@ def _orders(folder: Path, sizes: dict[str, int]) -> dict[str, Any]:
 def _game(folder: Path, sizes: dict[str, int]) -> dict[str, Any]:
   values: dict[str, Any] = dict(num_users=60, num_days=3) | sizes
   made = generate(SyntheticConfig(mean_events_per_day=60.0, **values))
+  return _last_day_apart(folder, made.events)
+
+
+def _visits(folder: Path, sizes: dict[str, int]) -> dict[str, Any]:
+  return _last_day_apart(folder, visit_log(**sizes))
+
+
+def _last_day_apart(folder: Path, events: pl.DataFrame) -> dict[str, Any]:
   log = folder.with_name(folder.name + "_log.parquet")
   with whole_file(log) as temporary:
-    made.events.write_parquet(temporary)
-  last_day = made.events["timestamp"].dt.date().max()
+    events.write_parquet(temporary)
+  last_day = events["timestamp"].dt.date().max()
   return dict(logs=str(log), split_time=str(last_day))
 
 
@@ -74,4 +86,5 @@ _KINDS: dict[str, Callable[[Path, dict[str, int]], dict[str, Any]]] = {
     "game": _game,
     "shop": _held_out,
     "orders": _orders,
+    "visits": _visits,
 }

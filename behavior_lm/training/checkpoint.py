@@ -176,22 +176,35 @@ class Checkpoints:
 
   def restore_anything(self, step: int | None = None) -> dict[str, Any]:
     """The parameters of a model that nobody described, as NumPy arrays."""
+    params: dict[str, Any] = self._undescribed("model", step)["params"]
+    return params
+
+  def restore_objective(self, step: int | None = None) -> dict[str, Any]:
+    """The objective's state, as NumPy arrays; {} if it has none."""
+    found: dict[str, Any] = self._undescribed("rest", step)
+    return dict(found.get("objective_state") or {})
+
+  def _undescribed(self, item: str, step: int | None) -> dict[str, Any]:
+    """All of an item whose shapes nobody gave, as NumPy arrays."""
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
-    def read(step: int) -> dict[str, Any]:
+    def read(step: int) -> Any:
       # Orbax would restore them where they were saved, on devices that this
       # machine may not have.
       with ocp.StandardCheckpointer() as reader:
-        about = reader.metadata(self.folder / str(step) / "model")
+        about = reader.metadata(self.folder / str(step) / item)
       target = jax.tree.map(
           lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
           about.item_metadata.tree,
       )
-      return self._item(step, ocp.args.StandardRestore(target))
+      args = ocp.args.StandardRestore(target)
+      return self._manager.restore(
+          step, args=ocp.args.Composite(**{item: args})
+      )[item]
 
     _, found = self._read(step, read)
-    params: dict[str, Any] = jax.tree.map(np.asarray, found["params"])
-    return params
+    whole: dict[str, Any] = jax.tree.map(np.asarray, found)
+    return whole
 
   def _saved(self, state: dict[str, Any]) -> dict[str, Any]:
     """What the item of the model holds."""

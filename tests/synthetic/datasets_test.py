@@ -15,6 +15,7 @@ from behavior_lm.synthetic.datasets import make_dataset
         ("orders", dict(num_users=12, num_items=9, num_categories=3),
          {"train", "valid", "test"}),
         ("game", dict(num_users=6), {"train", "test"}),
+        ("visits", dict(num_users=3, visits=2), {"train", "test"}),
     ],
 )  # fmt: skip
 def test_each_kind_has_its_splits_and_is_made_once(
@@ -28,5 +29,5 @@ def test_each_kind_has_its_splits_and_is_made_once(
 
 
 def test_an_unknown_kind_is_refused(tmp_path):
-  with pytest.raises(UserError, match="known are game, shop, orders"):
+  with pytest.raises(UserError, match="known are game, shop, orders, visits"):
     make_dataset("moon", tmp_path / "data")

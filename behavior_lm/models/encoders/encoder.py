@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.rows import session_segments
 from behavior_lm.layers.embeddings import EventEmbeddings
 from behavior_lm.layers.experts.moe import MoEConfig
 from behavior_lm.layers.relative_time import make_clock
@@ -243,9 +244,64 @@ class Encoder(nnx.Module):
       ValueError: if there is no such layer, or dropout has no rngs.
     """
     depth = self.config.num_layers if layer is None else layer
+    hidden = self._states(
+        batch, offsets, depth, deterministic=deterministic, rngs=rngs
+    )
+    return hidden if self.final_norm is None else self.final_norm(hidden)
+
+  def attention_weights(
+      self, batch: Mapping[str, jax.Array], layer: int
+  ) -> jax.Array:
+    """How much each token weighs in what a layer's attention gives each.
+
+    Quadratic in the length: for pictures of few rows.
+
+    Args:
+      batch: see `encode`.
+      layer: from 1 to num_layers.
+
+    Returns:
+      [batch, num_heads, length, length] float32, queries down, keys across; a
+      row sums to 1, or to 0 at padding.
+
+    Raises:
+      ValueError: if there is no such layer.
+    """
+    if not 1 <= layer <= self.config.num_layers:
+      raise ValueError(
+          f"layer {layer}: this model has {self.config.num_layers}, from 1 on"
+      )
+    hidden = self._states(batch, None, layer - 1)
+    segment_ids = batch["segment_ids"]
+    if layer <= self.config.session_layers:
+      segment_ids = session_segments(segment_ids, batch["sessions"])
+    own: Any = self.layers[(layer - 1) % len(self.layers)]
+    row = dict(segment_ids=segment_ids, positions=batch["positions"])
+    weights: jax.Array = own.attention_weights(
+        hidden, **row, **self._clock(batch)
+    )
+    return weights
+
+  def _clock(self, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """What layers get that read time."""
+    if not self.reads_clock:
+      return {}
+    control = TIME_CONTROLS[self.config.time_control]
+    return {"clock": make_clock(control(batch["time_gaps"]))}
+
+  def _states(
+      self,
+      batch: Mapping[str, jax.Array],
+      offsets: jax.Array | None,
+      depth: int,
+      *,
+      deterministic: bool = True,
+      rngs: nnx.Rngs | None = None,
+  ) -> jax.Array:
+    """What `encode` gives, before a last norm."""
     if not 0 <= depth <= self.config.num_layers:
       raise ValueError(
-          f"layer {layer}: this model has {self.config.num_layers}; 0 is the"
+          f"layer {depth}: this model has {self.config.num_layers}; 0 is the"
           " embeddings"
       )
     segment_ids, positions = batch["segment_ids"], batch["positions"]
@@ -255,9 +311,7 @@ class Encoder(nnx.Module):
     shared: dict[str, Any] = dict(
         positions=positions, deterministic=deterministic, rngs=rngs
     )
-    if self.reads_clock:
-      control = TIME_CONTROLS[self.config.time_control]
-      shared["clock"] = make_clock(control(batch["time_gaps"]))
+    shared |= self._clock(batch)
     if "since" in batch:
       shared["since"] = batch["since"]
     low = min(depth, self.config.session_layers)
@@ -278,7 +332,7 @@ class Encoder(nnx.Module):
           offsets=offsets,
           **shared,
       )
-    return hidden if self.final_norm is None else self.final_norm(hidden)
+    return hidden
 
   def embedded(
       self,
@@ -336,15 +390,3 @@ class Encoder(nnx.Module):
         positions=positions,
         **{name: x for name, x in more.items() if x is not None},
     )
-
-
-def session_segments(
-    segment_ids: jax.Array, sessions: jax.Array
-) -> jax.Array:
-  """[batch, length] int32 each -> ids of the sessions of all segments.
-
-  They count from 1 along the row; padding keeps 0.
-  """
-  starts = lambda ids: jnp.diff(ids, axis=1, prepend=ids[:, :1] - 1) != 0
-  numbers = jnp.cumsum(starts(segment_ids) | starts(sessions), 1)
-  return jnp.where(segment_ids > 0, numbers, 0)

@@ -13,7 +13,7 @@ causal Reformer knows a little of the future: later tokens are not read, but
 where they are sorted decides which earlier ones an earlier token meets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -209,6 +209,22 @@ class Reformer(Encoder):
       rest = functions[whole:], params[whole:], keys[whole:]
       streams = last_layer(*rest, row, streams, offsets)
     return self.streams_norm(jnp.concatenate(streams, -1))
+
+  def attention_weights(
+      self, batch: Mapping[str, jax.Array], layer: int
+  ) -> jax.Array:
+    """See `Encoder.attention_weights`; with the rotations of evaluation."""
+    if not 1 <= layer <= self.config.num_layers:
+      raise ValueError(
+          f"layer {layer}: this model has {self.config.num_layers}, from 1 on"
+      )
+    *keys, last = self.draw_keys(None, layer, batch["tokens"].shape[1])
+    functions, params = as_functions(self._first(layer - 1))
+    start = self.embedded(batch).astype(jnp.float32)
+    row = {name: batch[name] for name in ("segment_ids", "positions")}
+    streams = plain_stack(functions, params, keys, row, Streams(start, start))
+    half = self._first(layer)[-1].attention
+    return half.weights(streams.second, rotations=last.attention[1], **row)
 
   def _first(self, depth: int) -> list[ReformerLayer]:
     found = [x for x in self.layers if isinstance(x, ReformerLayer)]

@@ -142,3 +142,27 @@ def restore_model(
   finally:
     checkpoints.close()
   return params, model_state, step
+
+
+def restore_objective(
+    folder: Path, step: int | None = None
+) -> dict[str, Any]:
+  """The state of a run's objective, as NumPy arrays; {} if it has none.
+
+  Args:
+    folder: of the run.
+    step: of the checkpoint; the last one when None.
+
+  Raises:
+    UserError: if there is no such checkpoint.
+  """
+  if not (folder / CHECKPOINTS).is_dir():
+    raise UserError(
+        f"{folder}: has no checkpoints yet. Train it with"
+        " experiments/train.py."
+    )
+  checkpoints = Checkpoints(folder / CHECKPOINTS, keep=None)
+  try:
+    return checkpoints.restore_objective(step)
+  finally:
+    checkpoints.close()

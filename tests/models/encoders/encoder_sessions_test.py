@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.rows import session_segments
 from behavior_lm.data.sessions import SessionRule
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.models.encoders.encoder import session_segments
 from behavior_lm.recipes.shared.causality import check_tokens
 from tests.models.encoders.encoder_test import make_config
 from tests.tiny import tiny_config
