@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.common.rows import put_rows
-from behavior_lm.objectives import masking
-from behavior_lm.objectives import strategies
 from behavior_lm.objectives.cross_entropy import token_loss
+from behavior_lm.objectives.masking import budgets
+from behavior_lm.objectives.masking import strategies
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
 from behavior_lm.objectives.objective import Requires
@@ -50,7 +50,7 @@ class MaskedEvents:
     mtc_share_end: that share at the end, which is approached linearly; negative
       keeps `mtc_share`. The paper has 0.1, or 0 to 1.
     budget: "exact", or "bernoulli", the independent draws of the paper, which
-      lose a part of the budget; see `objectives.strategies`.
+      lose a part of the budget; see `objectives.masking.strategies`.
     idf: [vocab_size] inverse document frequencies, for "idf".
     total_steps: of the run, for what changes linearly.
     mask_share, random_share: of the chosen, so many become [MASK] and so many
@@ -264,24 +264,24 @@ class MaskedEvents:
       layout: strategies.Layout,
       state: State,
   ) -> tuple[jax.Array, jax.Array]:
-    """Offsets and which of them are valid, see `masking.choose_masked`."""
+    """Offsets and which of them are valid, see `budgets.choose_masked`."""
     rate, length = self._rate(state), layout.tokens.shape[1]
     highest = max(self.mask_rate, self.mask_rate_end)
     if self.budget == "bernoulli":
       scores, temperature = self._scored(draw_key, layout, state)
       share = strategies.probabilities(layout, scores, temperature, rate)
-      return masking.chosen(
+      return budgets.chosen(
           jax.random.uniform(key, share.shape) < share,
-          masking.max_drawn(length, highest),
+          budgets.max_drawn(length, highest),
       )
-    return masking.choose_masked(
+    return budgets.choose_masked(
         self._ranked(key, batch, layout, state),
         layout.eligible,
         layout.segment_ids,
         jax.random.uniform(draw_key, layout.tokens.shape[:1]),
         mask_rate=rate,
         max_segments=self.max_segments,
-        most=masking.max_masked(length, highest),
+        most=budgets.max_masked(length, highest),
     )
 
   def _ranked(

@@ -2,9 +2,12 @@
 
 Hypothesis: the time to the next event (`gaps`) costs few bits and makes vectors
 that tell a script from a person; history tokens make vectors that tell more of
-a user than means of states do, at few bits; contrastive parts help vectors
-alone. Refuted if the probe's AUC is not above that of `next`. Vectors are
-means over all events, and the states of history tokens where a run has them.
+a user than means of states do, at few bits; events of the next ten minutes
+(`future`) and contrastive parts help vectors alone, and cost bits in the same
+time, since each takes a pass of its own. Refuted if the probe's AUC is not
+above that of `next`. Every row is scored by the bits of the next event. Vectors
+are means over all events, and the states of history tokens where a run has
+them.
 """
 
 _NEXT = "length=256,time=bucket,objective=next_events"
@@ -19,6 +22,10 @@ SWEEP = {
     "contrastive": (
         f"{_NEXT}+contrastive",
         {"objective.contrastive.weight": 0.1},
+    ),
+    "future": (
+        f"{_NEXT}+future_events",
+        {"objective.future_events.weight": 0.1},
     ),
 }
 CONTROL = "next"

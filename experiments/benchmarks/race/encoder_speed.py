@@ -28,7 +28,7 @@ from behavior_lm.layers.heads import logits
 from behavior_lm.models.language_model import LanguageModel
 from behavior_lm.objectives.cross_entropy import token_loss
 from behavior_lm.objectives.masked_events import MaskedEvents
-from behavior_lm.objectives.masking import max_masked
+from behavior_lm.objectives.masking.budgets import max_masked
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
 from behavior_lm.objectives.objective import Requires

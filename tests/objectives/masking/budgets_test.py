@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from behavior_lm.objectives.masking import budgets
-from behavior_lm.objectives.masking import choose_masked
-from behavior_lm.objectives.masking import max_masked
+from behavior_lm.objectives.masking.budgets import budgets
+from behavior_lm.objectives.masking.budgets import choose_masked
+from behavior_lm.objectives.masking.budgets import max_masked
 
 LENGTH, SEGMENTS = 48, 5
 

@@ -2,10 +2,10 @@
 
 A strategy gives each token a score s and a temperature T. The exact budget
 takes the rate * n largest of s / T + Gumbel noise, see
-`objectives.masking.choose_masked`. The Bernoulli budget is that of PMTC's
-paper (WWW 2022, doi 10.1145/3485447.3512275): each token is chosen on its own
-with the probability clip(rate * n * softmax(s / T), 0, 1), so sharp scores lose
-a part of the budget to the clip.
+`masking.budgets.choose_masked`. The Bernoulli budget is that of PMTC's paper
+(WWW 2022, doi 10.1145/3485447.3512275): each token is chosen on its own with
+the probability clip(rate * n * softmax(s / T), 0, 1), so sharp scores lose a
+part of the budget to the clip.
 """
 
 from collections.abc import Mapping

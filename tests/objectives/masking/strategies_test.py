@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from behavior_lm.objectives import strategies
 from behavior_lm.objectives.masked_events import MaskedEvents
+from behavior_lm.objectives.masking import strategies
 
 PAD, MASK, UNK, CLS, SPECIAL = 0, 1, 2, 3, 5
 VOCAB, LENGTH, ROWS = 60, 64, 8

@@ -1,0 +1,1 @@
+"""Which events are masked, and how many."""
