@@ -176,16 +176,15 @@ class Checkpoints:
 
   def restore_anything(self, step: int | None = None) -> dict[str, Any]:
     """The parameters of a model that nobody described, as NumPy arrays."""
-    params: dict[str, Any] = self._undescribed("model", step)["params"]
+    params: dict[str, Any] = self._undescribed("model", "params", step)
     return params
 
   def restore_objective(self, step: int | None = None) -> dict[str, Any]:
     """The objective's state, as NumPy arrays; {} if it has none."""
-    found: dict[str, Any] = self._undescribed("rest", step)
-    return dict(found.get("objective_state") or {})
+    return dict(self._undescribed("rest", "objective_state", step) or {})
 
-  def _undescribed(self, item: str, step: int | None) -> dict[str, Any]:
-    """All of an item whose shapes nobody gave, as NumPy arrays."""
+  def _undescribed(self, item: str, name: str, step: int | None) -> Any:
+    """A part of an item whose shapes nobody gave, as NumPy arrays."""
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
     def read(step: int) -> Any:
@@ -198,13 +197,15 @@ class Checkpoints:
           about.item_metadata.tree,
       )
       args = ocp.args.StandardRestore(target)
-      return self._manager.restore(
+      restored = self._manager.restore(
           step, args=ocp.args.Composite(**{item: args})
-      )[item]
+      )
+      found = restored[item].get(name)
+      self._check(step, checksums.of_arrays({name: found}))
+      return found
 
     _, found = self._read(step, read)
-    whole: dict[str, Any] = jax.tree.map(np.asarray, found)
-    return whole
+    return jax.tree.map(np.asarray, found)
 
   def _saved(self, state: dict[str, Any]) -> dict[str, Any]:
     """What the item of the model holds."""

@@ -62,11 +62,12 @@ FRACTIONS = {"train": 0.7, "valid": 0.1, "test": 0.2}
 
 @given(st.integers(0, 1_000), st.sampled_from(["", "bot", "map"]))
 def test_no_user_is_on_two_sides(seed, stratify):
-  table = many(60)
+  # So many that no side is empty: 0.9 ** 200 is nothing.
+  table = many(200)
   sides = splits.by_user(table, FRACTIONS, seed=seed, stratify=stratify)
   check_cover(table, sides)
   found = [users_of(table, rows) for rows in sides.values()]
-  assert sum(map(len, found)) == len(set.union(*found)) == 60
+  assert sum(map(len, found)) == len(set.union(*found)) == 200
 
 
 def test_a_stratified_split_divides_each_class_by_the_fractions():

@@ -11,6 +11,7 @@ from behavior_lm.baselines.count_baselines import FULL_CONTEXT
 from behavior_lm.baselines.count_baselines import SAME_INFORMATION
 from behavior_lm.baselines.count_baselines import score_baselines
 from behavior_lm.baselines.count_baselines import UNIGRAM
+from behavior_lm.baselines.count_baselines import WITH_GAP
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.recipes.shared.parts import make_tokenizer
@@ -104,7 +105,7 @@ def test_runs_stand_beside_the_baselines_and_the_best_run(dataset, tmp_path):
   assert lines == ["counting the baselines of pair tokens"]
   (group,) = result["groups"]
   assert [row["model"] for row in group["rows"]] == [
-      "bert", "albert", UNIGRAM, SAME_INFORMATION, FULL_CONTEXT
+      "bert", "albert", UNIGRAM, SAME_INFORMATION, WITH_GAP, FULL_CONTEXT
   ]
   assert group["best"] == "bert"
   bert, albert = group["rows"][:2]

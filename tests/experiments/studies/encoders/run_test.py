@@ -31,7 +31,7 @@ def test_each_run_joins_the_table_and_is_made_once(dataset, tmp_path):
   assert "encoders.md" in text
   result = lambda: json.loads((tmp_path / "encoders.json").read_text())
   names = lambda: [row["model"] for row in result()["groups"][0]["rows"]]
-  assert names()[0] == "bert_128" and len(names()) == 4
+  assert names()[0] == "bert_128" and len(names()) == 5
   status, text, error = run(*flags, "--runs=bert_128,longformer")
   assert status == 0, error
   assert "== bert_128: done already" in text
