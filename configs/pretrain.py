@@ -6,7 +6,8 @@ r"""Pretrain an encoder on behaviour logs, with masked or with next events.
       --config.data.path=DATA
 
 `objective=next_events` trains a causal model that predicts each event from its
-past. `objective=masked_events+contrastive` trains with a weighted sum: each
+past, and `objective=next_events+future_events` also those of the next minutes.
+`objective=masked_events+contrastive` trains with a weighted sum: each
 objective has its own section, --config.objective.contrastive.weight=0.1, and
 its own evaluator; docs/objectives.md lists them. `length=4096` makes rows of
 4,096 tokens, fewer of them in a batch, and attention windows that suit the
@@ -146,6 +147,12 @@ def objective_settings(name: str, size: dict) -> dict[str, object]:
       },
       # gap_weight: of the time to the next event in the loss; 0 leaves it out.
       "next_events": {"gap_weight": 0.0, "gap_components": 8},
+      # Seconds; and the positions that are asked, as a share of a row.
+      "future_events": {
+          "horizon": 600.0,
+          "position_share": 0.25,
+          "cut_horizons": True,
+      },
       "contrastive": {"temperature": 0.1},
       "replaced_events": {"replace_rate": 0.15},
   }.get(name, {})
@@ -158,7 +165,12 @@ EVALUATORS: dict[str, dict[str, dict]] = {
     "masked_events": {"masked_events": _FIXED_MASK},
     "masked_gaps": {"masked_events": _FIXED_MASK, "masked_gaps": _FIXED_MASK},
     "next_events": {"next_events": {}},
+    "future_events": {"future_events": {"stride": 8}},
 }
+# Objectives that predict the future, for which the model is causal.
+CAUSAL = ("next_events", "future_events")
+# Settings that an evaluator has of its objective, so that one flag sets both.
+_SHARED = {"future_events": ("horizon", "cut_horizons")}
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
@@ -188,7 +200,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   runlocal = is_true(chosen["runlocal"])
   values = SIZES["tiny" if runlocal else size]
   objectives = chosen["objective"].split("+")
-  causal = "next_events" in objectives
+  causal = any(name in CAUSAL for name in objectives)
   c = loop_config(
       "pretrain",
       total_steps=20 if runlocal else values["total_steps"],
@@ -300,7 +312,10 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   # --config.keep_best.metric=valid/bits_per_event.
   measured: dict[str, dict] = {}
   for name in objectives:
-    measured |= EVALUATORS.get(name, {name: {}})
+    section = c.objective if len(objectives) == 1 else c.objective[name]
+    shared = {key: section.get_ref(key) for key in _SHARED.get(name, ())}
+    for evaluator, settings in EVALUATORS.get(name, {name: {}}).items():
+      measured[evaluator] = settings | shared
   for split in ("test", "valid"):
     for place, (evaluator, settings) in enumerate(measured.items()):
       name = f"{split}_{evaluator}" if place else split

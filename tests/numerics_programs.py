@@ -213,6 +213,7 @@ def model_variants(every: bool) -> dict[str, ml_collections.ConfigDict]:
       variants += [("small", masked, "bucket", "float32")]
       variants += [("base", masked, "gate", "float32")]
       variants += [("small", following, "gate", "float32")]
+      variants += [("small", "future_events", "bucket", "float32")]
     for size, objective, time, dtype in variants:
       config = get_config(
           f"model={model},size={size},objective={objective},time={time}"

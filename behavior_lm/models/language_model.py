@@ -24,6 +24,8 @@ class LanguageModel(nnx.Module):
       head for it.
     scores: names of further heads, which give one number per state; they are
       in the model's own `scores`.
+    token_heads: names of further heads over the table of tokens; they are in
+      the model's own `token_heads`.
     rngs: for the parameters.
   """
 
@@ -34,10 +36,11 @@ class LanguageModel(nnx.Module):
       *,
       gap_components: int = 0,
       scores: tuple[str, ...] = (),
+      token_heads: tuple[str, ...] = (),
       rngs: nnx.Rngs,
   ):
     self.encoder = ENCODERS[name][0](config, rngs=rngs)
-    self.head = TokenHead(
+    make_head = lambda: TokenHead(
         config.vocab_size,
         config.embed_dim,
         table_dim=config.embedding_dim,
@@ -47,6 +50,7 @@ class LanguageModel(nnx.Module):
         dtype=jnp.dtype(config.dtype),
         rngs=rngs,
     )
+    self.head = make_head()
     self.gap_head = nnx.data(None)
     if gap_components:
       self.gap_head = GapHead(
@@ -61,6 +65,7 @@ class LanguageModel(nnx.Module):
         )
         for score in scores
     })
+    self.token_heads = nnx.Dict({name: make_head() for name in token_heads})
 
   def __call__(
       self,

@@ -18,7 +18,7 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"embed/token/embedding", P("model", None)),
     (r"embed/position/embedding", P("model", None)),
     (r"(join|widen)/kernel", P(None, "model")),
-    (r"head/bias", P("model")),
+    (r"(head|token_heads/\w+)/bias", P("model")),
     (r"head/table", P("model", None)),
     (r"(qkv|query_value)/kernel", P(None, "model")),
     (r"global_(query|key_value)/kernel", P(None, "model")),

@@ -1,7 +1,7 @@
 r"""Trains a few steps on the devices there are; prints losses and shards.
 
   python tests/recipes/multi_device_program.py \
-      DATASET RUN DATA MODEL STEPS ARCHITECTURE
+      DATASET RUN DATA MODEL STEPS ARCHITECTURE [OBJECTIVE]
 """
 
 import json
@@ -19,13 +19,14 @@ from behavior_lm.training import sharding
 from tests.tiny import tiny_config
 
 if __name__ == "__main__":
-  dataset, run, data, model, steps, architecture = sys.argv[1:]
+  dataset, run, data, model, steps, architecture, *objective = sys.argv[1:]
   # Rows as short as these in several pieces, as long ones are.
   tiles.SCORES_AT_ONCE = chunk_plan.SCORES_AT_ONCE = 2048
   cross_entropy.LOGITS_AT_ONCE = 256
   config = tiny_config(
       dataset,
       architecture,
+      *objective,
       mesh__data=int(data),
       mesh__model=int(model),
       total_steps=20,

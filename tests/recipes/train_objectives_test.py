@@ -10,6 +10,7 @@ from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.objectives.weighted_sum import WeightedSum
 from behavior_lm.recipes.evaluate import evaluate_runs
 from behavior_lm.recipes.pretrain import Pretrain
+from behavior_lm.recipes.shared.loading import load_run
 from behavior_lm.recipes.train import train
 from behavior_lm.training.state import split_model
 from tests.tiny import tiny_config
@@ -94,6 +95,39 @@ def test_a_sum_of_objectives_goes_on_bit_for_bit_and_is_scored_by_each(
 
 
 @pytest.mark.slow
+def test_a_causal_sum_goes_on_bit_for_bit_and_each_has_its_own_head(
+    dataset_path, tmp_path
+):
+  make = lambda **more: tiny_config(
+      dataset_path,
+      objective="next_events+future_events",
+      total_steps=3,
+      model__num_layers=1,
+      objective__future_events__horizon=3.0,
+      **more,
+  )
+  train(make(), tmp_path / "whole")
+  assert train(make(max_minutes=1e-6), tmp_path / "parts") == "time"
+  assert train(make(), tmp_path / "parts") == "finished"
+  whole = figures(tmp_path / "whole")
+  assert len(whole) == 3 and whole == figures(tmp_path / "parts")
+  last = whole[-1]
+  assert last["loss"] == pytest.approx(
+      last["next_events/loss"] + last["future_events/loss"], rel=1e-5
+  )
+  assert last["future_events/positions"] > 0
+  run = load_run(tmp_path / "whole")
+  heads = run.params["head"], run.params["token_heads"]["future_events"]
+  assert heads[0].keys() == heads[1].keys()
+  assert not np.array_equal(heads[0]["bias"], heads[1]["bias"])
+  dataset = open_dataset(dataset_path)
+  record = evaluate_runs([tmp_path / "whole"], dataset, "test_future_events")
+  assert record["settings"]["horizon"] == 3.0
+  assert [row["kind"] for row in record["rows"]] == ["model"] + 2 * ["baseline"]
+  assert record["rows"][0]["difference"]["p"] <= 1
+
+
+@pytest.mark.slow
 def test_all_objectives_of_both_sides_fit_in_one_model(dataset_path):
   config = tiny_config(
       dataset_path, objective=ALL, tokenizer__sessions="2"
@@ -116,6 +150,14 @@ def test_all_objectives_of_both_sides_fit_in_one_model(dataset_path):
             "masked_events reads both sides .* next_events its past alone",
         ),
         ("masked_events+gpt", {}, "is 'gpt'; known are"),
+        (
+            "masked_events+future_events",
+            {},
+            "masked_events reads both sides .* future_events its past alone",
+        ),
+        ("future_events", {"model__causal": False}, "causal is False"),
+        ("future_events", {"data__gap_kind": "next"}, "gap_kind=next"),
+        ("future_events", {"objective__horizon": 0.0}, "horizon is 0"),
         (
             "masked_events",
             {"objective__name": "masked_events+contrastive"},

@@ -6,10 +6,12 @@ from tests import command_server
 from tests.devices import several_devices
 
 
-def run_on(devices, dataset, run, data, model, steps=4, architecture="bert"):
+def run_on(
+    devices, dataset, run, data, model, steps=4, architecture="bert", *more
+):
   done = command_server.run(
       "tests/recipes/multi_device_program.py",
-      *(dataset, run, data, model, steps, architecture),
+      *(dataset, run, data, model, steps, architecture, *more),
       env=command_server.environment(XLA_FLAGS=several_devices(devices)),
       timeout=500,
   )
@@ -43,11 +45,15 @@ def test_four_devices_compute_what_one_computes_and_share_a_checkpoint(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["longformer", "reformer"])
-def test_every_kernel_runs_on_several_devices(dataset_path, tmp_path, name):
-  """Windows, hashing and pieces of logits, their batch divided."""
-  one = run_on(1, dataset_path, tmp_path / "one", 1, 1, 2, name)
-  many = run_on(4, dataset_path, tmp_path / "many", 2, 2, 2, name)
+@pytest.mark.parametrize("more", [
+    ("longformer", "next_events+future_events"),
+    # Its local layers have windows on both sides.
+    ("reformer", "masked_events"),
+])
+def test_every_kernel_runs_on_several_devices(dataset_path, tmp_path, more):
+  """Windows, hashing, pieces of logits and draws, their batch divided."""
+  one = run_on(1, dataset_path, tmp_path / "one", 1, 1, 2, *more)
+  many = run_on(4, dataset_path, tmp_path / "many", 2, 2, 2, *more)
   assert many["devices"] == 4 and len(many["losses"]) == 2
   for step, loss in many["losses"].items():
     assert loss == pytest.approx(one["losses"][step], abs=2e-4)

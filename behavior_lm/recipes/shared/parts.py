@@ -25,6 +25,7 @@ from behavior_lm.models.encoders import ENCODERS
 from behavior_lm.models.encoders.encoder import EncoderConfig
 from behavior_lm.models.language_model import LanguageModel
 from behavior_lm.objectives import SCORED
+from behavior_lm.objectives import WITH_TOKEN_HEAD
 from behavior_lm.training.recipe import Batches
 
 
@@ -225,6 +226,9 @@ def language_model(
       encoder_config(config, vocab_size),
       gap_components=next(components, 0),
       scores=tuple(name for name in SCORED if name in objectives),
+      token_heads=tuple(
+          name for name in WITH_TOKEN_HEAD if name in objectives
+      ),
   )
 
 
