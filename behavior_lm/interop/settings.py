@@ -47,6 +47,8 @@ _FIXED = {
     "ngram_order": (0,),
     "session_rows": (0,),
     "session_layers": (0,),
+    "sentence_layers": (0,),
+    "max_sentences": (0,),
     # Of experts and n-grams, so without a meaning here.
     "ngram_buckets": (32_768,),
     "top_k": (2,),

@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from behavior_lm.common.errors import UserError
+from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.embeddings import EventEmbeddings
 from behavior_lm.layers.experts.moe import MoEConfig
 from behavior_lm.layers.stack import run_stack
+from behavior_lm.models.encoders.sentences import SentenceLayers
 
 # Gradients in float16 would need their loss scaled: small ones vanish.
 DTYPES = ("float32", "bfloat16")
@@ -65,6 +67,11 @@ class EncoderConfig:
       it. 0 is no table.
     session_layers: so many layers at the bottom attend within sessions, those
       above within segments; the CLS is of the first session there.
+    sentence_layers: so many layers among the sentences (sessions) of a segment,
+      above those `session_layers` and below the others, see
+      `models.encoders.sentences`; 0 is one level.
+    max_sentences: sentences of a row that have a vector there; 0 is a quarter
+      of max_length.
     top_k, balance: experts per token, and how they are balanced, see
       `layers.experts.moe`.
   """
@@ -99,6 +106,13 @@ class EncoderConfig:
   time_control: str = "none"
   session_rows: int = 0
   session_layers: int = 0
+  sentence_layers: int = 0
+  max_sentences: int = 0
+
+  @property
+  def num_sentences(self) -> int:
+    """Sentences of a row that have a vector."""
+    return self.max_sentences or max(1, self.max_length // 4)
 
   @property
   def experts(self) -> MoEConfig | None:
@@ -154,6 +168,17 @@ class Encoder(nnx.Module):
           f"session_layers {config.session_layers}: this model has"
           f" {config.num_layers} layers"
       )
+    if config.sentence_layers < 0 or config.max_sentences < 0:
+      raise ValueError(
+          f"sentence_layers {config.sentence_layers} and max_sentences"
+          f" {config.max_sentences} must be at least 0"
+      )
+    if config.sentence_layers and not config.session_layers:
+      raise ValueError(
+          f"sentence_layers {config.sentence_layers} with session_layers 0: the"
+          " vector of a sentence is that of layers which read it apart; set"
+          " session_layers to 1 or more"
+      )
     self.config = config
     # Of the first token of a segment, see `layers.adapters.prefix`.
     self.first_position = 0
@@ -190,6 +215,9 @@ class Encoder(nnx.Module):
         make_layer(number, shared)
         for number in range(num_modules or config.num_layers)
     ])
+    self.sentences: SentenceLayers | None = nnx.data(None)
+    if config.sentence_layers:
+      self.sentences = SentenceLayers(config, shared)
     self.final_norm = self._make_final_norm(rngs)
 
   def _make_final_norm(self, rngs: nnx.Rngs) -> nnx.Module | None:
@@ -248,13 +276,24 @@ class Encoder(nnx.Module):
     )
     low = min(depth, self.config.session_layers)
     if low:
+      # The level above needs the states of all tokens.
+      last = low == depth and self.sentences is None
+      sentence_ids = session_segments(segment_ids, batch["sessions"])
       hidden = self.run_layers(
           hidden,
           low,
-          segment_ids=session_segments(segment_ids, batch["sessions"]),
-          offsets=offsets if low == depth else None,
+          segment_ids=sentence_ids,
+          offsets=offsets if last else None,
           **shared,
       )
+    if self.sentences is not None and low == self.config.session_layers:
+      hidden = self.sentences(
+          hidden,
+          segment_ids=segment_ids,
+          sentence_ids=sentence_ids,
+          dropout_key=self._dropout_key(deterministic, rngs),
+      )
+      hidden = take_rows_or_all(hidden, offsets if low == depth else None)
     if low < depth or not depth:
       hidden = self.run_layers(
           hidden,
@@ -302,9 +341,6 @@ class Encoder(nnx.Module):
     They are those from number `first` on. With `offsets` [batch, n], row
     offsets, only those states: [batch, n, embed_dim].
     """
-    drops = not deterministic and self.config.dropout_rate > 0
-    if drops and rngs is None:
-      raise ValueError("dropout needs rngs with a stream `dropout`")
     # A model without layers is the head on the embeddings.
     first %= max(len(self.layers), 1)
     return run_stack(
@@ -313,11 +349,21 @@ class Encoder(nnx.Module):
         depth=depth,
         remat=self.config.remat,
         scan=self.config.scan_layers,
-        dropout_key=rngs.dropout() if drops and rngs is not None else None,
+        dropout_key=self._dropout_key(deterministic, rngs),
         offsets=offsets,
         segment_ids=segment_ids,
         positions=positions,
     )
+
+  def _dropout_key(
+      self, deterministic: bool, rngs: nnx.Rngs | None
+  ) -> jax.Array | None:
+    """The next key for a stack of layers; None is no dropout."""
+    if deterministic or not self.config.dropout_rate:
+      return None
+    if rngs is None:
+      raise ValueError("dropout needs rngs with a stream `dropout`")
+    return rngs.dropout()
 
 
 def session_segments(

@@ -264,12 +264,12 @@ def _remat(layer: Reversible, policy: str) -> Reversible:
 
 
 def _check(config: ReformerConfig) -> None:
-  if config.session_layers:
-    raise ValueError(
-        f"session_layers is {config.session_layers}: hashing sorts whole rows,"
-        " and layers of the Reformer run as one. Take another model, or"
-        " session_layers=0"
-    )
+  for name in ("session_layers", "sentence_layers"):
+    if value := getattr(config, name):
+      raise ValueError(
+          f"{name} is {value}: hashing sorts whole rows, and layers of the"
+          f" Reformer run as one. Take another model, or {name}=0"
+      )
   if config.num_experts:
     raise ValueError(
         f"num_experts is {config.num_experts}: layers of the Reformer are"
