@@ -291,6 +291,11 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
   # that attend within sessions.
   c.model.session_rows = 0
   c.model.session_layers = 0
+  # Two levels: so many layers among the vectors of sentences, above those
+  # `session_layers`; and sentences of a row that have a vector, where 0 is a
+  # quarter of max_length. sentences_left_out is the share of the others.
+  c.model.sentence_layers = 0
+  c.model.max_sentences = 0
   # No token sees a later one of its sequence.
   c.model.causal = causal
   # Of the computation; parameters and statistics are float32.

@@ -15,8 +15,8 @@ from behavior_lm.evaluation.evaluators import EVALUATORS
 from behavior_lm.inference.embedder import Embedder
 from behavior_lm.layers.transformer import TransformerLayer
 from behavior_lm.models.encoders import ENCODERS
+from behavior_lm.models.encoders.config import EncoderConfig
 from behavior_lm.models.encoders.encoder import Encoder
-from behavior_lm.models.encoders.encoder import EncoderConfig
 from behavior_lm.objectives import OBJECTIVES
 from behavior_lm.objectives.cross_entropy import token_loss
 from behavior_lm.objectives.next_events import next_tokens

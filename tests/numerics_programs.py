@@ -67,12 +67,14 @@ def random_batch(shape: tuple[int, int]) -> dict[str, np.ndarray]:
   segment_ids = np.where(before < 3, before + 1, 0)
   real = segment_ids > 0
   positions = offsets - np.take_along_axis(starts, before, 1)
+  sessions = np.cumsum(np.random.default_rng(1).random(shape) < 0.1, 1)
   batch = {
       "tokens": np.where(real, rng.integers(5, VOCAB_SIZE, shape), 0),
       "positions": np.where(real, positions, 0),
       "segment_ids": segment_ids,
       "time_gaps": np.where(real, rng.geometric(0.05, shape) - 1, -1),
       "num_events": real,
+      "sessions": np.where(real, sessions, 0),
   }
   return {name: array.astype(np.int32) for name, array in batch.items()}
 
@@ -195,9 +197,10 @@ def model_programs(
 def model_variants(every: bool) -> dict[str, ml_collections.ConfigDict]:
   """Each model with masked events, one per kernel in bfloat16 too.
 
-  BERT has buckets of time, next events (as a causal model), and `base`, which
-  has the paper's layout, at two rows: the others share all that. Two layers
-  have the programs of many, and most of the time goes into compiling.
+  BERT has buckets of time, next events (as a causal model), future events (with
+  two levels), and `base`, which has the paper's layout, at two rows: the others
+  share all that. Two layers have the programs of many, and most of the time
+  goes into compiling.
 
   Args:
     every: False leaves out what shares most of its program with another: the
@@ -225,6 +228,8 @@ def model_variants(every: bool) -> dict[str, ml_collections.ConfigDict]:
         config.model.global_every = 2
       if size == "base":
         config.data.batch_size = 2
+      if objective == "future_events":
+        config.model.session_layers = config.model.sentence_layers = 1
       found[f"{model} {size}, {objective}, {time}, {dtype}"] = config
   return found
 

@@ -25,7 +25,6 @@ from behavior_lm.logs import schema
 from behavior_lm.objectives.cross_entropy import in_pieces
 from behavior_lm.objectives.future_events import future_head
 from behavior_lm.objectives.future_events import FutureEvents
-from behavior_lm.objectives.future_events import Futures
 from behavior_lm.training.sharding import put_batch
 from behavior_lm.training.state import merge_model
 
@@ -195,25 +194,25 @@ class FutureEventScores:
 
   def _asked(
       self, *sums: "_Sums"
-  ) -> Iterator[tuple[Batch, Futures, np.ndarray]]:
-    """Batches of the split, their futures, and [batch, length] who is asked."""
+  ) -> Iterator[tuple[Batch, Any, np.ndarray]]:
+    """Batches, their `Futures` in NumPy, and [batch, length] who is asked."""
     for batch in fixed_batches(self.subject, self._windows):
       names = ("tokens", "segment_ids", "time_gaps")
-      futures = self._futures({name: batch[name] for name in names})
+      futures: Any = jax.device_get(
+          self._futures({name: batch[name] for name in names})
+      )
       able = np.asarray(self._objective.asked(futures))
-      futures = jax.device_get(futures)
       turn = futures.is_event & (batch["token_index"] % self._stride == 0)
       for one in sums:
         one.count(batch["sequence"][turn], ~able[turn])
       yield batch, futures, turn & able
 
-  def _popular_nats(self, batch: Batch, futures: Futures) -> np.ndarray:
+  def _popular_nats(self, batch: Batch, futures: Any) -> np.ndarray:
     """[batch, length] nats per event of each one's future by popularity."""
     shares = self._counts.popular()[batch["tokens"]]
     nats = -np.log(np.where(futures.is_event, shares, 1.0))
     total = np.cumsum(nats, 1)
-    reach = np.asarray(futures.reach)
-    future = np.take_along_axis(total, reach, 1) - total
+    future = np.take_along_axis(total, futures.reach, 1) - total
     means: np.ndarray = future / np.maximum(futures.number, 1)
     return means
 

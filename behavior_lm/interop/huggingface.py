@@ -25,7 +25,7 @@ from behavior_lm.interop.folder import write_folder
 from behavior_lm.interop.weights import ARCHITECTURES
 from behavior_lm.interop.weights import Weight
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.encoders.config import EncoderConfig
 from behavior_lm.models.language_model import LanguageModel
 from behavior_lm.training.state import merge_model
 from behavior_lm.training.state import split_model

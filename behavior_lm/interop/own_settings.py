@@ -7,8 +7,8 @@ from typing import Any
 from behavior_lm.attention.backends import KERNELS
 from behavior_lm.common.errors import UserError
 from behavior_lm.layers.stack import REMAT
-from behavior_lm.models.encoders.encoder import DTYPES
-from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.encoders.config import DTYPES
+from behavior_lm.models.encoders.config import EncoderConfig
 
 # A sinusoid table is a learned one with another birth.
 POSITION_ENCODINGS = ("learned", "sinusoid")

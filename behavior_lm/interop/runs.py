@@ -26,7 +26,7 @@ from behavior_lm.interop.huggingface import Imported
 from behavior_lm.interop.huggingface import read_huggingface
 from behavior_lm.interop.huggingface import write_huggingface
 from behavior_lm.logs import schema
-from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.encoders.config import EncoderConfig
 from behavior_lm.recipes.pretrain import make_objective
 from behavior_lm.recipes.shared import parts
 from behavior_lm.recipes.shared.loading import load_run

@@ -12,8 +12,8 @@ from behavior_lm.interop.own_settings import read_own
 from behavior_lm.interop.own_settings import RECORDED
 from behavior_lm.interop.own_settings import refuse
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.models.encoders.encoder import EncoderConfig
-from behavior_lm.models.encoders.encoder import MAX_LAYERS
+from behavior_lm.models.encoders.config import EncoderConfig
+from behavior_lm.models.encoders.config import MAX_LAYERS
 
 # ours -> theirs, as they are.
 SIZES = {
@@ -47,6 +47,8 @@ _FIXED = {
     "ngram_order": (0,),
     "session_rows": (0,),
     "session_layers": (0,),
+    "sentence_layers": (0,),
+    "max_sentences": (0,),
     # Of experts and n-grams, so without a meaning here.
     "ngram_buckets": (32_768,),
     "top_k": (2,),

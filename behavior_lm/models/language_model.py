@@ -11,7 +11,7 @@ from behavior_lm.layers.heads import GapHead
 from behavior_lm.layers.heads import TokenHead
 from behavior_lm.layers.linear import Linear
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.encoders.config import EncoderConfig
 
 
 class LanguageModel(nnx.Module):

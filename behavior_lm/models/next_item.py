@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from behavior_lm.layers.embeddings import INIT
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.encoders.config import EncoderConfig
 
 # The logit of tokens that are no items.
 _NEVER = -1e9

@@ -30,7 +30,7 @@ from behavior_lm.evaluation.evaluators import EVALUATORS
 from behavior_lm.evaluation.label_scores import LabelSubject
 from behavior_lm.layers.pooling import POOLINGS
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.encoders.config import EncoderConfig
 from behavior_lm.models.label_model import LabelModel
 from behavior_lm.objectives.labels import Labels
 from behavior_lm.recipes.shared import adaptation

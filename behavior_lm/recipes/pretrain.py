@@ -44,6 +44,7 @@ from behavior_lm.recipes.shared.checks import check_step
 from behavior_lm.recipes.shared.hidden_gaps import check_hidden_gaps
 from behavior_lm.recipes.shared.hidden_gaps import check_parts
 from behavior_lm.recipes.shared.lengths import length_stages
+from behavior_lm.recipes.shared.sentences import CountedSentences
 from behavior_lm.training.recipe import Batches
 from behavior_lm.training.recipe import Evaluator
 
@@ -270,6 +271,19 @@ def make_objective(
   Raises:
     UserError: if it is unknown, or has no such setting.
   """
+  made = _make_objective(config, vocab_size, idf)
+  if not config.model.get("sentence_layers", 0):
+    return made
+  encoder = parts.encoder_config(config, vocab_size)
+  return CountedSentences(made, encoder.num_sentences)
+
+
+def _make_objective(
+    config: ml_collections.ConfigDict,
+    vocab_size: int,
+    idf: Callable[[], np.ndarray] | None,
+) -> Objective:
+  """One objective, or the weighted sum."""
   settings = parts.objective_settings(config)
   if len(settings) == 1:
     ((name, values),) = settings.items()

@@ -217,6 +217,16 @@ def test_a_run_with_history_tokens_goes_on_and_embeds_by_them(
             {"model": "longformer", "objective__history_rate": 0.5},
             "dense attention, but model.name is longformer",
         ),
+        (
+            "next_events",
+            {
+                "tokenizer__sessions": "2",
+                "model__session_layers": 1,
+                "model__sentence_layers": 1,
+                "objective__history_rate": 0.5,
+            },
+            "history_rate with model.sentence_layers",
+        ),
     ],
     ids=lambda value: str(value)[:30],
 )

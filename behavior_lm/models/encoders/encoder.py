@@ -4,7 +4,6 @@ A model says what its layers are; the rest is the same program.
 """
 
 from collections.abc import Callable, Mapping
-import dataclasses
 from typing import Any
 
 from flax import nnx
@@ -13,116 +12,16 @@ import jax.numpy as jnp
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.common.rows import session_segments
+from behavior_lm.common.rows import take_rows_or_all
 from behavior_lm.layers.embeddings import EventEmbeddings
-from behavior_lm.layers.experts.moe import MoEConfig
 from behavior_lm.layers.relative_time import make_clock
 from behavior_lm.layers.relative_time import split_name
 from behavior_lm.layers.stack import run_stack
 from behavior_lm.layers.time_encoding import TIME_CONTROLS
-
-# Gradients in float16 would need their loss scaled: small ones vanish.
-DTYPES = ("float32", "bfloat16")
-# More is a damaged config: building them would take all memory.
-MAX_LAYERS = 10_000
-
-
-@dataclasses.dataclass(frozen=True)
-class EncoderConfig:
-  """Sizes of an encoder; `vocab_size` comes from the tokenizer.
-
-  Attributes:
-    num_layers, embed_dim, num_heads, mlp_dim: depth; width of the states, of a
-      multiple of the heads; width inside the feed-forward net.
-    max_length: tokens of a segment at most, where positions have a table: the
-      states of a longer one are NaN.
-    max_segments: segments of a row at most.
-    time_encoding: key of `layers.time_encoding.TIME_ENCODINGS`, one of
-      `layers.relative_time.RELATIVE_TIMES`, or one of each joined by a "+".
-    time_control: key of `layers.time_encoding.TIME_CONTROLS`: what is read
-      instead of the gaps, for experiments.
-    features: (name, categories) of the fields of a token that are read beside
-      token and time gap; 0 categories is a number.
-    position_encoding: one of `layers.position_encoding.POSITION_ENCODINGS`.
-    norm_position: "post" (BERT) or "pre", with a norm behind the last layer.
-    dropout_rate: share of numbers dropped in training.
-    causal: no token sees a later one of its segment (but see
-      `models.reformer`).
-    norm_epsilon: added to the variance in norms.
-    embedding_dim: width of the token table; None is embed_dim (ALBERT's are
-      narrower, and projected).
-    use_bias: of the linear layers and norms.
-    dtype: of the computation, float32 or bfloat16; parameters are float32.
-    num_token_types: rows of a table whose first is added to every token
-      (BERT's segment types, for weights from elsewhere); 0 is none.
-    activation: key of `layers.activations.ACTIVATIONS`.
-    remat: what layers keep for the gradient, a key of `layers.stack.REMAT`.
-    scan_layers: one compiled body for each period of layers, see
-      `layers.stack`.
-    attention_backend: which implementation attends, see `attention.backends`;
-      "auto" takes the best that serves a layer on this device.
-    num_experts: a mixture of so many experts of width mlp_dim, and a shared
-      one, in the place of each feed-forward net; 0 is a plain net.
-    ngram_order, ngram_buckets: a hashed vector of the last 2, 3, ... tokens is
-      added to that of each token, see `layers.ngram_embedding`; order 0 adds
-      none.
-    session_rows: rows of a table whose vector of a token's session, counted
-      in its segment, is added to the token; sessions behind the last row share
-      it. 0 is no table.
-    session_layers: so many layers at the bottom attend within sessions, those
-      above within segments; the CLS is of the first session there.
-    top_k, balance: experts per token, and how they are balanced, see
-      `layers.experts.moe`.
-  """
-
-  vocab_size: int
-  num_layers: int
-  embed_dim: int
-  num_heads: int
-  mlp_dim: int
-  max_length: int
-  max_segments: int = 16
-  time_encoding: str = "gate"
-  features: tuple[tuple[str, int], ...] = ()
-  position_encoding: str = "learned"
-  norm_position: str = "post"
-  dropout_rate: float = 0.1
-  causal: bool = False
-  dtype: str = "float32"
-  embedding_dim: int | None = None
-  use_bias: bool = True
-  num_token_types: int = 0
-  norm_epsilon: float = 1e-12
-  activation: str = "gelu"
-  remat: str = "none"
-  scan_layers: bool = False
-  attention_backend: str = "auto"
-  num_experts: int = 0
-  top_k: int = 2
-  balance: str = "bias"
-  ngram_order: int = 0
-  ngram_buckets: int = 32_768
-  time_control: str = "none"
-  session_rows: int = 0
-  session_layers: int = 0
-
-  @property
-  def experts(self) -> MoEConfig | None:
-    """The mixture of each layer."""
-    if not self.num_experts:
-      return None
-    return MoEConfig(
-        self.num_experts, self.top_k, self.mlp_dim, balance=self.balance
-    )
-
-  @property
-  def fields(self) -> tuple[str, ...]:
-    """What a batch must hold, names of `data.fields`."""
-    names = [name for name, _ in self.features]
-    if self.session_rows or self.session_layers:
-      names.append("sessions")
-    own = ("tokens", "positions", "segment_ids", "time_gaps")
-    return (*own, *dict.fromkeys(names))
-
+from behavior_lm.models.encoders.config import DTYPES
+from behavior_lm.models.encoders.config import EncoderConfig
+from behavior_lm.models.encoders.config import MAX_LAYERS
+from behavior_lm.models.encoders.sentences import SentenceLayers
 
 # Makes layer number i with what all layers share.
 MakeLayer = Callable[[int, dict[str, Any]], nnx.Module]
@@ -158,6 +57,17 @@ class Encoder(nnx.Module):
       raise ValueError(
           f"session_layers {config.session_layers}: this model has"
           f" {config.num_layers} layers"
+      )
+    if config.sentence_layers < 0 or config.max_sentences < 0:
+      raise ValueError(
+          f"sentence_layers {config.sentence_layers} and max_sentences"
+          f" {config.max_sentences} must be at least 0"
+      )
+    if config.sentence_layers and not config.session_layers:
+      raise ValueError(
+          f"sentence_layers {config.sentence_layers} with session_layers 0: the"
+          " vector of a sentence is that of layers which read it apart; set"
+          " session_layers to 1 or more"
       )
     self.config = config
     # Of the first token of a segment, see `layers.adapters.prefix`.
@@ -199,6 +109,9 @@ class Encoder(nnx.Module):
         make_layer(number, shared)
         for number in range(num_modules or config.num_layers)
     ])
+    self.sentences: SentenceLayers | None = nnx.data(None)
+    if config.sentence_layers:
+      self.sentences = SentenceLayers(config, shared)
     self.final_norm = self._make_final_norm(rngs)
 
   def _make_final_norm(self, rngs: nnx.Rngs) -> nnx.Module | None:
@@ -316,13 +229,24 @@ class Encoder(nnx.Module):
       shared["since"] = batch["since"]
     low = min(depth, self.config.session_layers)
     if low:
+      # The level above needs the states of all tokens.
+      last = low == depth and self.sentences is None
+      sentence_ids = session_segments(segment_ids, batch["sessions"])
       hidden = self.run_layers(
           hidden,
           low,
-          segment_ids=session_segments(segment_ids, batch["sessions"]),
-          offsets=offsets if low == depth else None,
+          segment_ids=sentence_ids,
+          offsets=offsets if last else None,
           **shared,
       )
+    if self.sentences is not None and low == self.config.session_layers:
+      hidden = self.sentences(
+          hidden,
+          segment_ids=segment_ids,
+          sentence_ids=sentence_ids,
+          dropout_key=self._dropout_key(deterministic, rngs),
+      )
+      hidden = take_rows_or_all(hidden, offsets if low == depth else None)
     if low < depth or not depth:
       hidden = self.run_layers(
           hidden,
@@ -372,9 +296,6 @@ class Encoder(nnx.Module):
     They are those from number `first` on. With `offsets` [batch, n], row
     offsets, only those states: [batch, n, embed_dim].
     """
-    drops = not deterministic and self.config.dropout_rate > 0
-    if drops and rngs is None:
-      raise ValueError("dropout needs rngs with a stream `dropout`")
     more = {"clock": clock, "since": since}
     # A model without layers is the head on the embeddings.
     first %= max(len(self.layers), 1)
@@ -384,9 +305,19 @@ class Encoder(nnx.Module):
         depth=depth,
         remat=self.config.remat,
         scan=self.config.scan_layers,
-        dropout_key=rngs.dropout() if drops and rngs is not None else None,
+        dropout_key=self._dropout_key(deterministic, rngs),
         offsets=offsets,
         segment_ids=segment_ids,
         positions=positions,
         **{name: x for name, x in more.items() if x is not None},
     )
+
+  def _dropout_key(
+      self, deterministic: bool, rngs: nnx.Rngs | None
+  ) -> jax.Array | None:
+    """The next key for a stack of layers; None is no dropout."""
+    if deterministic or not self.config.dropout_rate:
+      return None
+    if rngs is None:
+      raise ValueError("dropout needs rngs with a stream `dropout`")
+    return rngs.dropout()

@@ -19,8 +19,8 @@ from flax import nnx
 from behavior_lm.attention.spec import AttentionSpec
 from behavior_lm.layers.stack import for_layer
 from behavior_lm.layers.transformer import TransformerLayer
+from behavior_lm.models.encoders.config import EncoderConfig
 from behavior_lm.models.encoders.encoder import Encoder
-from behavior_lm.models.encoders.encoder import EncoderConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,8 +36,8 @@ from behavior_lm.layers.reversible import Reversible
 from behavior_lm.layers.reversible import reversible_stack
 from behavior_lm.layers.reversible import Streams
 from behavior_lm.layers.stack import REMAT
+from behavior_lm.models.encoders.config import EncoderConfig
 from behavior_lm.models.encoders.encoder import Encoder
-from behavior_lm.models.encoders.encoder import EncoderConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,12 +284,12 @@ def _remat(layer: Reversible, policy: str) -> Reversible:
 
 
 def _check(config: ReformerConfig) -> None:
-  if config.session_layers:
-    raise ValueError(
-        f"session_layers is {config.session_layers}: hashing sorts whole rows,"
-        " and layers of the Reformer run as one. Take another model, or"
-        " session_layers=0"
-    )
+  for name in ("session_layers", "sentence_layers"):
+    if value := getattr(config, name):
+      raise ValueError(
+          f"{name} is {value}: hashing sorts whole rows, and layers of the"
+          f" Reformer run as one. Take another model, or {name}=0"
+      )
   if split_name(config.time_encoding)[1] != "none":
     raise ValueError(
         f"time_encoding {config.time_encoding!r}: layers of the Reformer hash"

@@ -40,6 +40,12 @@ def check_causality(
         f" takes dense attention, but model.name is {config.model.name}. Take"
         f" one of {', '.join(_DENSE)}, or set it to 0."
     )
+  if requires.hides_past and config.model.get("sentence_layers", 0):
+    raise UserError(
+        "objective.history_rate with model.sentence_layers: vectors of"
+        " sentences would tell what lies before a history token. Set one of"
+        " them to 0."
+    )
   if requires.predicts_future and config.model.name == "reformer":
     raise UserError(
         f"objective {config.objective.name} with model.name=reformer: its"

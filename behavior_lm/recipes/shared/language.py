@@ -17,7 +17,7 @@ from behavior_lm.data.text import load_text_tokenizer
 from behavior_lm.data.text import TextTokenizer
 from behavior_lm.layers.adapters.lora import merge_lora
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.encoders.config import EncoderConfig
 from behavior_lm.recipes import finetune
 from behavior_lm.recipes.finetune_loading import fill_params
 from behavior_lm.recipes.shared import parts

@@ -22,7 +22,7 @@ from behavior_lm.logs import schema
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.encoders.config import EncoderConfig
 from behavior_lm.models.language_model import LanguageModel
 from behavior_lm.objectives import SCORED
 from behavior_lm.objectives import WITH_TOKEN_HEAD

@@ -6,8 +6,8 @@ from typing import Any
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs import schema
 from behavior_lm.models.encoders import ENCODERS
-from behavior_lm.models.encoders.encoder import DTYPES
-from behavior_lm.models.encoders.encoder import EncoderConfig
+from behavior_lm.models.encoders.config import DTYPES
+from behavior_lm.models.encoders.config import EncoderConfig
 from behavior_lm.objectives.masked_events import MaskedEvents
 
 # A setting that both sides read, as JSON; see `make_case`.
