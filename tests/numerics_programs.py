@@ -26,6 +26,7 @@ import numpy as np
 from behavior_lm.attention.backends import attend
 from behavior_lm.attention.backends import KERNELS
 from behavior_lm.attention.spec import AttentionSpec
+from behavior_lm.data.fields import FIELDS
 from behavior_lm.evaluation.token_scores import make_score
 from behavior_lm.inference.pooling import find_pooling
 from behavior_lm.inference.pooling import make_program
@@ -172,7 +173,12 @@ def model_programs(
 
   vectors = {
       name: jax.jit(
-          make_program(graphdef, config.model.num_layers, find_pooling(name))
+          make_program(
+              graphdef,
+              config.model.num_layers,
+              find_pooling(name),
+              table=FIELDS,
+          )
       )(state, batch)
       for name in poolings
   }

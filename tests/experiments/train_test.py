@@ -40,7 +40,7 @@ def test_train_then_evaluate_from_the_command_line(tmp_path):
   assert done.returncode == 0, done.stderr
   result = json.loads((run / "evaluations" / "test.json").read_text())
   assert [row["model"] for row in result["rows"]][0] == "bert (bucket)"
-  assert len(result["rows"]) == 4
+  assert len(result["rows"]) == 5
   assert (tmp_path / "tables" / "all.md").exists()
 
 
