@@ -161,14 +161,19 @@ def choose_pooling(name: str, config: ml_collections.ConfigDict) -> Pooling:
         "pooling 'cls': this model is causal, so its CLS, the first token,"
         " knows no event. Take 'last' or 'mean'."
     )
-  settings = objective_settings(config).values() if chosen.history else ()
-  if chosen.history and not any(one.get("history_rate") for one in settings):
+  if chosen.history and not has_history_tokens(config):
     raise UserError(
         "pooling 'history': this model was not trained with history tokens"
         " (objective next_events with a history_rate above 0). Take 'last' or"
         " 'mean'."
     )
   return chosen
+
+
+def has_history_tokens(config: ml_collections.ConfigDict) -> bool:
+  """Whether a pretraining run was trained with them."""
+  settings = objective_settings(config).values()
+  return any(one.get("history_rate") for one in settings)
 
 
 def add_history_tokens(

@@ -24,6 +24,15 @@ def test_an_interrupt_is_noted_and_the_step_goes_on(number):
   assert [signal.getsignal(one) for one in SIGNALS] == before
 
 
+@pytest.fixture
+def caught_by_python():
+  """A process that a shell put into the background ignores Ctrl-C."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("caught_by_python")
 def test_a_second_ctrl_c_is_not_caught():
   with pytest.raises(KeyboardInterrupt), Interrupt() as interrupt:
     send(signal.SIGTERM)

@@ -1,6 +1,7 @@
 """What the vectors of a sweep's runs tell about labels of users."""
 
 from collections.abc import Mapping, Sequence
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from behavior_lm.downstream import probe_files
 from behavior_lm.inference.dataset_embeddings import embed_dataset
 from behavior_lm.inference.dataset_embeddings import Request
 from behavior_lm.inference.embedder import Embedder
+from behavior_lm.inference.pooling import has_history_tokens
 from behavior_lm.logs.dataset import Dataset
 from behavior_lm.logs.dataset import open_dataset
-from behavior_lm.recipes.shared.parts import objective_settings
 
 _PROBES = "probes.json"
 # Of all its probes; counts are the same for every run.
@@ -87,7 +88,7 @@ class SweepProbe:
     name = dataset.path.resolve().name
     request = Request(
         unit="user",
-        pooling=_pooling(embedder),
+        pooling="history" if has_history_tokens(embedder.config) else "mean",
         out=str(folder / f"vectors_{name}.parquet"),
     )
     vectors = embed_dataset(embedder, dataset, request, run=run).path
@@ -99,26 +100,12 @@ class SweepProbe:
       if reason := probe.why_not(truth):
         raise UserError(f"--probe_labels {table}: label {label!r}: {reason}.")
       key = f"{name} {label}"
-
-      def find(
-          probe_name: str, seed: int, key: str = key
-      ) -> probe.Scored | None:
-        if probe_name != probe.COUNTS:
-          return None
-        return self._counts.get((key, seed))
-
-      def keep(
-          probe_name: str, seed: int, scored: probe.Scored, key: str = key
-      ) -> None:
-        if probe_name == probe.COUNTS:
-          self._counts[key, seed] = scored
-
       of_vectors, of_counts = probe.run_probes(
           truth,
           probe.make_blocks(data.features.take(known), data.vectors[known]),
           probes=_TOLD,
-          find=find,
-          keep=keep,
+          find=functools.partial(self._find, key),
+          keep=functools.partial(self._keep, key),
       )
       out.append({
           "data": name,
@@ -130,12 +117,14 @@ class SweepProbe:
       })
     return out
 
+  def _find(self, key: str, name: str, seed: int) -> probe.Scored | None:
+    return self._counts.get((key, seed)) if name == probe.COUNTS else None
 
-def _pooling(embedder: Embedder) -> str:
-  """Of a model with history tokens, theirs; the mean of any other."""
-  settings = objective_settings(embedder.config).values()
-  has_history = any(one.get("history_rate") for one in settings)
-  return "history" if has_history else "mean"
+  def _keep(
+      self, key: str, name: str, seed: int, scored: probe.Scored
+  ) -> None:
+    if name == probe.COUNTS:
+      self._counts[key, seed] = scored
 
 
 def mean_probes(

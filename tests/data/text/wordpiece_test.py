@@ -1,3 +1,5 @@
+import unicodedata
+
 from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
@@ -41,6 +43,12 @@ def test_words_are_the_longest_pieces_from_left_to_right():
   assert names(" \x00\u200b") == []
 
 
+# The judge knows an older Unicode than Python: letters that both know.
+KNOWN = st.characters(exclude_categories=["Cs", "Cn", "Co"]).filter(
+    lambda letter: unicodedata.ucd_3_2_0.category(letter) != "Cn"
+)
+
+
 @pytest.mark.parametrize("lowercase", [True, False])
 @settings(deadline=None, max_examples=150)
 @example(text="0\U0002b820")
@@ -48,7 +56,7 @@ def test_words_are_the_longest_pieces_from_left_to_right():
 @given(
     text=st.text(
         st.one_of(st.sampled_from("aeno5 $^.!É日本\t\u0301İ\u2028"),
-                  st.characters(exclude_categories=["Cs", "Cn", "Co"])),
+                  KNOWN),
         max_size=12,
     )
 )
