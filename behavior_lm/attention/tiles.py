@@ -58,7 +58,7 @@ def since_bias(
     key_places: jax.Array,
     query_since: jax.Array,
 ) -> jax.Array:
-  """As `causal_bias`, and no key stands before the query's `since`."""
+  """Likewise, and the query sees no key before its position `since`."""
   seen = (key_places <= query_places) & (key_places >= query_since)
   return mask_bias((query_ids == key_ids) & seen)
 

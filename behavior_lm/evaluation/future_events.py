@@ -13,9 +13,7 @@ from behavior_lm.baselines import future_counts
 from behavior_lm.common.errors import UserError
 from behavior_lm.data.fields import Batch
 from behavior_lm.data.hidden_events import SpelledBits
-from behavior_lm.data.token_lengths import token_lengths
 from behavior_lm.data.token_source import open_tokens
-from behavior_lm.data.windows import WindowSource
 from behavior_lm.evaluation.table import RatioScores
 from behavior_lm.evaluation.token_scores import fixed_batches
 from behavior_lm.evaluation.token_scores import marked_offsets
@@ -108,20 +106,8 @@ class FutureEventScores:
         cut_horizons=cut_horizons,
     )
     self._users = subject.users(split)
-    dataset, tokenizer = subject.dataset, subject.tokenizer
-    tokens = open_tokens(
-        dataset,
-        split,
-        tokenizer,
-        subject.reading,
-        SpelledBits(dataset, tokenizer),
-    )
-    self._windows = WindowSource(
-        tokens,
-        token_lengths(dataset, split, tokens),
-        max_length=subject.spec.max_length,
-        move_cuts=False,
-    )
+    spelled = SpelledBits(subject.dataset, subject.tokenizer)
+    self._windows = subject.windows(split, spelled)
     self._futures = jax.jit(self._objective.futures)
     self._score = jax.jit(functools.partial(_score, subject.graphdef))
 

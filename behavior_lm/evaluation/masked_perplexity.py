@@ -13,10 +13,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data.fields import Batch
 from behavior_lm.data.fields import hide
 from behavior_lm.data.hidden_events import MaskedTokens
-from behavior_lm.data.token_lengths import token_lengths
-from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import Tokenizer
-from behavior_lm.data.windows import WindowSource
 from behavior_lm.evaluation import table
 from behavior_lm.evaluation.token_scores import make_score
 from behavior_lm.evaluation.token_scores import Subject
@@ -62,24 +59,10 @@ class MaskedPerplexity:
     }
     self.spans_of = spans_of
     self._users = subject.users(split)
-    tokens = open_tokens(
-        subject.dataset,
-        split,
-        subject.tokenizer,
-        subject.reading,
-        MaskedTokens(
-            subject.dataset,
-            subject.tokenizer,
-            spans_of=spans_of,
-            **self.settings,
-        ),
+    masked = MaskedTokens(
+        subject.dataset, subject.tokenizer, spans_of=spans_of, **self.settings
     )
-    self._windows = WindowSource(
-        tokens,
-        token_lengths(subject.dataset, split, tokens),
-        max_length=subject.spec.max_length,
-        move_cuts=False,
-    )
+    self._windows = subject.windows(split, masked)
     self._score = jax.jit(make_score(subject.graphdef))
 
   def run(self, state: Mapping[str, Any]) -> dict[str, float]:

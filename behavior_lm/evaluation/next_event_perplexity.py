@@ -10,9 +10,6 @@ from behavior_lm.artifacts.scores import SequenceScores
 from behavior_lm.baselines import next_event_baselines
 from behavior_lm.data.fields import Batch
 from behavior_lm.data.hidden_events import SpelledBits
-from behavior_lm.data.token_lengths import token_lengths
-from behavior_lm.data.token_source import open_tokens
-from behavior_lm.data.windows import WindowSource
 from behavior_lm.evaluation import table
 from behavior_lm.evaluation.token_scores import make_score
 from behavior_lm.evaluation.token_scores import Subject
@@ -54,20 +51,9 @@ class NextEventPerplexity:
     self._stride = stride or max(1, length // 2)
     self.settings = {"stride": self._stride}
     self._users = subject.users(split)
-    tokens = open_tokens(
-        subject.dataset,
-        split,
-        subject.tokenizer,
-        subject.reading,
-        SpelledBits(subject.dataset, subject.tokenizer),
-    )
-    self._windows = WindowSource(
-        tokens,
-        token_lengths(subject.dataset, split, tokens),
-        max_length=length,
-        move_cuts=False,
-        history="strided",
-        stride=self._stride,
+    spelled = SpelledBits(subject.dataset, subject.tokenizer)
+    self._windows = subject.windows(
+        split, spelled, history="strided", stride=self._stride
     )
     self._score = jax.jit(make_score(subject.graphdef))
 

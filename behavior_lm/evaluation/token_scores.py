@@ -16,6 +16,9 @@ from behavior_lm.data.packed_rows import RowSource
 from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
 from behavior_lm.data.reading import Reading
+from behavior_lm.data.token_lengths import token_lengths
+from behavior_lm.data.token_source import Annotate
+from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.tokenizers import Tokenizer
 from behavior_lm.data.windows import WindowSource
 from behavior_lm.logs import schema
@@ -68,6 +71,27 @@ class Subject:
       )
     users: np.ndarray = self.dataset.sequences(split)["user_id"].to_numpy()
     return users
+
+  def windows(
+      self, split: str, annotate: Annotate, **options: Any
+  ) -> WindowSource:
+    """The windows of a split, cut at the same places in every evaluation.
+
+    Args:
+      split: its name.
+      annotate: adds what an evaluator reads beside the tokens.
+      **options: `history` and `stride` of `WindowSource`.
+    """
+    tokens = open_tokens(
+        self.dataset, split, self.tokenizer, self.reading, annotate
+    )
+    return WindowSource(
+        tokens,
+        token_lengths(self.dataset, split, tokens),
+        max_length=self.spec.max_length,
+        move_cuts=False,
+        **options,
+    )
 
 
 def sum_scores(

@@ -13,10 +13,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.data.fields import Batch
 from behavior_lm.data.hidden_events import SpelledBits
 from behavior_lm.data.time_gaps import HIDDEN_GAP
-from behavior_lm.data.token_lengths import token_lengths
-from behavior_lm.data.token_source import open_tokens
 from behavior_lm.data.windows import History
-from behavior_lm.data.windows import WindowSource
 from behavior_lm.evaluation.table import RatioScores
 from behavior_lm.evaluation.token_scores import fixed_batches
 from behavior_lm.evaluation.token_scores import Subject
@@ -50,21 +47,8 @@ class _WindowScores(abc.ABC):
     self.subject, self.split, self.every = subject, split, every
     self.settings: dict[str, Any] = {}
     self._users = subject.users(split)
-    dataset, tokenizer = subject.dataset, subject.tokenizer
-    tokens = open_tokens(
-        dataset,
-        split,
-        tokenizer,
-        subject.reading,
-        SpelledBits(dataset, tokenizer),
-    )
-    self._windows = WindowSource(
-        tokens,
-        token_lengths(dataset, split, tokens),
-        max_length=subject.spec.max_length,
-        move_cuts=False,
-        history=self.history,
-    )
+    spelled = SpelledBits(subject.dataset, subject.tokenizer)
+    self._windows = subject.windows(split, spelled, history=self.history)
     self._program = jax.jit(self._compute)
 
   def run(self, state: Mapping[str, Any]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from behavior_lm.common.rows import take_rows
 from behavior_lm.objectives.cross_entropy import token_loss
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
+from behavior_lm.objectives.objective import padding_share
 from behavior_lm.objectives.objective import Requires
 
 NAME = "future_events"
@@ -126,7 +127,7 @@ class FutureEvents:
         "positions": positions,
         "no_future": (futures.is_event & (futures.number == 0)).sum() / events,
         "cut": futures.is_cut.sum() / events,
-        "padding_share": (batch["segment_ids"] == 0).mean(),
+        "padding_share": padding_share(batch),
     }
     return loss, metrics, state
 

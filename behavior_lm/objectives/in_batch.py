@@ -11,6 +11,7 @@ import numpy as np
 from behavior_lm.objectives.next_events import next_tokens
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
+from behavior_lm.objectives.objective import padding_share
 from behavior_lm.objectives.objective import Requires
 
 
@@ -86,6 +87,6 @@ class InBatch:
         "loss": loss,
         "accuracy_sampled": mean(positive > others),
         "collisions": mean(same.sum(-1) / max(size - 1, 1)),
-        "padding_share": (batch["segment_ids"] == 0).mean(),
+        "padding_share": padding_share(batch),
     }
     return loss, metrics, state

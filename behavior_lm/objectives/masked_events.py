@@ -15,6 +15,7 @@ from behavior_lm.objectives.masking import budgets
 from behavior_lm.objectives.masking import strategies
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
+from behavior_lm.objectives.objective import padding_share
 from behavior_lm.objectives.objective import Requires
 
 State = dict[str, jax.Array]
@@ -177,7 +178,7 @@ class MaskedEvents:
         "loss": loss,
         "accuracy": (correct * weights).sum() / total,
         "mask_rate": realised,
-        "padding_share": (batch["segment_ids"] == 0).mean(),
+        "padding_share": padding_share(batch),
     }
     if self.strategy != "uniform" or self._is_scheduled:
       metrics["budget_error"] = realised / self._rate(state) - 1

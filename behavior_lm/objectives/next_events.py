@@ -12,6 +12,7 @@ from behavior_lm.objectives.gap_mixture import gap_nll
 from behavior_lm.objectives.history_tokens import place_history_tokens
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
+from behavior_lm.objectives.objective import padding_share
 from behavior_lm.objectives.objective import Requires
 
 
@@ -100,7 +101,7 @@ class NextEvents:
     metrics = {
         "loss": loss,
         "accuracy": (correct * weights).sum() / total,
-        "padding_share": (batch["segment_ids"] == 0).mean(),
+        "padding_share": padding_share(batch),
     }
     if self.gap_weight:
       gaps, known = next_gaps(batch, self.num_special, self.unk_id)

@@ -32,6 +32,11 @@ class Requires:
   parts_windows: bool = False
 
 
+def padding_share(batch: Batch) -> jax.Array:
+  """The metric of this name: positions of a batch that hold no token."""
+  return (batch["segment_ids"] == 0).mean()
+
+
 class Objective(Protocol):
   """A loss that calls the model, as often as it likes."""
 

@@ -13,6 +13,7 @@ from behavior_lm.objectives.cross_entropy import in_pieces
 from behavior_lm.objectives.next_events import next_tokens
 from behavior_lm.objectives.objective import Batch
 from behavior_lm.objectives.objective import Metrics
+from behavior_lm.objectives.objective import padding_share
 from behavior_lm.objectives.objective import Requires
 
 SOURCES = ("uniform", "popularity", "batch")
@@ -169,7 +170,7 @@ class Negatives:
         "loss": means["loss"],
         "accuracy_sampled": means["wins"],
         "collisions": means["collisions"],
-        "padding_share": (batch["segment_ids"] == 0).mean(),
+        "padding_share": padding_share(batch),
     }
     return means["loss"], metrics
 

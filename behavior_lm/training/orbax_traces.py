@@ -16,7 +16,7 @@ _installed = False
 
 
 def hide_traces() -> None:
-  """From now on, what Orbax raises is told once, by who catches it."""
+  """Stops the threads of Orbax from logging traces in this process."""
   global _installed
   if _installed:
     return

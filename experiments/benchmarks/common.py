@@ -54,6 +54,12 @@ def define_runlocal() -> flags.FlagHolder:
   )
 
 
+def define_peers() -> flags.FlagHolder:
+  return flags.DEFINE_list(
+      "peers", ["transformers"], "What to measure too; empty: ours alone."
+  )
+
+
 def define_peers_python() -> flags.FlagHolder:
   return flags.DEFINE_string(
       "peers_python",
@@ -89,6 +95,20 @@ def check_peers(python: str) -> None:
 def peer_command(python: str, name: str) -> list[str]:
   """The command of a program of peers/."""
   return [python, str(REPO / "peers" / f"{name}.py")]
+
+
+def chosen_peer(
+    peers: Sequence[str], python: str, name: str
+) -> list[str] | None:
+  """The command of the program that is measured too; None if none is.
+
+  Raises:
+    UserError: if the Python of the peers is not installed.
+  """
+  if not peers:
+    return None
+  check_peers(python)
+  return peer_command(python, name)
 
 
 def command(word: str) -> str:

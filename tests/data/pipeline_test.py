@@ -12,7 +12,7 @@ from behavior_lm.data.pipeline import BatchSpec
 from behavior_lm.data.pipeline import make_loader
 from behavior_lm.logs import schema
 from tests.data.windows_test import windows_of
-from tests.logs.fakes import FakeSource
+from tests.logs.support.fakes import FakeSource
 
 ONCE = dict(repeat=False, drop_remainder=False)
 SPEC = BatchSpec(batch_size=4, max_length=16, max_segments=4)
@@ -129,7 +129,7 @@ def test_more_hosts_than_windows_are_refused():
 
 
 class DamagedSource(FakeSource):
-  """As a dataset whose third sequence was changed on the disk."""
+  """A source whose third sequence cannot be read: it was damaged."""
 
   def __getitem__(self, index):
     if index == 2:

@@ -15,7 +15,7 @@ from behavior_lm.data.tokenizers.base import Settings
 from behavior_lm.data.tokenizers.base import Tokens
 from behavior_lm.data.tokenizers.pair import PairTokenizer
 from behavior_lm.logs import schema
-from tests.logs.fakes import FakeSource
+from tests.logs.support.fakes import FakeSource
 
 UNIT = schema.GAP_UNIT_US
 

@@ -13,7 +13,7 @@ from behavior_lm.data.windows import mix64
 from behavior_lm.data.windows import mix64_range
 from behavior_lm.data.windows import WindowSource
 from behavior_lm.logs import schema
-from tests.logs.fakes import FakeSource
+from tests.logs.support.fakes import FakeSource
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=8)
 

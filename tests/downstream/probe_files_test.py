@@ -10,7 +10,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.downstream import models
 from behavior_lm.downstream import probe
 from behavior_lm.downstream import probe_files
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 NUM_USERS = 40
 

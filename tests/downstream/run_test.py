@@ -12,7 +12,7 @@ from behavior_lm.downstream import cross_validation as cv
 from behavior_lm.downstream import run
 from behavior_lm.downstream.tasks import find_task
 from tests.downstream import tiny_task
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 FAST = run.Settings(folds=3, seeds=(0, 1))
 

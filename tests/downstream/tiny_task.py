@@ -10,7 +10,7 @@ from behavior_lm.common.progress import CommandProgress
 from behavior_lm.downstream import models
 from behavior_lm.downstream import task_data
 from behavior_lm.downstream.tasks import Task
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 NUM_USERS = 40
 QUIET = CommandProgress(quiet=True)

@@ -14,7 +14,7 @@ import pytest
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.dataset import open_dataset
 from tests import command_server
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 # The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow

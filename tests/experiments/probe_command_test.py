@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tests.experiments import command
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 run = functools.partial(command.run, "probe")
 

@@ -11,7 +11,7 @@ from behavior_lm.logs import dataset as dataset_lib
 from tests.damage import damaged
 from tests.damage import damages
 from tests.damage import fuzz
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 # The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset as dataset_lib
 from behavior_lm.logs.dataset import open_dataset
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _DAY = 86_400
 

@@ -13,7 +13,7 @@ from behavior_lm.logs import dataset as dataset_lib
 from behavior_lm.logs import schema
 from behavior_lm.logs.builders import event_log
 from behavior_lm.logs.event_source import EventSource
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 
 @pytest.fixture(scope="module")

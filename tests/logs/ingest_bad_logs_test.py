@@ -10,7 +10,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.logs import formats
 from behavior_lm.logs.readers import text_lines
 from behavior_lm.logs.readers import time_text
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _HEAD = log_files.HEADER + "\n"
 _GOOD = "\n".join(log_files.good_rows(20)) + "\n"

@@ -5,7 +5,7 @@ import datetime
 import polars as pl
 import pytest
 
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _HEAD = log_files.HEADER
 _FUTURE = (

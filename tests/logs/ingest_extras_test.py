@@ -9,7 +9,7 @@ import pytest
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs import schema
 from behavior_lm.logs.schema import Extra
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _PRICES = [2**53, 2**53 - 1, 2**24 + 1, -(2**31) - 1, 5]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from behavior_lm.common.errors import UserError
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 
 def write(path, *lines):

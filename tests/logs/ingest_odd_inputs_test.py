@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from behavior_lm.common.errors import UserError
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _TEXT = "user_id,event_id,timestamp\nu,e,2024-03-04\n"
 _JSON = '{"user_id":"u","event_id":"e","timestamp":"2024-03-04"}\n'
@@ -177,7 +177,7 @@ def test_users_of_few_events_are_split_and_none_is_lost(
 
 
 def _denied(monkeypatch, method, name):
-  """As a user without rights finds a path; the tests may run as root."""
+  """Makes a path unreadable; rights alone would not stop root."""
   real = getattr(pathlib.Path, method)
 
   def act(path, *args, **kwargs):

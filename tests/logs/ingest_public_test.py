@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 pytestmark = pytest.mark.realdata
 

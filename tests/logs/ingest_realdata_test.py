@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 pytestmark = pytest.mark.realdata
 

@@ -11,9 +11,9 @@ from behavior_lm.common.progress import CommandProgress
 from behavior_lm.logs import dataset as dataset_lib
 from behavior_lm.logs.dataset import open_dataset
 from behavior_lm.logs.stages.options import Options
-from tests.logs import killing
-from tests.logs import log_files
 from tests.logs.stages.sort_stage_test import giant_log
+from tests.logs.support import killing
+from tests.logs.support import log_files
 
 # The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ _EXTRAS = ("level", "shop:cat")
 def processes():
   """Processes that start in milliseconds: everything is imported already."""
   context = multiprocessing.get_context("forkserver")
-  context.set_forkserver_preload(["tests.logs.killing"])
+  context.set_forkserver_preload(["tests.logs.support.killing"])
   return context
 
 

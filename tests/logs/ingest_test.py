@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 import pytest
 
 from behavior_lm.common.files import sha256
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _DAY = 86_400
 

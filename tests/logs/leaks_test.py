@@ -10,7 +10,7 @@ import pytest
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs import leaks
 from behavior_lm.logs import splits
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 # The fixtures of this file take seconds.
 pytestmark = pytest.mark.slow

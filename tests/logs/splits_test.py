@@ -13,7 +13,7 @@ from behavior_lm.logs import leaks
 from behavior_lm.logs import splits
 from behavior_lm.logs.sequences import Cut
 from behavior_lm.logs.stages import partitions
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _HOUR = 3600
 _VALID, _SPLIT = "2024-03-04T18:00:00Z", "2024-03-05T06:00:00Z"

@@ -35,6 +35,16 @@ def figures(run):
   ]
 
 
+def train_whole_and_in_parts(make, folder):
+  """The metrics of a run, which one that was stopped has to the last bit."""
+  train(make(), folder / "whole")
+  assert train(make(max_minutes=1e-6), folder / "parts") == "time"
+  assert train(make(), folder / "parts") == "finished"
+  whole = figures(folder / "whole")
+  assert len(whole) == 3 and whole == figures(folder / "parts")
+  return whole
+
+
 @pytest.mark.slow
 def test_the_state_of_each_member_is_saved_and_resumed(tmp_path):
   def run(name, **changes):
@@ -67,12 +77,7 @@ def test_a_sum_of_objectives_goes_on_bit_for_bit_and_is_scored_by_each(
       objective__contrastive__weight=0.1,
       **more,
   )
-  train(make(), tmp_path / "whole")
-  assert train(make(max_minutes=1e-6), tmp_path / "parts") == "time"
-  assert train(make(), tmp_path / "parts") == "finished"
-  whole = figures(tmp_path / "whole")
-  assert len(whole) == 3 and whole == figures(tmp_path / "parts")
-  last = whole[-1]
+  last = train_whole_and_in_parts(make, tmp_path)[-1]
   assert last["masked_gaps/masked_confidence"] > 0
   assert last["loss"] == pytest.approx(
       last["masked_gaps/loss"]
@@ -108,12 +113,7 @@ def test_a_causal_sum_goes_on_bit_for_bit_and_each_has_its_own_head(
       objective__future_events__horizon=3.0,
       **more,
   )
-  train(make(), tmp_path / "whole")
-  assert train(make(max_minutes=1e-6), tmp_path / "parts") == "time"
-  assert train(make(), tmp_path / "parts") == "finished"
-  whole = figures(tmp_path / "whole")
-  assert len(whole) == 3 and whole == figures(tmp_path / "parts")
-  last = whole[-1]
+  last = train_whole_and_in_parts(make, tmp_path)[-1]
   assert last["loss"] == pytest.approx(
       last["next_events/loss"] + last["future_events/loss"], rel=1e-5
   )
@@ -154,10 +154,7 @@ def test_a_run_with_history_tokens_goes_on_and_embeds_by_them(
       total_steps=3,
       **more,
   )
-  train(make(), tmp_path / "whole")
-  assert train(make(max_minutes=1e-6), tmp_path / "parts") == "time"
-  assert train(make(), tmp_path / "parts") == "finished"
-  assert figures(tmp_path / "whole") == figures(tmp_path / "parts")
+  train_whole_and_in_parts(make, tmp_path)
   embedder = Embedder.load(tmp_path / "whole")
   short = [("e1", "1"), ("e2", "2")]
   vectors = embedder.encode([short, 40 * short], pooling="history")

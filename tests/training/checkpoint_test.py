@@ -111,7 +111,10 @@ def test_the_checkpoint_before_a_damaged_one_is_taken(tmp_path, capsys, damage):
 
 
 def flip_bit(folder, numbers):
-  """Of an array that zstd did not compress, wherever its bytes lie."""
+  """Flips a bit of an array in each file that holds its bytes.
+
+  The array must be random: zstd then stores its bytes as they are.
+  """
   some = np.asarray(numbers).tobytes()[1_000:1_032]
   flipped = 0
   for file in folder.rglob("*"):
@@ -124,7 +127,7 @@ def flip_bit(folder, numbers):
 
 
 def random_state(step):
-  """Of numbers that zstd does not compress: each bit is one of a number."""
+  """A state of random numbers, whose bytes zstd stores as they are."""
   numbers = jax.random.bits(jax.random.key(step), (3, 1_000)).view(jnp.float32)
   return state_of(step) | {
       "params": {"a": numbers[0], "b": {"c": numbers[1]}},

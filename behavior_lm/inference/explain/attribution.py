@@ -40,7 +40,7 @@ TABLE: dict[str, Any] = {
 
 
 def hide_events(batch: Batch, table: Mapping[str, Field]) -> Batch:
-  """The same rows in which every event is hidden; CLS and padding are kept.
+  """Hides every event of the rows; CLS and padding stay as they are.
 
   Args:
     batch: arrays of fields, [rows, length] each.

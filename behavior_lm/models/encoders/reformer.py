@@ -120,10 +120,14 @@ class Reformer(Encoder):
   ) -> jax.Array:
     """[batch, length, embed_dim] after so many layers, joined.
 
-    `first` is 0 and `clock` and `since` are None: what needs them is refused.
-    With `offsets` [batch, n], row offsets, only those states: [batch, n,
-    embed_dim].
+    `first` is 0, `clock` and `since` are None. With `offsets` [batch, n], row
+    offsets, only those states: [batch, n, embed_dim].
     """
+    if clock is not None or since is not None:
+      raise ValueError(
+          "layers of the Reformer hash what they attend to: they read no clock"
+          " and no `since`"
+      )
     if not deterministic and rngs is None:
       raise ValueError(
           "training draws rotations and dropout: it needs rngs with a stream"

@@ -34,13 +34,13 @@ class CountedSentences:
     return self.objective.requires
 
   def init_state(self) -> Any:
-    """That of the objective."""
+    """The state of the objective."""
     return self.objective.init_state()
 
   def loss(
       self, model: Any, batch: Batch, state: Any, key: jax.Array
   ) -> tuple[jax.Array, Metrics, Any]:
-    """That of the objective; the model reads `sessions`."""
+    """The loss of the objective; the model must read `sessions`."""
     loss, metrics, state = self.objective.loss(model, batch, state, key)
     left_out, all_of = count_left_out(
         session_segments(batch["segment_ids"], batch["sessions"]),

@@ -15,9 +15,7 @@ _REPEATS = common.define_repeats()
 _MODELS = common.define_models()
 _LENGTHS = common.define_lengths()
 _RUNLOCAL = common.define_runlocal()
-_PEERS = flags.DEFINE_list(
-    "peers", ["transformers"], "What to measure too; empty: ours alone."
-)
+_PEERS = common.define_peers()
 _PEERS_PYTHON = common.define_peers_python()
 _DTYPES = flags.DEFINE_list(
     "dtypes", ["float32", "bfloat16"], "Types to compute in."
@@ -42,10 +40,9 @@ def main(word: str, argv: list[str]) -> None:
     raise UserError(f"--keep_states means nothing to {word}; train reads it.")
   common.check_repeats(_REPEATS.value)
   lengths = common.integers(_LENGTHS)
-  peer = None
-  if _PEERS.value:
-    common.check_peers(_PEERS_PYTHON.value)
-    peer = common.peer_command(_PEERS_PYTHON.value, "encoder_speed")
+  peer = common.chosen_peer(
+      _PEERS.value, _PEERS_PYTHON.value, "encoder_speed"
+  )
   out = common.result_path(word, _OUT.value, _RUNLOCAL.value)
   common.older_rows(out)
   # Late imports: --help and usage errors come at once.

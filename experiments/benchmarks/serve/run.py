@@ -19,9 +19,7 @@ _LENGTHS = flags.DEFINE_list(
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "8"], "Users of a call.")
 _DTYPES = flags.DEFINE_list("dtypes", ["float32"], "Types to compute in.")
 _RUNLOCAL = common.define_runlocal()
-_PEERS = flags.DEFINE_list(
-    "peers", ["transformers"], "What to measure too; empty: ours alone."
-)
+_PEERS = common.define_peers()
 _PEERS_PYTHON = common.define_peers_python()
 
 
@@ -32,10 +30,9 @@ def main(word: str, argv: list[str]) -> None:
   lengths, sizes = common.integers(_LENGTHS), common.integers(_BATCH_SIZES)
   if not lengths or not sizes:
     raise UserError("--lengths and --batch_sizes: give one number at least.")
-  peer = None
-  if _PEERS.value:
-    common.check_peers(_PEERS_PYTHON.value)
-    peer = common.peer_command(_PEERS_PYTHON.value, "encoder_speed")
+  peer = common.chosen_peer(
+      _PEERS.value, _PEERS_PYTHON.value, "encoder_speed"
+  )
   out = common.result_path(word, _OUT.value, _RUNLOCAL.value)
   common.older_rows(out)
   # Late imports: --help and usage errors come at once.

@@ -10,7 +10,7 @@ from behavior_lm.data.samples import SampleColumns
 from behavior_lm.data.samples import Samples
 from behavior_lm.data.samples import splits
 from behavior_lm.data.samples import vocabulary
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 pytestmark = pytest.mark.realdata
 

@@ -21,7 +21,7 @@ from behavior_lm.logs.stages import sort_stage
 from behavior_lm.logs.stages import spill
 from behavior_lm.logs.stages.options import Options
 from tests.logs import ingest_resume_test
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _TWO_WORKERS = [
     "--direct_num_workers=2", "--direct_running_mode=multi_processing",

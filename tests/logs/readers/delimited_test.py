@@ -13,7 +13,7 @@ from behavior_lm.logs.readers import delimited
 from behavior_lm.logs.readers import quarantine
 from behavior_lm.logs.readers import sources
 from behavior_lm.logs.readers import text_lines
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _NAMES = ["user_id", "event_id", "design_id", "timestamp"]
 _HEAD = b"user_id,event_id,design_id,timestamp\n"

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from behavior_lm.logs.readers import local_time
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _MINUTE = dt.timedelta(minutes=1)
 

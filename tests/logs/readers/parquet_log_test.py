@@ -9,7 +9,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.logs.readers import parquet_log
 from behavior_lm.logs.readers import quarantine
 from behavior_lm.logs.readers import sources
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _TIME = datetime.datetime(2024, 3, 4)
 

@@ -10,7 +10,7 @@ import pytest
 
 from behavior_lm.common.errors import UserError
 from behavior_lm.logs.readers import sources
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 
 def names(logs, log_format="auto"):

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from behavior_lm.logs.readers import value_text
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _D = decimal.Decimal
 _VALUES = [

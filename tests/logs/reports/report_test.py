@@ -8,7 +8,7 @@ import pytest
 
 from behavior_lm.logs.reports import report
 from behavior_lm.logs.reports import report_text
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _DAY = 86_400
 

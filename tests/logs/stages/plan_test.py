@@ -10,7 +10,7 @@ from behavior_lm.common.errors import UserError
 from behavior_lm.logs.readers import sources
 from behavior_lm.logs.stages import plan as plans
 from behavior_lm.logs.stages.options import Options
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from behavior_lm.logs.stages import external_sort
 from behavior_lm.logs.stages import partitions
 from behavior_lm.logs.stages import sort_stage
 from behavior_lm.logs.stages import spill
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _HOUR = 3_600
 

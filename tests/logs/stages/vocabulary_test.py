@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import polars as pl
 import pytest
 
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _HOUR = 3_600
 _SHOPS = st.sampled_from(["", "a", "b", "c", "10", "9", "é", " x"])

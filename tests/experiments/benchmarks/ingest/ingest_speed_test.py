@@ -6,7 +6,7 @@ import pytest
 
 from behavior_lm.common.errors import UserError
 from experiments.benchmarks.ingest import ingest_speed
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 _REPO = Path(__file__).parents[4]
 

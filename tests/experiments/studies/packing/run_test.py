@@ -6,7 +6,7 @@ import pytest
 
 from experiments.studies.packing import packing_study
 from tests import command_server
-from tests.logs import log_files
+from tests.logs.support import log_files
 
 
 def run(folder, *arguments):
